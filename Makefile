@@ -1,0 +1,68 @@
+# The project's commands. `make` alone lists them.
+#
+# .venv holds what the server needs to run (requirements.lock); .venv/.dev-installed
+# marks that the developers' tools (requirements-dev.lock) are in it too. Both lock
+# files carry hashes, so what is installed is what was tested.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK_OPTIONS := --quiet --generate-hashes --allow-unsafe --strip-extras \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+
+.DEFAULT_GOAL := help
+.PHONY: help venv dev run demo test check format schema docs lock clean
+
+help: ## list these commands
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
+
+venv: $(VENV)/.installed ## make .venv with .venv/bin/homeserver
+
+dev: $(VENV)/.dev-installed ## the same, with the developers' tools
+
+run: venv ## start a server in ./data (http://127.0.0.1:8008)
+	$(BIN)/homeserver run
+
+demo: dev ## two federated servers with users and a shared room
+	$(BIN)/python -m tests.harness.demo
+
+test: dev ## run every test, from nothing
+	$(BIN)/python -m pytest $(ARGS)
+
+check: dev ## lint, types, import contracts and size budgets
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/architecture
+
+format: dev ## let ruff format and mend what it can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+schema: dev ## write storage/schema.sql from the migrations
+	$(BIN)/python -m storage.dump_schema
+
+docs: venv ## write homeserver.yaml.example and the generated reference pages
+	$(BIN)/python -m config.documentation
+
+lock: dev ## resolve the dependencies anew into the lock files (UPGRADE=1: newest)
+	CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile $(LOCK_OPTIONS) \
+		$(if $(UPGRADE),--upgrade) --build-deps-for editable \
+		--output-file requirements.lock pyproject.toml
+	CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile $(LOCK_OPTIONS) \
+		$(if $(UPGRADE),--upgrade) --extra dev --constraint requirements.lock \
+		--output-file requirements-dev.lock pyproject.toml
+
+clean: ## remove .venv and the caches (never ./data)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info
+
+$(VENV)/.installed: requirements.lock pyproject.toml scripts/make-venv
+	PYTHON="$(PYTHON)" sh scripts/make-venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev-installed: $(VENV)/.installed requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements-dev.lock
+	@touch $@

@@ -1,0 +1,206 @@
+"""Declared, typed queries: a method without a body, its SQL and the shape of its answer.
+
+    class Receipts(Queries):
+        @query("select event_id from receipts where room_id = any(%(rooms)s)", many(EventID))
+        def in_rooms(self, rooms: list[RoomID]) -> list[EventID]: ...
+
+A declaration is checked when its module is imported: the names in the SQL against the signature, the
+return annotation against the shape. All declarations are in `DECLARED`, so that a test can
+prepare each of them on the migrated schema.
+"""
+
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from functools import wraps
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast, get_origin, get_type_hints
+
+from storage.bulk import Bulk, Each, Entry, bulk, bulk_delete, each
+from storage.transaction import Row, Transaction
+
+__all__ = [
+    "DECLARED",
+    "Bulk",
+    "Declared",
+    "DeclarationError",
+    "Each",
+    "Entry",
+    "NoRow",
+    "Queries",
+    "Shape",
+    "affected",
+    "bulk",
+    "bulk_delete",
+    "each",
+    "many",
+    "maybe",
+    "nothing",
+    "one",
+    "query",
+]
+
+T = TypeVar("T")
+P = ParamSpec("P")
+Q = TypeVar("Q", bound="Queries")
+
+_PARAMETER = re.compile(r"%\((\w+)\)s")
+_BARE_PARAMETER = re.compile(r"(?<!%)(?:%%)*%s")
+
+
+class DeclarationError(TypeError):
+    """A query's SQL, signature and shape do not fit together."""
+
+
+class NoRow(LookupError):
+    """A query declared with `one` found nothing."""
+
+
+class Queries:
+    """Base of the table modules' query classes; lives as long as its transaction."""
+
+    __slots__ = ("_tx",)
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+
+
+@dataclass(frozen=True, slots=True)
+class Shape(Generic[T]):
+    """What a query answers: its annotation, the type of one row (None: no rows), and how to read it."""
+
+    annotation: Any
+    row_type: Any
+    read: Callable[[Transaction], T]
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """One declared query, for the tests that walk over all of them."""
+
+    name: str
+    sql: str
+    parameters: dict[str, Any]
+    row_type: Any
+
+    def numbered(self) -> str:
+        """The SQL with `$1`, `$2`, ... for PREPARE."""
+        order = {name: f"${number}" for number, name in enumerate(self.parameters, 1)}
+        return _PARAMETER.sub(lambda found: order[found[1]], self.sql).replace("%%", "%")
+
+    def columns(self) -> list[str] | None:
+        """Names the result columns must have, in order; None where only their number or nothing is fixed."""
+        if is_dataclass(self.row_type):
+            return [field.name for field in fields(self.row_type)]
+        return None
+
+
+DECLARED: dict[str, Declared] = {}
+
+
+def many(row_type: type[T]) -> Shape[list[T]]:
+    """All rows: a dataclass by column order, `tuple[...]` as it comes, anything else from the only column."""
+    if is_dataclass(row_type):
+
+        def records(tx: Transaction) -> list[T]:
+            return [row_type(*row) for row in tx.rows()]
+
+        return Shape(list[row_type], row_type, records)  # type: ignore[valid-type]
+    if _is_tuple(row_type):
+        return Shape(list[row_type], row_type, lambda tx: cast(list[T], tx.rows()))  # type: ignore[valid-type]
+
+    def column(tx: Transaction) -> list[T]:
+        return [value for (value,) in tx.rows()]
+
+    return Shape(list[row_type], row_type, column)  # type: ignore[valid-type]
+
+
+def maybe(row_type: type[T]) -> Shape[T | None]:
+    """The first row or None."""
+    build = _builder(row_type)
+
+    def read(tx: Transaction) -> T | None:
+        row = tx.row()
+        return None if row is None else build(row)
+
+    return Shape(row_type | None, row_type, read)
+
+
+def one(row_type: type[T]) -> Shape[T]:
+    """The first row; raises `NoRow` where there is none."""
+    build = _builder(row_type)
+
+    def read(tx: Transaction) -> T:
+        row = tx.row()
+        if row is None:
+            raise NoRow
+        return build(row)
+
+    return Shape(row_type, row_type, read)
+
+
+affected: Shape[int] = Shape(int, None, lambda tx: tx.rowcount)
+"""The number of rows changed."""
+
+nothing: Shape[None] = Shape(None, None, lambda tx: None)
+"""No answer."""
+
+
+def query(
+    sql: str, shape: Shape[T]
+) -> Callable[[Callable[Concatenate[Q, P], T]], Callable[Concatenate[Q, P], T]]:
+    """Declare a query on an empty method; raises `DeclarationError` at import when it does not fit."""
+
+    def declare(method: Callable[Concatenate[Q, P], T]) -> Callable[Concatenate[Q, P], T]:
+        name = f"{method.__module__}.{method.__qualname__}"
+        signature = inspect.signature(method)
+        names = tuple(signature.parameters)[1:]
+        _check(name, sql, method, names, shape)
+        defaults = {
+            key: parameter.default
+            for key, parameter in signature.parameters.items()
+            if parameter.default is not inspect.Parameter.empty
+        }
+        read = shape.read
+
+        @wraps(method)
+        def run(self: Q, /, *arguments: P.args, **named: P.kwargs) -> T:
+            given = {**defaults, **dict(zip(names, arguments, strict=False)), **named}
+            if len(given) != len(names):
+                signature.bind(self, *arguments, **named)  # says which is missing
+            tx = self._tx
+            tx.execute(sql, given)
+            return read(tx)
+
+        hints = get_type_hints(method)
+        DECLARED[name] = Declared(name, sql, {key: hints[key] for key in names}, shape.row_type)
+        return run
+
+    return declare
+
+
+def _check(name: str, sql: str, method: Callable[..., object], names: tuple[str, ...], shape: Shape[Any]) -> None:
+    used = set(_PARAMETER.findall(sql))
+    if used != set(names):
+        raise DeclarationError(f"{name}: the SQL uses {sorted(used)}, the signature has {sorted(names)}")
+    if _BARE_PARAMETER.search(sql):
+        raise DeclarationError(f"{name}: parameters are %(name)s, not %s")
+    hints = get_type_hints(method)
+    for key in names:
+        if key not in hints:
+            raise DeclarationError(f"{name}: parameter {key} has no annotation")
+    expected = type(None) if shape.annotation is None else shape.annotation
+    if hints.get("return", inspect.Parameter.empty) != expected:
+        raise DeclarationError(f"{name}: returns {hints.get('return')}, the query gives {expected}")
+
+
+def _builder(row_type: type[T]) -> Callable[[Row], T]:
+    if is_dataclass(row_type):
+        return lambda row: row_type(*row)
+    if _is_tuple(row_type):
+        return lambda row: cast(T, row)
+    return lambda row: cast(T, row[0])
+
+
+def _is_tuple(row_type: Any) -> bool:
+    return get_origin(row_type) is tuple or (isinstance(row_type, type) and issubclass(row_type, tuple))

@@ -1,0 +1,65 @@
+"""One transaction on one PostgreSQL connection, as the code on a database thread sees it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+from psycopg2.extensions import cursor as Cursor
+
+Row: TypeAlias = tuple[Any, ...]
+Parameters: TypeAlias = Mapping[str, object] | Sequence[object] | None
+
+
+class Transaction:
+    """Runs statements one after the other; knows how many were run.
+
+    The connection is in autocommit mode: `opening` ("begin;") goes to the server together with
+    the first statement and spares its round trip. Nothing is sent for a transaction that runs no statement.
+    """
+
+    __slots__ = ("_cursor", "_opening", "queries")
+
+    def __init__(self, cursor: Cursor, opening: str = "begin;") -> None:
+        self._cursor = cursor
+        self._opening = opening
+        self.queries = 0
+
+    def execute(self, sql: str, parameters: Parameters = None) -> None:
+        """Run one statement; `parameters` fill `%(name)s` or `%s`.
+
+        Raises psycopg2.Error as the server reports it.
+        """
+        self.queries += 1
+        if self._opening:
+            sql = self._opening + sql
+            self._opening = ""
+        self._cursor.execute(sql, parameters)
+
+    def execute_raw(self, sql: bytes) -> None:
+        """Run statements whose values are already in them, in one round trip."""
+        self.queries += 1
+        if self._opening:
+            sql = self._opening.encode() + sql
+            self._opening = ""
+        self._cursor.execute(sql)
+
+    def rows(self) -> list[Row]:
+        """All rows of the last statement."""
+        return self._cursor.fetchall()
+
+    def row(self) -> Row | None:
+        """The first row of the last statement, or None."""
+        return self._cursor.fetchone()
+
+    @property
+    def rowcount(self) -> int:
+        """Number of rows the last statement returned or changed."""
+        return self._cursor.rowcount
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything was sent to the server."""
+        return self.queries > 0
+
+    def mogrify(self, sql: str, parameters: Parameters) -> bytes:
+        """The statement with its values in it, as it would be sent."""
+        return self._cursor.mogrify(sql, parameters)

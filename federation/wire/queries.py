@@ -1,0 +1,44 @@
+"""Questions about aliases, profiles and OpenID tokens. https://spec.matrix.org/v1.19/server-server-api/#querying-for-information"""
+
+from typing import Final
+
+import msgspec
+
+from federation.wire.route import JsonObject, Route
+
+
+class AliasQuery(msgspec.Struct, frozen=True):
+    """The alias, full."""
+
+    room_alias: str
+
+
+class AliasAnswer(msgspec.Struct, frozen=True):
+    """The room, and servers that are in it."""
+
+    room_id: str
+    servers: list[str]
+
+
+class ProfileQuery(msgspec.Struct, frozen=True):
+    """The user, and the one field that is wanted, if not all."""
+
+    user_id: str
+    field: str | None = None
+
+
+class OpenIDQuery(msgspec.Struct, frozen=True):
+    """The token that a user gave to a third party."""
+
+    access_token: str
+
+
+class OpenIDUser(msgspec.Struct, frozen=True):
+    """The user that the token is of."""
+
+    sub: str
+
+
+DIRECTORY: Final = Route("GET", "/_matrix/federation/v1/query/directory", AliasAnswer, query=AliasQuery, timeout_s=20.0)
+PROFILE: Final = Route("GET", "/_matrix/federation/v1/query/profile", JsonObject, query=ProfileQuery, timeout_s=15.0)
+OPENID_USERINFO: Final = Route("GET", "/_matrix/federation/v1/openid/userinfo", OpenIDUser, query=OpenIDQuery, signed=False)

@@ -33,7 +33,7 @@ check: dev ## lint, types, import contracts and size budgets
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest -q tests/architecture
 
 format: dev ## let ruff format and mend what it can
@@ -59,10 +59,10 @@ clean: ## remove .venv and the caches (never ./data)
 
 $(VENV)/.installed: requirements.lock pyproject.toml scripts/make-venv
 	PYTHON="$(PYTHON)" sh scripts/make-venv $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.dev-installed: $(VENV)/.installed requirements-dev.lock
-	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --require-hashes --requirement requirements-dev.lock
 	@touch $@

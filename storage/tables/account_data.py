@@ -1,0 +1,51 @@
+"""Account data, global and of rooms."""
+
+from dataclasses import dataclass
+
+from homeserver.protocol.identifiers import RoomID, UserID
+from storage.query import Queries, affected, bulk, many, maybe, query
+
+
+@dataclass(frozen=True, slots=True)
+class AccountDatum:
+    """One piece of account data: `room_id` is empty for global data, `content` a JSON object."""
+
+    room_id: str
+    type: str
+    content: bytes
+
+
+PUT_ACCOUNT_DATA = bulk(
+    "account_data",
+    ("user_id", "room_id", "type", "content"),
+    """on conflict (user_id, room_id, type) do update set content = excluded.content, pos = excluded.pos""",
+    position="pos",
+)
+
+
+class AccountData(Queries):
+    """Reads account data; writes go through the journal with `PUT_ACCOUNT_DATA`."""
+
+    @query(
+        """select content from account_data
+           where user_id = %(user_id)s and room_id = %(room_id)s and type = %(type_)s""",
+        maybe(bytes),
+    )
+    def content(self, user_id: UserID, room_id: RoomID | str, type_: str) -> bytes | None: ...
+
+    @query(
+        """select room_id, type, content from account_data
+           where user_id = %(user_id)s and pos > %(since)s and pos <= %(upto)s order by pos""",
+        many(AccountDatum),
+    )
+    def changed_between(self, user_id: UserID, since: int, upto: int) -> list[AccountDatum]: ...
+
+    @query(
+        """select room_id, type, content from account_data
+           where user_id = %(user_id)s and room_id = any(%(room_ids)s) and pos <= %(upto)s order by room_id, pos""",
+        many(AccountDatum),
+    )
+    def of_rooms(self, user_id: UserID, room_ids: list[str], upto: int) -> list[AccountDatum]: ...
+
+    @query("delete from account_data where user_id = %(user_id)s", affected)
+    def delete_all(self, user_id: UserID) -> int: ...

@@ -1,0 +1,68 @@
+"""The devices of this server's users."""
+
+from dataclasses import dataclass
+
+from homeserver.protocol.identifiers import DeviceID, UserID
+from storage.query import Queries, affected, each, many, maybe, query
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One device. Times are in milliseconds since the epoch."""
+
+    device_id: DeviceID
+    display_name: str | None
+    last_seen_ts: int | None
+    last_seen_ip: str | None
+
+
+LAST_SEEN = each(
+    """update devices set last_seen_ts = %(ts)s, last_seen_ip = %(ip)s, last_seen_user_agent = %(user_agent)s
+       where user_id = %(user_id)s and device_id = %(device_id)s and coalesce(last_seen_ts, 0) < %(ts)s""",
+    ("user_id", "device_id", "ts", "ip", "user_agent"),
+)
+
+
+class Devices(Queries):
+    """Reads and writes devices."""
+
+    @query(
+        """insert into devices (user_id, device_id, display_name, created_ts)
+           values (%(user_id)s, %(device_id)s, %(display_name)s, %(created_ts)s)
+           on conflict (user_id, device_id) do nothing""",
+        affected,
+    )
+    def create(self, user_id: UserID, device_id: DeviceID, display_name: str | None, created_ts: int) -> int: ...
+
+    @query(
+        """select device_id, display_name, last_seen_ts, last_seen_ip from devices
+           where user_id = %(user_id)s order by created_ts, device_id""",
+        many(Device),
+    )
+    def of_user(self, user_id: UserID) -> list[Device]: ...
+
+    @query(
+        """select device_id, display_name, last_seen_ts, last_seen_ip from devices
+           where user_id = %(user_id)s and device_id = %(device_id)s""",
+        maybe(Device),
+    )
+    def device(self, user_id: UserID, device_id: DeviceID) -> Device | None: ...
+
+    @query(
+        "update devices set display_name = %(display_name)s where user_id = %(user_id)s and device_id = %(device_id)s",
+        affected,
+    )
+    def rename(self, user_id: UserID, device_id: DeviceID, display_name: str) -> int: ...
+
+    @query(
+        "delete from devices where user_id = %(user_id)s and device_id = any(%(device_ids)s) returning device_id",
+        many(DeviceID),
+    )
+    def delete(self, user_id: UserID, device_ids: list[DeviceID]) -> list[DeviceID]: ...
+
+    @query(
+        """delete from devices where user_id = %(user_id)s and device_id is distinct from %(keep)s
+           returning device_id""",
+        many(DeviceID),
+    )
+    def delete_all(self, user_id: UserID, keep: DeviceID | None) -> list[DeviceID]: ...

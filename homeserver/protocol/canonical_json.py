@@ -1,13 +1,16 @@
-"""Canonical JSON: the one byte form of a value that is hashed and signed; and the reader of all JSON from outside.
+"""Canonical JSON: the one byte form of a value that is hashed and signed; and the reader of all
+JSON from outside.
 
 https://spec.matrix.org/v1.19/appendices/#canonical-json
 
-orjson does the work, as it is several times faster than the encoder of the standard library. The two differ in four things,
-which this module levels:
+orjson does the work, as it is several times faster than the encoder of the standard library. The
+two differ in four things, which this module levels:
 
-* orjson refuses integers beyond 64 bits when it writes, and reads them as floats: see `decode` and `_encode_slowly`;
+* orjson refuses integers beyond 64 bits when it writes, and reads them as floats: see `decode` and
+  `encode_lenient`;
 * it refuses values nested deeper than 253 levels: none of our events is, see `MAX_DEPTH`;
-* it writes floats in its own manner: room versions 1 to 5, where they can occur, use `encode_lenient`;
+* it writes floats in its own manner: room versions 1 to 5, where they can occur, use
+  `encode_lenient`;
 * it writes NaN as `null`: neither reader lets a NaN in.
 
 orjson sorts keys by their UTF-8 bytes and the specification by code points; that is the same order.
@@ -25,7 +28,9 @@ MAX_INTEGER = 2**53 - 1
 """The largest integer of canonical JSON; the smallest is its negative."""
 
 MAX_DEPTH = 240
-"""How deep objects and arrays may nest in an event. The specification sets no limit; beyond this no fast encoder follows."""
+"""How deep objects and arrays may nest in an event. The specification sets no limit; beyond this no
+fast encoder follows.
+"""
 
 _BIG_INTEGER = re.compile(rb"[0-9]{19}")
 
@@ -35,7 +40,9 @@ _exact = json.JSONEncoder(
 
 
 def encode_canonical(value: Any) -> bytes:
-    """The canonical form of a value without floats. Raises `BadJson` if it has none (a lone surrogate, endless nesting)."""
+    """The canonical form of a value without floats. Raises `BadJson` if it has none (a lone
+    surrogate, endless nesting).
+    """
     try:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     except TypeError:
@@ -43,7 +50,8 @@ def encode_canonical(value: Any) -> bytes:
 
 
 def encode_lenient(value: Any) -> bytes:
-    """The form in which servers have always hashed what canonical JSON forbids: big integers, and floats as Python shows them.
+    """The form in which servers have always hashed what canonical JSON forbids: big integers, and
+    floats as Python shows them.
 
     Room versions 1 to 5 ["MUST NOT strictly enforce the JSON format"](https://spec.matrix.org/v1.19/rooms/v1/#canonical-json).
     """
@@ -54,9 +62,11 @@ def encode_lenient(value: Any) -> bytes:
 
 
 def decode(data: bytes | str) -> Any:
-    """Read JSON. Raises `NotJson`; refuses NaN, lone surrogates, text that is not UTF-8 and nesting beyond 1,024 levels.
+    """Read JSON. Raises `NotJson`; refuses NaN, lone surrogates, text that is not UTF-8 and nesting
+    beyond 1,024 levels.
 
-    Integers beyond 64 bits stay exact, which costs a second parse of the (very few) texts that may have one.
+    Integers beyond 64 bits stay exact, which costs a second parse of the (very few) texts that may
+    have one.
     """
     try:
         value = orjson.loads(data)
@@ -68,9 +78,11 @@ def decode(data: bytes | str) -> Any:
 
 
 def check_canonical(value: Any) -> None:
-    """The strict rule for events of room version 6 and later, and for all content that our own users send.
+    """The strict rule for events of room version 6 and later, and for all content that our own
+    users send.
 
-    Integers lie within ±(2^53 - 1), there are no floats, and nothing is nested deeper than `MAX_DEPTH`. Raises `BadJson`.
+    Integers lie within ±(2^53 - 1), there are no floats, and nothing is nested deeper than
+    `MAX_DEPTH`. Raises `BadJson`.
 
     https://spec.matrix.org/v1.19/rooms/v6/#canonical-json
     """
@@ -83,25 +95,28 @@ def check_canonical(value: Any) -> None:
 
 
 def check_depth(value: Any) -> None:
-    """What is left of `check_canonical` for room versions 1 to 5: nothing is nested deeper than `MAX_DEPTH`."""
+    """What is left of `check_canonical` for room versions 1 to 5: nothing is nested deeper than
+    `MAX_DEPTH`.
+    """
     level = [value]
     for _ in range(MAX_DEPTH + 1):
-        level = [
-            child
+        containers = [
+            container.values() if type(container) is dict else container
             for container in level
-            if isinstance(container, dict | list)
-            for child in (container.values() if isinstance(container, dict) else container)
-            if isinstance(child, dict | list)
+            if type(container) is dict or type(container) is list
         ]
+        level = [child for children in containers for child in children]
         if not level:
             return
     raise BadJson("The JSON is nested too deeply")
 
 
 def with_integers(value: Any) -> Any:
-    """A copy of the value in which floats that are integers are written as such: canonical JSON writes `1e10` as `10000000000`.
+    """A copy of the value in which floats that are integers are written as such: canonical JSON
+    writes `1e10` as `10000000000`.
 
-    For what our own users send; an event of another server is refused instead, as it has been hashed by others already.
+    For what our own users send; an event of another server is refused instead, as it has been
+    hashed by others already.
     """
     if isinstance(value, float) and value.is_integer() and abs(value) <= MAX_INTEGER:
         return int(value)
@@ -113,7 +128,9 @@ def with_integers(value: Any) -> Any:
 
 
 def _children(level: list[Any]) -> list[Any]:
-    """The objects and arrays directly inside the values of a level. Raises `BadJson` for a number that is not canonical."""
+    """The objects and arrays directly inside the values of a level. Raises `BadJson` for a number
+    that is not canonical.
+    """
     below: list[Any] = []
     for value in level:
         kind = type(value)
@@ -137,4 +154,6 @@ def _sort_out(values: Any, below: list[Any]) -> None:
         elif kind is dict or kind is list:
             below.append(value)
         else:
-            raise BadJson("The JSON has a number that is not an integer" if kind is float else "Not a JSON value")
+            raise BadJson(
+                "The JSON has a number that is not an integer" if kind is float else "Not a JSON value"
+            )

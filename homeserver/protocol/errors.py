@@ -1,6 +1,7 @@
 """What can go wrong in Matrix: one class a kind of error, each with its `errcode`.
 
-These are what our code raises. Which HTTP status a kind is answered with is known to `homeserver/http/errors.py` alone.
+These are what our code raises. Which HTTP status a kind is answered with is known to
+`homeserver/http/errors.py` alone.
 
 https://spec.matrix.org/v1.19/client-server-api/#standard-error-response
 """
@@ -9,7 +10,9 @@ from typing import ClassVar
 
 
 class MatrixError(Exception):
-    """The base of all kinds. `message` is for people, `extra` are further fields of the error's JSON body."""
+    """The base of all kinds. `message` is for people, `extra` are further fields of the error's
+    JSON body.
+    """
 
     errcode: ClassVar[str] = "M_UNKNOWN"
     default_message: ClassVar[str] = "Unknown error"
@@ -37,7 +40,7 @@ class BadGateway(MatrixError, says="A remote server could not be reached or answ
     """A remote server failed, so we cannot do what depends on it."""
 
 
-# --- The request itself ------------------------------------------------------------------------------------------------
+# --- The request itself ---------------------------------------------------------------------------
 
 
 class BadJson(MatrixError, errcode="M_BAD_JSON", says="The JSON is malformed"):
@@ -92,15 +95,19 @@ class LimitExceeded(MatrixError, errcode="M_LIMIT_EXCEEDED", says="Too many requ
         self.retry_after_ms = retry_after_ms
 
 
-class UserLimitExceeded(MatrixError, errcode="M_USER_LIMIT_EXCEEDED", says="You have reached a limit of your account"):
+class UserLimitExceeded(
+    MatrixError, errcode="M_USER_LIMIT_EXCEEDED", says="You have reached a limit of your account"
+):
     """A limit set on the user's account."""
 
 
-class ResourceLimitExceeded(MatrixError, errcode="M_RESOURCE_LIMIT_EXCEEDED", says="This server has reached a limit"):
+class ResourceLimitExceeded(
+    MatrixError, errcode="M_RESOURCE_LIMIT_EXCEEDED", says="This server has reached a limit"
+):
     """A limit set on this server."""
 
 
-# --- Who asks, and what they may do --------------------------------------------------------------------------------------
+# --- Who asks, and what they may do ---------------------------------------------------------------
 
 
 class MissingToken(MatrixError, errcode="M_MISSING_TOKEN", says="Missing access token"):
@@ -108,7 +115,9 @@ class MissingToken(MatrixError, errcode="M_MISSING_TOKEN", says="Missing access 
 
 
 class UnknownToken(MatrixError, errcode="M_UNKNOWN_TOKEN", says="Unrecognised access token"):
-    """The access token is not recognised. With `soft_logout` the client may refresh or log in again as the same device."""
+    """The access token is not recognised. With `soft_logout` the client may refresh or log in again
+    as the same device.
+    """
 
     def __init__(self, message: str = "", *, soft_logout: bool = False, **extra: object) -> None:
         super().__init__(message, soft_logout=soft_logout, **extra)
@@ -131,7 +140,9 @@ class InvalidSignature(MatrixError, errcode="M_INVALID_SIGNATURE", says="Invalid
     """A signature is missing or wrong."""
 
 
-class InteractiveAuthRequired(MatrixError, errcode="M_FORBIDDEN", says="User-interactive authentication required"):
+class InteractiveAuthRequired(
+    MatrixError, errcode="M_FORBIDDEN", says="User-interactive authentication required"
+):
     """More stages of user-interactive authentication are needed; `body` is the whole answer.
 
     https://spec.matrix.org/v1.19/client-server-api/#user-interactive-authentication-api
@@ -169,11 +180,13 @@ class ServerNotTrusted(MatrixError, errcode="M_SERVER_NOT_TRUSTED", says="Server
     """The request named a server that we do not trust, such as an identity server."""
 
 
-class ConsentNotGiven(MatrixError, errcode="M_CONSENT_NOT_GIVEN", says="You must accept the terms of this server"):
+class ConsentNotGiven(
+    MatrixError, errcode="M_CONSENT_NOT_GIVEN", says="You must accept the terms of this server"
+):
     """The user must agree to the terms of this server first."""
 
 
-# --- Accounts --------------------------------------------------------------------------------------------------------------
+# --- Accounts -------------------------------------------------------------------------------------
 
 
 class UserInUse(MatrixError, errcode="M_USER_IN_USE", says="User ID already taken"):
@@ -185,14 +198,18 @@ class InvalidUsername(MatrixError, errcode="M_INVALID_USERNAME", says="Invalid u
 
 
 class Exclusive(MatrixError, errcode="M_EXCLUSIVE", says="Reserved by an application service"):
-    """The resource is in the exclusive namespace of an application service, or not in that of the one asking."""
+    """The resource is in the exclusive namespace of an application service, or not in that of the
+    one asking.
+    """
 
 
 class WeakPassword(MatrixError, errcode="M_WEAK_PASSWORD", says="The password is too weak"):
     """The password does not meet the policy of this server."""
 
 
-class AppserviceLoginUnsupported(MatrixError, errcode="M_APPSERVICE_LOGIN_UNSUPPORTED", says="Log in by another flow"):
+class AppserviceLoginUnsupported(
+    MatrixError, errcode="M_APPSERVICE_LOGIN_UNSUPPORTED", says="Log in by another flow"
+):
     """An application service asked for a login that this server does not offer it."""
 
 
@@ -220,7 +237,9 @@ class ThreepidDenied(MatrixError, errcode="M_THREEPID_DENIED", says="Not permitt
     """This server does not permit the third-party identifier."""
 
 
-class ThreepidMediumNotSupported(MatrixError, errcode="M_THREEPID_MEDIUM_NOT_SUPPORTED", says="This kind of identifier is not supported"):
+class ThreepidMediumNotSupported(
+    MatrixError, errcode="M_THREEPID_MEDIUM_NOT_SUPPORTED", says="This kind of identifier is not supported"
+):
     """This server does not support that kind of third-party identifier."""
 
 
@@ -232,14 +251,16 @@ class ProfileTooLarge(MatrixError, errcode="M_PROFILE_TOO_LARGE", says="The prof
     """The profile would be too large."""
 
 
-class WrongRoomKeysVersion(MatrixError, errcode="M_WRONG_ROOM_KEYS_VERSION", says="Wrong version of the backup"):
+class WrongRoomKeysVersion(
+    MatrixError, errcode="M_WRONG_ROOM_KEYS_VERSION", says="Wrong version of the backup"
+):
     """Not the current version of the key backup; `current_version` is."""
 
     def __init__(self, message: str = "", *, current_version: str) -> None:
         super().__init__(message, current_version=current_version)
 
 
-# --- Rooms -------------------------------------------------------------------------------------------------------------------
+# --- Rooms ----------------------------------------------------------------------------------------
 
 
 class RoomInUse(MatrixError, errcode="M_ROOM_IN_USE", says="Room alias already taken"):
@@ -258,11 +279,17 @@ class BadAlias(MatrixError, errcode="M_BAD_ALIAS", says="The alias does not poin
     """An alias in `m.room.canonical_alias` does not point to the room."""
 
 
-class UnsupportedRoomVersion(MatrixError, errcode="M_UNSUPPORTED_ROOM_VERSION", says="Unsupported room version"):
+class UnsupportedRoomVersion(
+    MatrixError, errcode="M_UNSUPPORTED_ROOM_VERSION", says="Unsupported room version"
+):
     """A room version that this server does not know."""
 
 
-class IncompatibleRoomVersion(MatrixError, errcode="M_INCOMPATIBLE_ROOM_VERSION", says="Your homeserver does not support the version of this room"):
+class IncompatibleRoomVersion(
+    MatrixError,
+    errcode="M_INCOMPATIBLE_ROOM_VERSION",
+    says="Your homeserver does not support the version of this room",
+):
     """The asking server does not support the version of the room, which is `room_version`."""
 
     def __init__(self, message: str = "", *, room_version: str) -> None:
@@ -270,34 +297,46 @@ class IncompatibleRoomVersion(MatrixError, errcode="M_INCOMPATIBLE_ROOM_VERSION"
         self.room_version = room_version
 
 
-class UnableToAuthoriseJoin(MatrixError, errcode="M_UNABLE_TO_AUTHORISE_JOIN", says="Unable to check the conditions of the join rule"):
+class UnableToAuthoriseJoin(
+    MatrixError, errcode="M_UNABLE_TO_AUTHORISE_JOIN", says="Unable to check the conditions of the join rule"
+):
     """We cannot tell whether the user satisfies the restricted join rule; another server may."""
 
 
-class UnableToGrantJoin(MatrixError, errcode="M_UNABLE_TO_GRANT_JOIN", says="No user of this server can let you in"):
-    """The user satisfies the restricted join rule, but none of our users may invite them; another server's may."""
+class UnableToGrantJoin(
+    MatrixError, errcode="M_UNABLE_TO_GRANT_JOIN", says="No user of this server can let you in"
+):
+    """The user satisfies the restricted join rule, but none of our users may invite them; another
+    server's may.
+    """
 
 
 class InviteBlocked(MatrixError, errcode="M_INVITE_BLOCKED", says="The user does not accept this invite"):
     """The invited user does not take invites of this sender."""
 
 
-class CannotLeaveServerNoticeRoom(MatrixError, errcode="M_CANNOT_LEAVE_SERVER_NOTICE_ROOM", says="You cannot leave this room"):
+class CannotLeaveServerNoticeRoom(
+    MatrixError, errcode="M_CANNOT_LEAVE_SERVER_NOTICE_ROOM", says="You cannot leave this room"
+):
     """The room of the server's notices cannot be left."""
 
 
-class DuplicateAnnotation(MatrixError, errcode="M_DUPLICATE_ANNOTATION", says="You have already sent this reaction"):
+class DuplicateAnnotation(
+    MatrixError, errcode="M_DUPLICATE_ANNOTATION", says="You have already sent this reaction"
+):
     """The user has already reacted so."""
 
 
-# --- Media and application services --------------------------------------------------------------------------------------------
+# --- Media and application services ---------------------------------------------------------------
 
 
 class NotYetUploaded(MatrixError, errcode="M_NOT_YET_UPLOADED", says="Media has not been uploaded yet"):
     """The media has an ID and no content yet."""
 
 
-class CannotOverwriteMedia(MatrixError, errcode="M_CANNOT_OVERWRITE_MEDIA", says="Media ID already has content"):
+class CannotOverwriteMedia(
+    MatrixError, errcode="M_CANNOT_OVERWRITE_MEDIA", says="Media ID already has content"
+):
     """The media ID has content already."""
 
 
@@ -312,9 +351,13 @@ class BadStatus(MatrixError, errcode="M_BAD_STATUS", says="The application servi
         super().__init__(message, status=status, body=body)
 
 
-class ConnectionFailed(MatrixError, errcode="M_CONNECTION_FAILED", says="The application service could not be reached"):
+class ConnectionFailed(
+    MatrixError, errcode="M_CONNECTION_FAILED", says="The application service could not be reached"
+):
     """The application service could not be reached."""
 
 
-class ConnectionTimeout(MatrixError, errcode="M_CONNECTION_TIMEOUT", says="The application service did not answer in time"):
+class ConnectionTimeout(
+    MatrixError, errcode="M_CONNECTION_TIMEOUT", says="The application service did not answer in time"
+):
     """The application service did not answer in time."""

@@ -1,7 +1,7 @@
 """The identifiers of Matrix as types, and the one parser of each.
 
-An identifier is a `str` at run time (the database driver and the JSON encoders take it as it is) and a type of its own for
-the checker. It is parsed once, where it enters, and trusted afterwards.
+An identifier is a `str` at run time (the database driver and the JSON encoders take it as it is)
+and a type of its own for the checker. It is parsed once, where it enters, and trusted afterwards.
 
 https://spec.matrix.org/v1.19/appendices/#identifier-grammar
 """
@@ -26,21 +26,22 @@ StateKey: TypeAlias = tuple[str, str]
 MAX_IDENTIFIER_BYTES = 255
 MAX_DEVICE_ID_BYTES = 512
 
-_SERVER_NAME = re.compile(
-    r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]{2,45})\]|[A-Za-z0-9.-]{1,255})(?::[0-9]{1,5})?"
-)
+_SERVER_NAME = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]{2,45})\]|[A-Za-z0-9.-]{1,255})(?::[0-9]{1,5})?")
 _NEW_LOCALPART = re.compile(r"[a-z0-9._=/+-]+")
 
 
 def parse_server_name(text: str) -> ServerName:
-    """A [server name](https://spec.matrix.org/v1.19/appendices/#server-name): a host name or an address, perhaps a port."""
+    """A [server name](https://spec.matrix.org/v1.19/appendices/#server-name): a host name or an
+    address, perhaps a port.
+    """
     if not is_server_name(text):
         raise InvalidParam("Not a server name")
     return ServerName(text)
 
 
 def parse_user_id(text: str) -> UserID:
-    """A user ID, with a localpart of today's or of the historical character set (which "servers MUST accept").
+    """A user ID, with a localpart of today's or of the historical character set (which "servers
+    MUST accept").
 
     https://spec.matrix.org/v1.19/appendices/#historical-user-ids
     """
@@ -50,7 +51,9 @@ def parse_user_id(text: str) -> UserID:
 
 
 def parse_room_id(text: str) -> RoomID:
-    """A room ID of any room version. Those of version 12 have no domain, so none is ever read from a room ID."""
+    """A room ID of any room version. Those of version 12 have no domain, so none is ever read from
+    a room ID.
+    """
     if not is_room_id(text):
         raise InvalidParam("Not a room ID")
     return RoomID(text)
@@ -78,7 +81,9 @@ def parse_event_id(text: str) -> EventID:
 
 
 def parse_device_id(text: str) -> DeviceID:
-    """A device ID. The specification gives it no grammar, so only what cannot be stored or is absurd is refused."""
+    """A device ID. The specification gives it no grammar, so only what cannot be stored or is
+    absurd is refused.
+    """
     if not text or not _storable(text, MAX_DEVICE_ID_BYTES):
         raise InvalidParam("Not a device ID")
     return DeviceID(text)
@@ -125,7 +130,9 @@ def is_event_id(text: str) -> bool:
 
 
 def server_of(identifier: str) -> ServerName:
-    """The domain of a user ID, a room alias, or an event ID of room versions 1 and 2. Empty if there is none."""
+    """The domain of a user ID, a room alias, or an event ID of room versions 1 and 2. Empty if
+    there is none.
+    """
     return ServerName(identifier.partition(":")[2])
 
 
@@ -139,7 +146,9 @@ def _has_domain(text: str) -> bool:
 
 
 def _storable(text: str, limit: int) -> bool:
-    """At most `limit` bytes of UTF-8, with no NUL (which no identifier may have) and no lone surrogate."""
+    """At most `limit` bytes of UTF-8, with no NUL (which no identifier may have) and no lone
+    surrogate.
+    """
     if "\0" in text:
         return False
     if text.isascii():

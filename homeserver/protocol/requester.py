@@ -9,8 +9,9 @@ from homeserver.protocol.identifiers import DeviceID, UserID
 class Requester:
     """The authenticated user of a request, and by what they were authenticated.
 
-    `device_id` is None for an application service that names no device and for tokens without one; `token_id` is the row of the
-    access token, None for an application service's own token; `appservice_id` names the application service that acts as the user.
+    `device_id` is None for an application service that names no device and for tokens without one;
+    `token_id` is the row of the access token, None for an application service's own token;
+    `appservice_id` names the application service that acts as the user.
     """
 
     user_id: UserID

@@ -1,7 +1,7 @@
 """Room versions: what differs between them, as one record of named rules each.
 
-Code that depends on a room's version asks for the rule by its name and never compares versions. A new version is one `replace`
-of the version it builds on; a new rule is a new field.
+Code that depends on a room's version asks for the rule by its name and never compares versions. A
+new version is one `replace` of the version it builds on; a new rule is a new field.
 
 https://spec.matrix.org/v1.19/rooms/
 """
@@ -18,7 +18,9 @@ class EventFormat(Enum):
     """How a PDU names itself and the events it refers to."""
 
     HASHED_REFERENCES = "v1"
-    """`event_id` is in the PDU; `prev_events` and `auth_events` are lists of `[event_id, {"sha256": hash}]`."""
+    """`event_id` is in the PDU; `prev_events` and `auth_events` are lists of `[event_id, {"sha256":
+    hash}]`.
+    """
     PLAIN_REFERENCES = "v3"
     """No `event_id`; `prev_events` and `auth_events` are lists of event IDs."""
 
@@ -53,7 +55,9 @@ class RedactionRules:
     """Whether a membership event keeps `third_party_invite.signed`."""
 
     def with_content(self, **keys: frozenset[str]) -> "RedactionRules":
-        """The same rules, but for the `m.room.*` types named (without the prefix), which keep these keys."""
+        """The same rules, but for the `m.room.*` types named (without the prefix), which keep these
+        keys.
+        """
         changed = {f"m.room.{name}": kept for name, kept in keys.items()}
         return replace(self, content={**self.content, **changed})
 
@@ -77,20 +81,27 @@ class RoomVersion:
     """The server that the event ID names must have signed, besides that of the sender."""
 
     special_aliases_auth: bool
-    """`m.room.aliases` has an authorisation rule of its own: the state key is the sender's server."""
+    """`m.room.aliases` has an authorisation rule of its own: the state key is the sender's server.
+    """
     redactions_authorised_by_level: bool
-    """`m.room.redaction` is authorised by the redact level or by the event IDs' domains. Otherwise it is authorised as
-    any event, and takes effect only if the sender has the redact level or is of the server of the redacted event's sender."""
+    """`m.room.redaction` is authorised by the redact level or by the event IDs' domains. Otherwise
+    it is authorised as any event, and takes effect only if the sender has the redact level or is of
+    the server of the redacted event's sender.
+    """
     redacts_in_content: bool
     """`m.room.redaction` names its target in `content.redacts`, not in the top-level `redacts`."""
     checks_notification_levels: bool
     """A change of `notifications` in power levels is authorised as one of `events` is."""
     integer_power_levels: bool
-    """Power levels must be integers; if not, strings and floats that stand for one are read as such."""
+    """Power levels must be integers; if not, strings and floats that stand for one are read as
+    such.
+    """
     creator_in_content: bool
     """The room's creator is `content.creator` of `m.room.create`, not its sender."""
     privileged_creators: bool
-    """Creators, `content.additional_creators` among them, stand above all power levels and have none."""
+    """Creators, `content.additional_creators` among them, stand above all power levels and have
+    none.
+    """
     knocking: bool
     """Membership `knock` and join rule `knock` exist."""
     restricted_joins: bool
@@ -98,7 +109,9 @@ class RoomVersion:
     knock_restricted: bool
     """Join rule `knock_restricted` exists."""
     room_id_is_create_hash: bool
-    """The room ID is that of the create event with another sigil. The create event has no `room_id`."""
+    """The room ID is that of the create event with another sigil. The create event has no
+    `room_id`.
+    """
     create_in_auth_events: bool
     """The create event is among the `auth_events` of every other event; if not, it must not be."""
 
@@ -179,7 +192,9 @@ _V8 = replace(
 _V9 = replace(
     _V8,
     id="9",
-    redaction=_V8.redaction.with_content(member=frozenset({"membership", "join_authorised_via_users_server"})),
+    redaction=_V8.redaction.with_content(
+        member=frozenset({"membership", "join_authorised_via_users_server"})
+    ),
 )
 _V10 = replace(_V9, id="10", integer_power_levels=True, knock_restricted=True)
 _V11 = replace(
@@ -188,7 +203,9 @@ _V11 = replace(
     redacts_in_content=True,
     creator_in_content=False,
     redaction=replace(
-        _V10.redaction.with_content(power_levels=_POWER_LEVEL_KEYS | {"invite"}, redaction=frozenset({"redacts"})),
+        _V10.redaction.with_content(
+            power_levels=_POWER_LEVEL_KEYS | {"invite"}, redaction=frozenset({"redacts"})
+        ),
         top_level=_PLAIN_KEYS,
         whole_content=frozenset({"m.room.create"}),
         signed_of_third_party_invite=True,
@@ -204,10 +221,7 @@ _V12 = replace(
 )
 
 ROOM_VERSIONS: Mapping[str, RoomVersion] = MappingProxyType(
-    {
-        version.id: version
-        for version in (_V1, _V2, _V3, _V4, _V5, _V6, _V7, _V8, _V9, _V10, _V11, _V12)
-    }
+    {version.id: version for version in (_V1, _V2, _V3, _V4, _V5, _V6, _V7, _V8, _V9, _V10, _V11, _V12)}
 )
 """All room versions that the specification calls stable."""
 

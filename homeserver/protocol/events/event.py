@@ -1,4 +1,5 @@
-"""An event of a room, as a value: a PDU together with the rules of its room version and its event ID.
+"""An event of a room, as a value: a PDU together with the rules of its room version and its event
+ID.
 
 https://spec.matrix.org/v1.19/server-server-api/#pdus
 """
@@ -11,11 +12,13 @@ from homeserver.protocol.room_versions import EventFormat, RoomVersion
 
 
 class Event:
-    """One event. Its PDU is what goes over federation, signatures included and `unsigned` not; nobody changes it.
+    """One event. Its PDU is what goes over federation, signatures included and `unsigned` not;
+    nobody changes it.
 
-    It is made by `parse_pdu` from what others send, by `build_event` from what our users do, and by `from_trusted` from what
-    we stored after either. So the keys that the event format requires are there and have their types; `content` is
-    whatever its sender put in, and is read by the lenient readers of `content.py`.
+    It is made by `parse_pdu` from what others send, by `build_event` from what our users do, and by
+    `from_trusted` from what we stored after either. So the keys that the event format requires are
+    there and have their types; `content` is whatever its sender put in, and is read by the lenient
+    readers of `content.py`.
     """
 
     __slots__ = (
@@ -72,7 +75,9 @@ class Event:
         event_id: EventID,
         encoded: bytes | None = None,
     ) -> "Event":
-        """The event of a PDU that was parsed before, with its ID, and its canonical bytes if they are at hand."""
+        """The event of a PDU that was parsed before, with its ID, and its canonical bytes if they
+        are at hand.
+        """
         return cls(pdu, version, event_id, encoded)
 
     def __repr__(self) -> str:
@@ -108,7 +113,9 @@ class Event:
 
     @property
     def redacts(self) -> EventID | None:
-        """The event that a redaction wants redacted; None for all else and for a redaction that names none."""
+        """The event that a redaction wants redacted; None for all else and for a redaction that
+        names none.
+        """
         if self.type != "m.room.redaction":
             return None
         holder = self.content if self.version.redacts_in_content else self.pdu
@@ -117,7 +124,9 @@ class Event:
 
     @property
     def membership(self) -> str | None:
-        """The membership that a membership event gives its target; None for all else, and if it is no string."""
+        """The membership that a membership event gives its target; None for all else, and if it is
+        no string.
+        """
         if self.type != "m.room.member":
             return None
         membership = self.content.get("membership")
@@ -133,7 +142,9 @@ def encode_pdu(pdu: dict[str, Any], version: RoomVersion) -> bytes:
 
 
 def referenced_ids(references: list[Any], version: RoomVersion) -> list[EventID]:
-    """The event IDs in `prev_events` or `auth_events`. The list of the PDU itself where it is one: not to be changed."""
+    """The event IDs in `prev_events` or `auth_events`. The list of the PDU itself where it is one:
+    not to be changed.
+    """
     if version.event_format is EventFormat.PLAIN_REFERENCES:
         return references
     return [reference[0] for reference in references]

@@ -1,14 +1,14 @@
-"""The two hashes of an event: of its whole content, and of what a redaction leaves, from which its ID is made.
+"""The two hashes of an event: of its whole content, and of what a redaction leaves, from which its
+ID is made.
 
 https://spec.matrix.org/v1.19/server-server-api/#calculating-the-content-hash-for-an-event
 https://spec.matrix.org/v1.19/server-server-api/#calculating-the-reference-hash-for-an-event
 """
 
-from base64 import b64encode, urlsafe_b64encode
 from hashlib import sha256
 from typing import Any
 
-from homeserver.protocol.base64 import decode_base64
+from homeserver.protocol.base64 import decode_base64, encode_base64, encode_base64_url
 from homeserver.protocol.errors import BadJson, InvalidEvent, InvalidParam
 from homeserver.protocol.events.event import Event, encode_pdu
 from homeserver.protocol.events.redaction import redact
@@ -19,13 +19,17 @@ _NOT_HASHED = frozenset({"unsigned", "signatures", "hashes"})
 
 
 def content_hash(pdu: dict[str, Any], version: RoomVersion) -> bytes:
-    """SHA-256 over the unredacted event without `unsigned`, `signatures` and `hashes`. Raises `BadJson`."""
+    """SHA-256 over the unredacted event without `unsigned`, `signatures` and `hashes`. Raises
+    `BadJson`.
+    """
     hashed = {key: value for key, value in pdu.items() if key not in _NOT_HASHED}
     return sha256(encode_pdu(hashed, version)).digest()
 
 
 def check_content_hash(event: Event) -> bool:
-    """Whether the event is whole. If not, "it is assumed that we have only been given a redacted version of the event"."""
+    """Whether the event is whole. If not, "it is assumed that we have only been given a redacted
+    version of the event".
+    """
     hashes = event.pdu.get("hashes")
     claimed = hashes.get("sha256") if isinstance(hashes, dict) else None
     if not isinstance(claimed, str):
@@ -50,7 +54,8 @@ def signed_bytes(pdu: dict[str, Any], version: RoomVersion) -> bytes:
 
 
 def event_id_of(pdu: dict[str, Any], version: RoomVersion) -> EventID:
-    """The ID of the event: its own `event_id` in room versions 1 and 2, made of its reference hash in all others.
+    """The ID of the event: its own `event_id` in room versions 1 and 2, made of its reference hash
+    in all others.
 
     Raises `InvalidEvent` if it has none.
     """
@@ -68,5 +73,4 @@ def event_id_of(pdu: dict[str, Any], version: RoomVersion) -> EventID:
 def event_id_from_hash(digest: bytes, version: RoomVersion) -> EventID:
     """The event ID of a reference hash, in the base64 alphabet of the room version."""
     url_safe = version.event_id_format is EventIDFormat.URL_SAFE_BASE64_HASH
-    encoded = urlsafe_b64encode(digest) if url_safe else b64encode(digest)
-    return EventID("$" + encoded.rstrip(b"=").decode())
+    return EventID("$" + (encode_base64_url(digest) if url_safe else encode_base64(digest)))

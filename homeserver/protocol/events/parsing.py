@@ -1,7 +1,8 @@
 """Reading a PDU that somebody else made: whether it is an event at all.
 
-This is the first of the checks on receipt, "is a valid event, otherwise it is dropped". Everything from outside is hostile
-until it has passed here; afterwards the keys of the event format may be relied on.
+This is the first of the checks on receipt, "is a valid event, otherwise it is dropped". Everything
+from outside is hostile until it has passed here; afterwards the keys of the event format may be
+relied on.
 
 https://spec.matrix.org/v1.19/server-server-api/#checks-performed-on-receipt-of-a-pdu
 """
@@ -29,8 +30,9 @@ _MISSING = object()
 def parse_pdu(pdu: Any, version: RoomVersion) -> Event:
     """The event of a PDU received from another server, with its ID. Raises `InvalidEvent`.
 
-    `unsigned` is dropped: nobody vouches for it. Where the specification gives it a meaning (`invite_room_state`), the
-    receiver reads it from the PDU as received. Signatures, hashes and authorisation are not looked at here.
+    `unsigned` is dropped: nobody vouches for it. Where the specification gives it a meaning
+    (`invite_room_state`), the receiver reads it from the PDU as received. Signatures, hashes and
+    authorisation are not looked at here.
     """
     if type(pdu) is not dict:
         raise InvalidEvent("The event is not an object")
@@ -49,7 +51,8 @@ def parse_pdu(pdu: Any, version: RoomVersion) -> Event:
 
 
 def check_shape(pdu: dict[str, Any], version: RoomVersion) -> None:
-    """Whether the PDU has the [event format](https://spec.matrix.org/v1.19/rooms/v12/#event-format) of the room version.
+    """Whether the PDU has the [event format](https://spec.matrix.org/v1.19/rooms/v12/#event-format)
+    of the room version.
 
     Raises `InvalidEvent`.
     """

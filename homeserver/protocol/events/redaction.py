@@ -1,6 +1,7 @@
 """The redaction algorithm: what remains of an event when its content is taken away.
 
-Signatures and reference hashes cover exactly that remainder, so a redacted event keeps its ID and still verifies.
+Signatures and reference hashes cover exactly that remainder, so a redacted event keeps its ID and
+still verifies.
 
 https://spec.matrix.org/v1.19/client-server-api/#redactions
 """

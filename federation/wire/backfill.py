@@ -41,7 +41,12 @@ class MissingEvents(msgspec.Struct, frozen=True):
 
 
 BACKFILL: Final = Route(
-    "GET", "/_matrix/federation/v1/backfill/{room_id}", History, query=BackfillFrom, max_answer_bytes=64 * MIB, timeout_s=60.0
+    "GET",
+    "/_matrix/federation/v1/backfill/{room_id}",
+    History,
+    query=BackfillFrom,
+    max_answer_bytes=64 * MIB,
+    timeout_s=60.0,
 )
 MISSING_EVENTS: Final = Route(
     "POST",

@@ -1,4 +1,7 @@
-"""Devices and end-to-end keys of a server's users. https://spec.matrix.org/v1.19/server-server-api/#end-to-end-encryption"""
+"""Devices and end-to-end keys of a server's users.
+
+https://spec.matrix.org/v1.19/server-server-api/#end-to-end-encryption
+"""
 
 from typing import Any, Final
 
@@ -43,7 +46,9 @@ class ClaimedKeys(msgspec.Struct, frozen=True):
     one_time_keys: dict[str, JsonObject]
 
 
-USER_DEVICES: Final = Route("GET", "/_matrix/federation/v1/user/devices/{user_id}", UserDevices, max_answer_bytes=8 * MIB)
+USER_DEVICES: Final = Route(
+    "GET", "/_matrix/federation/v1/user/devices/{user_id}", UserDevices, max_answer_bytes=8 * MIB
+)
 QUERY_KEYS: Final = Route(
     "POST", "/_matrix/federation/v1/user/keys/query", UserKeys, body=KeysQuery, max_answer_bytes=32 * MIB
 )

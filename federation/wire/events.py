@@ -1,4 +1,7 @@
-"""Single events, what authorises them, and events by date. https://spec.matrix.org/v1.19/server-server-api/#retrieving-events"""
+"""Single events, what authorises them, and events by date.
+
+https://spec.matrix.org/v1.19/server-server-api/#retrieving-events
+"""
 
 from typing import Final, Literal
 
@@ -37,7 +40,11 @@ class EventAtMoment(msgspec.Struct, frozen=True):
 
 EVENT: Final = Route("GET", "/_matrix/federation/v1/event/{event_id}", EventAnswer)
 EVENT_AUTH: Final = Route(
-    "GET", "/_matrix/federation/v1/event_auth/{room_id}/{event_id}", AuthChain, max_answer_bytes=64 * MIB, timeout_s=120.0
+    "GET",
+    "/_matrix/federation/v1/event_auth/{room_id}/{event_id}",
+    AuthChain,
+    max_answer_bytes=64 * MIB,
+    timeout_s=120.0,
 )
 TIMESTAMP_TO_EVENT: Final = Route(
     "GET", "/_matrix/federation/v1/timestamp_to_event/{room_id}", EventAtMoment, query=Moment

@@ -31,9 +31,13 @@ class ThirdPartyInvites(msgspec.Struct, frozen=True):
 
 
 INVITE: Final = Route("PUT", "/_matrix/federation/v2/invite/{room_id}/{event_id}", SignedInvite, body=Invite)
-INVITE_V1: Final = Route("PUT", "/_matrix/federation/v1/invite/{room_id}/{event_id}", list[Any], body=JsonObject)
+INVITE_V1: Final = Route(
+    "PUT", "/_matrix/federation/v1/invite/{room_id}/{event_id}", list[Any], body=JsonObject
+)
 """The old form: the bare event, room versions 1 and 2 only, answered with `[200, {"event": ...}]`."""
 EXCHANGE_THIRD_PARTY_INVITE: Final = Route(
     "PUT", "/_matrix/federation/v1/exchange_third_party_invite/{room_id}", Nothing, body=JsonObject
 )
-THIRD_PARTY_BOUND: Final = Route("PUT", "/_matrix/federation/v1/3pid/onbind", Nothing, body=ThirdPartyInvites, signed=False)
+THIRD_PARTY_BOUND: Final = Route(
+    "PUT", "/_matrix/federation/v1/3pid/onbind", Nothing, body=ThirdPartyInvites, signed=False
+)

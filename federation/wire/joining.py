@@ -14,7 +14,10 @@ class SupportedVersions(msgspec.Struct, frozen=True):
 
 
 class Template(msgspec.Struct, frozen=True):
-    """An event to be filled in, in the format of the room version (absent: 1). It is rebuilt from what we expect, never signed as is."""
+    """An event to be filled in, in the format of the room version (absent: 1).
+
+    It is rebuilt from what we expect, never signed as is.
+    """
 
     event: JsonObject
     room_version: str = "1"
@@ -38,7 +41,11 @@ class Joined(msgspec.Struct, frozen=True):
 
 
 MAKE_JOIN: Final = Route(
-    "GET", "/_matrix/federation/v1/make_join/{room_id}/{user_id}", Template, query=SupportedVersions, timeout_s=40.0
+    "GET",
+    "/_matrix/federation/v1/make_join/{room_id}/{user_id}",
+    Template,
+    query=SupportedVersions,
+    timeout_s=40.0,
 )
 SEND_JOIN: Final = Route(
     "PUT",

@@ -24,7 +24,10 @@ class OldVerifyKey(msgspec.Struct, frozen=True):
 
 
 class ServerKeys(msgspec.Struct, frozen=True):
-    """The document in which a server publishes its keys. What is verified is the JSON itself, which has further fields."""
+    """The document in which a server publishes its keys.
+
+    What is verified is the JSON itself, which has further fields.
+    """
 
     server_name: str
     verify_keys: dict[str, VerifyKey]
@@ -61,14 +64,35 @@ OWN: Final = Route(
     "GET", "/_matrix/key/v2/server", dict[str, Any], signed=False, max_answer_bytes=128 * KIB, timeout_s=10.0
 )
 OWN_BY_ID: Final = Route(
-    "GET", "/_matrix/key/v2/server/{key_id}", dict[str, Any], signed=False, max_answer_bytes=128 * KIB, timeout_s=10.0
+    "GET",
+    "/_matrix/key/v2/server/{key_id}",
+    dict[str, Any],
+    signed=False,
+    max_answer_bytes=128 * KIB,
+    timeout_s=10.0,
 )
 NOTARY: Final = Route(
-    "GET", "/_matrix/key/v2/query/{server_name}", KeyDocuments, query=KeyQueryParameters, signed=False, timeout_s=20.0
+    "GET",
+    "/_matrix/key/v2/query/{server_name}",
+    KeyDocuments,
+    query=KeyQueryParameters,
+    signed=False,
+    timeout_s=20.0,
 )
 NOTARY_BY_ID: Final = Route(
-    "GET", "/_matrix/key/v2/query/{server_name}/{key_id}", KeyDocuments, query=KeyQueryParameters, signed=False, timeout_s=20.0
+    "GET",
+    "/_matrix/key/v2/query/{server_name}/{key_id}",
+    KeyDocuments,
+    query=KeyQueryParameters,
+    signed=False,
+    timeout_s=20.0,
 )
 NOTARY_BATCH: Final = Route(
-    "POST", "/_matrix/key/v2/query", KeyDocuments, body=KeyQuery, signed=False, max_answer_bytes=16 * MIB, timeout_s=30.0
+    "POST",
+    "/_matrix/key/v2/query",
+    KeyDocuments,
+    body=KeyQuery,
+    signed=False,
+    max_answer_bytes=16 * MIB,
+    timeout_s=30.0,
 )

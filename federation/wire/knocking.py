@@ -14,5 +14,9 @@ class Knocked(msgspec.Struct, frozen=True):
     knock_room_state: list[Any] = []
 
 
-MAKE_KNOCK: Final = Route("GET", "/_matrix/federation/v1/make_knock/{room_id}/{user_id}", Template, query=SupportedVersions)
-SEND_KNOCK: Final = Route("PUT", "/_matrix/federation/v1/send_knock/{room_id}/{event_id}", Knocked, body=JsonObject)
+MAKE_KNOCK: Final = Route(
+    "GET", "/_matrix/federation/v1/make_knock/{room_id}/{user_id}", Template, query=SupportedVersions
+)
+SEND_KNOCK: Final = Route(
+    "PUT", "/_matrix/federation/v1/send_knock/{room_id}/{event_id}", Knocked, body=JsonObject
+)

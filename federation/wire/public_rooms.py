@@ -45,7 +45,8 @@ class HierarchyOptions(msgspec.Struct, frozen=True):
 
 
 class Hierarchy(msgspec.Struct, frozen=True):
-    """A room, its children as far as the answering server knows them, and those that the asking server may not see."""
+    """A room, its children as far as the answering server knows them, and those that the asking server may not see.
+    """
 
     room: JsonObject
     children: list[Any] = []
@@ -56,8 +57,16 @@ PUBLIC_ROOMS: Final = Route(
     "GET", "/_matrix/federation/v1/publicRooms", PublicRooms, query=PublicRoomsPage, max_answer_bytes=4 * MIB
 )
 SEARCH_PUBLIC_ROOMS: Final = Route(
-    "POST", "/_matrix/federation/v1/publicRooms", PublicRooms, body=PublicRoomsSearch, max_answer_bytes=4 * MIB
+    "POST",
+    "/_matrix/federation/v1/publicRooms",
+    PublicRooms,
+    body=PublicRoomsSearch,
+    max_answer_bytes=4 * MIB,
 )
 HIERARCHY: Final = Route(
-    "GET", "/_matrix/federation/v1/hierarchy/{room_id}", Hierarchy, query=HierarchyOptions, max_answer_bytes=4 * MIB
+    "GET",
+    "/_matrix/federation/v1/hierarchy/{room_id}",
+    Hierarchy,
+    query=HierarchyOptions,
+    max_answer_bytes=4 * MIB,
 )

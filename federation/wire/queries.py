@@ -1,4 +1,7 @@
-"""Questions about aliases, profiles and OpenID tokens. https://spec.matrix.org/v1.19/server-server-api/#querying-for-information"""
+"""Questions about aliases, profiles and OpenID tokens.
+
+https://spec.matrix.org/v1.19/server-server-api/#querying-for-information
+"""
 
 from typing import Final
 
@@ -39,6 +42,12 @@ class OpenIDUser(msgspec.Struct, frozen=True):
     sub: str
 
 
-DIRECTORY: Final = Route("GET", "/_matrix/federation/v1/query/directory", AliasAnswer, query=AliasQuery, timeout_s=20.0)
-PROFILE: Final = Route("GET", "/_matrix/federation/v1/query/profile", JsonObject, query=ProfileQuery, timeout_s=15.0)
-OPENID_USERINFO: Final = Route("GET", "/_matrix/federation/v1/openid/userinfo", OpenIDUser, query=OpenIDQuery, signed=False)
+DIRECTORY: Final = Route(
+    "GET", "/_matrix/federation/v1/query/directory", AliasAnswer, query=AliasQuery, timeout_s=20.0
+)
+PROFILE: Final = Route(
+    "GET", "/_matrix/federation/v1/query/profile", JsonObject, query=ProfileQuery, timeout_s=15.0
+)
+OPENID_USERINFO: Final = Route(
+    "GET", "/_matrix/federation/v1/openid/userinfo", OpenIDUser, query=OpenIDQuery, signed=False
+)

@@ -17,7 +17,10 @@ KIB: Final = 1024
 MIB: Final = 1024 * KIB
 
 Pdus: TypeAlias = list[Any]
-"""Events as they came. The list is not typed further, so that one item of the wrong shape spoils itself and not its neighbours."""
+"""Events as they came.
+
+The list is not typed further, so that one item of the wrong shape spoils itself and not its neighbours.
+"""
 
 JsonObject: TypeAlias = dict[str, Any]
 
@@ -30,9 +33,9 @@ class Nothing(msgspec.Struct, frozen=True):
 class Route(Generic[AnswerT]):
     """One endpoint of the server-server API.
 
-    `path` has its parameters in braces; `query` and `body` are the types of what is sent, None where nothing is; `answer` is the
-    type of a 200's JSON. `signed` says whether a request must carry a server's signature. `max_answer_bytes` and `timeout_s` bound
-    what the asking side reads and waits.
+    `path` has its parameters in braces; `query` and `body` are the types of what is sent, None where nothing is;
+    `answer` is the type of a 200's JSON. `signed` says whether a request must carry a server's signature.
+    `max_answer_bytes` and `timeout_s` bound what the asking side reads and waits.
     """
 
     method: Method
@@ -44,7 +47,9 @@ class Route(Generic[AnswerT]):
     max_answer_bytes: int = 1 * MIB
     timeout_s: float = 30.0
 
-    def target(self, path: Mapping[str, str], query: msgspec.Struct | Mapping[str, object] | None = None) -> str:
+    def target(
+        self, path: Mapping[str, str], query: msgspec.Struct | Mapping[str, object] | None = None
+    ) -> str:
         """Return the request target, escaped as it goes over the wire and into the signature."""
         filled = self.path.format_map({name: quote(value, safe="") for name, value in path.items()})
         pairs = list(_pairs(query))

@@ -1,4 +1,7 @@
-"""The state of a room before an event. https://spec.matrix.org/v1.19/server-server-api/#get_matrixfederationv1stateroomid"""
+"""The state of a room before an event.
+
+https://spec.matrix.org/v1.19/server-server-api/#get_matrixfederationv1stateroomid
+"""
 
 from typing import Final
 
@@ -28,8 +31,18 @@ class RoomStateIDs(msgspec.Struct, frozen=True):
 
 
 STATE: Final = Route(
-    "GET", "/_matrix/federation/v1/state/{room_id}", RoomState, query=AtEvent, max_answer_bytes=512 * MIB, timeout_s=600.0
+    "GET",
+    "/_matrix/federation/v1/state/{room_id}",
+    RoomState,
+    query=AtEvent,
+    max_answer_bytes=512 * MIB,
+    timeout_s=600.0,
 )
 STATE_IDS: Final = Route(
-    "GET", "/_matrix/federation/v1/state_ids/{room_id}", RoomStateIDs, query=AtEvent, max_answer_bytes=64 * MIB, timeout_s=120.0
+    "GET",
+    "/_matrix/federation/v1/state_ids/{room_id}",
+    RoomStateIDs,
+    query=AtEvent,
+    max_answer_bytes=64 * MIB,
+    timeout_s=120.0,
 )

@@ -11,7 +11,10 @@ MAX_EDUS: Final = 100
 
 
 class Transaction(msgspec.Struct, frozen=True):
-    """The body of `PUT /send`: at most 50 PDUs and 100 EDUs. The sender is who signed the request, whatever `origin` says."""
+    """The body of `PUT /send`: at most 50 PDUs and 100 EDUs.
+
+    The sender is who signed the request, whatever `origin` says.
+    """
 
     origin: str = ""
     origin_server_ts: int = 0
@@ -26,5 +29,10 @@ class TransactionAnswer(msgspec.Struct, frozen=True):
 
 
 SEND: Final = Route(
-    "PUT", "/_matrix/federation/v1/send/{txn_id}", TransactionAnswer, body=Transaction, max_answer_bytes=1 * MIB, timeout_s=60.0
+    "PUT",
+    "/_matrix/federation/v1/send/{txn_id}",
+    TransactionAnswer,
+    body=Transaction,
+    max_answer_bytes=1 * MIB,
+    timeout_s=60.0,
 )

@@ -1,4 +1,7 @@
-"""Which software a server runs, and to where it delegates. https://spec.matrix.org/v1.19/server-server-api/#server-implementation"""
+"""Which software a server runs, and to where it delegates.
+
+https://spec.matrix.org/v1.19/server-server-api/#server-implementation
+"""
 
 from typing import Final
 
@@ -26,5 +29,9 @@ class WellKnown(msgspec.Struct, frozen=True):
     server: str = msgspec.field(name="m.server")
 
 
-VERSION: Final = Route("GET", "/_matrix/federation/v1/version", ServerVersion, signed=False, max_answer_bytes=64 * KIB)
-WELL_KNOWN: Final = Route("GET", "/.well-known/matrix/server", WellKnown, signed=False, max_answer_bytes=50 * KIB, timeout_s=10.0)
+VERSION: Final = Route(
+    "GET", "/_matrix/federation/v1/version", ServerVersion, signed=False, max_answer_bytes=64 * KIB
+)
+WELL_KNOWN: Final = Route(
+    "GET", "/.well-known/matrix/server", WellKnown, signed=False, max_answer_bytes=50 * KIB, timeout_s=10.0
+)

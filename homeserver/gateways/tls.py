@@ -1,0 +1,104 @@
+"""TLS as a client: whom we trust, and the name that a certificate must bear."""
+
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Any
+
+from OpenSSL import SSL, crypto
+from service_identity import VerificationError
+from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identity
+from service_identity.pyopenssl import extract_patterns
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.internet.ssl import (
+    Certificate,
+    CertificateOptions,
+    TLSVersion,
+    platformTrust,
+    trustRootFromCertificates,
+)
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+from zope.interface import implementer
+
+_PEM_END = b"-----END CERTIFICATE-----"
+
+
+class ClientTls:
+    """One OpenSSL context for all connections that we open: loading the trusted authorities takes milliseconds.
+
+    `authorities` is PEM text of the authorities to trust in place of the system's. With `verify` off any certificate
+    is taken: for tests only.
+    """
+
+    def __init__(self, authorities: bytes | None = None, verify: bool = True) -> None:
+        trust = (
+            platformTrust() if authorities is None else trustRootFromCertificates(certificates(authorities))
+        )
+        options = CertificateOptions(
+            trustRoot=trust if verify else None,
+            raiseMinimumTo=TLSVersion.TLSv1_2,
+            acceptableProtocols=[b"http/1.1"],
+        )
+        self._context = options.getContext()
+        self._verify = verify
+
+    def expecting(self, name: str) -> Any:
+        """Make connections to a server whose certificate bears this host name or IP address (without port or
+        brackets).
+        """
+        return _Expecting(self._context, name, self._verify)
+
+
+def certificates(pem: bytes) -> list[Certificate]:
+    """All certificates of a PEM text; raises ValueError when there is none or one is broken."""
+    blocks = [block + _PEM_END for block in pem.split(_PEM_END)[:-1]]
+    if not blocks:
+        raise ValueError("no certificate found")
+    try:
+        return [Certificate.loadPEM(block) for block in blocks]
+    except crypto.Error as error:
+        raise ValueError("a certificate is broken") from error
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class _Expecting:
+    def __init__(self, context: SSL.Context, name: str, verify: bool) -> None:
+        self._context = context
+        self._name = name
+        self._verify = verify
+
+    def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+        """Make the connection; an IP address is not sent as SNI, which knows only host names."""
+        connection = SSL.Connection(self._context, None)
+        address = _is_address(self._name)
+        name = self._name if address else self._name.rstrip(".").encode("idna").decode("ascii")
+        if not address:
+            connection.set_tlsext_host_name(name.encode("ascii"))
+        if self._verify:
+            expected = IPAddress_ID(name) if address else DNS_ID(name)
+            connection.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _name_check(expected))
+        else:
+            connection.set_verify(SSL.VERIFY_NONE)
+        return connection
+
+
+def _name_check(
+    expected: DNS_ID | IPAddress_ID,
+) -> Callable[[SSL.Connection, crypto.X509, int, int, int], bool]:
+    def check(connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, ok: int) -> bool:
+        if depth != 0 or not ok:
+            return bool(ok)
+        try:
+            verify_service_identity(extract_patterns(certificate), [expected], [])
+        except (VerificationError, ValueError):
+            return False
+        return True
+
+    return check
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True

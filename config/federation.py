@@ -1,0 +1,100 @@
+"""How the server deals with other servers."""
+
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+
+from config.fields import setting
+from config.values import ByteSize, Milliseconds, Network, check_domain_pattern, check_server_name
+
+PRIVATE_NETWORKS: tuple[Network, ...] = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "172.16.0.0/12",
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "192.88.99.0/24",
+        "192.168.0.0/16",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/4",
+        "240.0.0.0/4",
+        "::/128",
+        "::1/128",
+        "64:ff9b::/96",
+        "64:ff9b:1::/48",
+        "100::/64",
+        "2001:db8::/32",
+        "2002::/16",
+        "fc00::/7",
+        "fe80::/10",
+        "fec0::/10",
+        "ff00::/8",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FederationConfig:
+    """Other servers."""
+
+    enabled: bool = setting("Talk with other servers at all.", default=True)
+    allow_domains: tuple[str, ...] | None = setting(
+        "Only these servers (`*` and `?` allowed) may take part. Absent: all.",
+        default=None,
+        check=check_domain_pattern,
+        example='["*.example.org"]',
+    )
+    deny_domains: tuple[str, ...] = setting(
+        "These servers (`*` and `?` allowed) may not, whatever `allow_domains` says.",
+        default=(),
+        check=check_domain_pattern,
+        example='["*.spam.example"]',
+    )
+    verify_tls: bool = setting(
+        "Check other servers' certificates. Off: anyone on the way can read and change what is said.",
+        default=True,
+    )
+    ca_file: Path | None = setting(
+        "PEM file of certificate authorities to trust besides the system's.",
+        default=None,
+        must_exist=True,
+        example="ca.pem",
+    )
+    allow_networks: tuple[Network, ...] = setting(
+        "Address ranges to connect to although `deny_networks` has them.", default=(), example="[10.1.0.0/16]"
+    )
+    deny_networks: tuple[Network, ...] = setting(
+        "Address ranges never to connect to, so that nobody can make this server talk to its own network. The "
+        "default is every private and special range; a list of one's own replaces it.",
+        default=PRIVATE_NETWORKS,
+        derived="private and special ranges",
+        example="[10.0.0.0/8, 192.168.0.0/16]",
+    )
+    notaries: tuple[str, ...] = setting(
+        "Servers to ask for the keys of servers that do not answer themselves, in this order. Old rooms can only be "
+        "joined in full with at least one.",
+        default=(),
+        check=check_server_name,
+        example="[matrix.org]",
+    )
+    connect_timeout_ms: Milliseconds = setting(
+        "How long to wait for a connection.", default=Milliseconds(10_000), minimum=100
+    )
+    request_timeout_ms: Milliseconds = setting(
+        "How long to wait for an answer.", default=Milliseconds(60_000), minimum=1_000
+    )
+    max_response_bytes: ByteSize = setting(
+        "The largest answer to read. The state of a very large room takes more than 100 MB.",
+        default=ByteSize(256 * 10**6),
+        minimum=1_000_000,
+    )
+    connections_per_server: int = setting(
+        "How many requests may be under way to one server.", default=8, minimum=1, maximum=100
+    )

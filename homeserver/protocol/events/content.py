@@ -207,8 +207,9 @@ def predecessor_of(create: Event | None) -> Predecessor | None:
     room_id, event_id = previous.get("room_id"), previous.get("event_id")
     if not (isinstance(room_id, str) and is_room_id(room_id)):
         return None
-    known = isinstance(event_id, str) and is_event_id(event_id)
-    return Predecessor(RoomID(room_id), EventID(event_id) if known else None)
+    if not (isinstance(event_id, str) and is_event_id(event_id)):
+        return Predecessor(RoomID(room_id), None)
+    return Predecessor(RoomID(room_id), EventID(event_id))
 
 
 def replacement_of(tombstone: Event | None) -> RoomID | None:

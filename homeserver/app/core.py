@@ -1,0 +1,25 @@
+"""What every part of the program is built on."""
+
+from dataclasses import dataclass
+
+from config.config import Config
+from homeserver.clock import Clock, Randomness
+from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.signing_keys import SigningKey
+from storage.caches import CacheBudget
+from storage.database import Database
+from storage.journal import Journal
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """The machinery below the services."""
+
+    config: Config
+    server_name: ServerName
+    signing_key: SigningKey
+    clock: Clock
+    random: Randomness
+    database: Database
+    journal: Journal
+    caches: CacheBudget

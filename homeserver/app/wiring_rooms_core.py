@@ -1,0 +1,44 @@
+"""Construction of what reads and writes rooms."""
+
+from dataclasses import dataclass
+
+from homeserver.app.core import Core
+from homeserver.services.rooms.event_store import EventStore
+from homeserver.services.rooms.heads import RoomHeads
+from homeserver.services.rooms.local_events import Author, LocalEvents
+from homeserver.services.rooms.numbers import BlockSequence
+from homeserver.services.rooms.persist import Persister
+from homeserver.services.rooms.redactions import RedactionEffects
+from homeserver.services.rooms.state_store import StateStore
+from homeserver.services.rooms.writer import RoomWriter
+
+
+@dataclass(frozen=True, slots=True)
+class RoomsCore:
+    """Rooms, below any use case."""
+
+    nids: BlockSequence
+    events: EventStore
+    states: StateStore
+    heads: RoomHeads
+    redactions: RedactionEffects
+    writer: RoomWriter
+    local_events: LocalEvents
+
+
+def build_rooms_core(core: Core) -> RoomsCore:
+    events = EventStore(core.database, core.caches)
+    states = StateStore(core.database, events, core.caches)
+    heads = RoomHeads(core.database, events, states, core.caches)
+    redactions = RedactionEffects(core.database, events, states)
+    nids = BlockSequence(core.database, "event_nids")
+    author = Author(core.server_name, core.signing_key, core.clock, core.random)
+    return RoomsCore(
+        nids=nids,
+        events=events,
+        states=states,
+        heads=heads,
+        redactions=redactions,
+        writer=RoomWriter(heads, Persister(core.journal, heads, events, core.server_name)),
+        local_events=LocalEvents(events, states, nids, redactions, author),
+    )

@@ -1,0 +1,196 @@
+"""The one way into the database for a room's events: a draft becomes one write of the journal."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass, replace
+
+from homeserver.protocol.identifiers import RoomID, ServerName, StateKey, UserID, is_user_id, server_of
+from homeserver.services.rooms.draft import RoomDraft, is_new
+from homeserver.services.rooms.event_store import EventStore
+from homeserver.services.rooms.heads import RoomHead, RoomHeads, pack_nids
+from homeserver.services.rooms.state_change import StateChange
+from homeserver.services.rooms.stored_event import StoredEvent
+from homeserver.services.rooms.summary import storable_text, summary_after
+from storage.bulk import Entry
+from storage.journal import Changes, Journal, Landed, LostRace, RoomGuard, Write
+from storage.snapshots import Layer
+from storage.tables.events import BACKWARD_EXTREMITIES, FILLED_GAPS, REDACTED_EVENTS, TIMELINE_EVENTS, UNLISTED_EVENTS
+from storage.tables.memberships import MEMBERSHIP_CHANGES, MEMBERSHIPS
+from storage.tables.rooms import QUIET_ROOMS, ROOM_SERVERS, ROOMS, SUMMARIES
+from storage.tables.state import CURRENT_STATE, GONE_STATE, SNAPSHOTS, STATE_CHANGES
+
+
+@dataclass(frozen=True, slots=True)
+class RoomCommit:
+    """What a committed write did to a room: the journal's payload for those who follow rooms in memory.
+
+    ``events`` are the new timeline events in order, their ``pos`` set; ``redacted`` the older ones that were redacted, as they are now.
+    """
+
+    head: RoomHead
+    events: tuple[StoredEvent, ...]
+    changes: tuple[StateChange, ...]
+    redacted: tuple[StoredEvent, ...] = ()
+
+
+class Persister:
+    """Writes drafts. The write holds only if the room is still as the draft found it; otherwise `LostRace`."""
+
+    def __init__(self, journal: Journal, heads: RoomHeads, events: EventStore, server_name: ServerName) -> None:
+        self._journal = journal
+        self._heads = heads
+        self._events = events
+        self._server_name = server_name
+        journal.listen(self._landed)
+
+    async def commit(self, draft: RoomDraft) -> None:
+        """Write a draft, durably; sets the positions of its events and the room's head. Raises `LostRace`."""
+        timeline = draft.timeline()
+        index = {stored.nid: number for number, stored in enumerate(timeline)}
+        summary = summary_after(draft.head.summary, draft.changes, self._server_name)
+        head = replace(draft.next_head(), summary=summary)
+        room_id = head.room_id
+        entries = [_event_entry(stored) for stored in draft.events]
+        entries += draft.entries
+        entries += [REDACTED_EVENTS.row(stored.nid, stored.redacted_by, stored.event.encoded()) for stored in draft.redacted]
+        entries += [_layer_entry(room_id, layer) for layer in draft.layers]
+        if draft.changes:
+            entries += self._state_entries(room_id, draft.changes, index)
+        entries += [BACKWARD_EXTREMITIES.row(room_id, event_id, depth) for event_id, depth in draft.gaps]
+        entries += [FILLED_GAPS.row(room_id, event_id) for event_id in draft.filled_gaps]
+        if summary != draft.head.summary or draft.head.version == 0:
+            entries.append(SUMMARIES.row(room_id, *astuple(summary)))
+        entries.append(_room_entry(head, len(timeline) - 1))
+        write: Write[None] = Write(
+            entries=entries,
+            guards=(RoomGuard(room_id, draft.head.version, head.version),),
+            changes=Changes(frozenset((room_id,)), self._concerned_users(draft.changes)),
+            payload=RoomCommit(head, tuple(timeline), tuple(draft.changes), tuple(draft.redacted)),
+        )
+        try:
+            await self._journal.write(write)
+        except LostRace:
+            self._heads.forget(room_id)
+            raise
+
+    def _landed(self, first: int, last: int, landed: Sequence[Landed]) -> None:
+        for _, payload, positions in landed:
+            if not isinstance(payload, RoomCommit):
+                continue
+            for stored, pos in zip(payload.events, positions, strict=False):
+                stored.pos = stored.ordering = pos
+                self._events.remember(stored)
+            for stored in payload.redacted:
+                self._events.remember(stored)
+            last_pos = payload.events[-1].pos if payload.events else None
+            self._heads.put(payload.head if last_pos is None else replace(payload.head, last_pos=last_pos))
+
+    def _concerned_users(self, changes: Sequence[StateChange]) -> frozenset[UserID]:
+        return frozenset(UserID(change.key[1]) for change in changes if self._is_local_member(change.key))
+
+    def _is_local_member(self, key: StateKey) -> bool:
+        return key[0] == "m.room.member" and server_of(key[1]) == self._server_name
+
+    def _state_entries(
+        self, room_id: RoomID, changes: Sequence[StateChange], index: Mapping[int, int]
+    ) -> list[Entry]:
+        entries = []
+        final: dict[StateKey, StateChange] = {}
+        by_cause: dict[tuple[int, StateKey], StateChange] = {}
+        for change in changes:
+            final[change.key] = change
+            by_cause[change.cause.nid, change.key] = change
+        for (cause, key), change in by_cause.items():
+            entries.append(STATE_CHANGES.row(room_id, index[cause], *key, _nid(change.current), _nid(change.previous), cause))
+            if self._is_local_member(key) and change.current is not None:
+                membership = change.memberships[1]
+                entries.append(MEMBERSHIP_CHANGES.row(key[1], index[cause], room_id, membership, change.current.nid))
+        for key, change in final.items():
+            if change.current is None:
+                entries.append(GONE_STATE.row(room_id, *key))
+            else:
+                entries.append(CURRENT_STATE.row(room_id, *key, change.current.nid))
+            if key[0] == "m.room.member" and is_user_id(key[1]):
+                entries += self._membership_entries(room_id, change, index)
+        return entries + _server_entries(room_id, changes, index)
+
+    def _membership_entries(self, room_id: RoomID, change: StateChange, index: Mapping[int, int]) -> list[Entry]:
+        shown = change.current or change.cause
+        content = change.current.event.content if change.current else {}
+        user_id = change.key[1]
+        server = server_of(user_id)
+        return [
+            MEMBERSHIPS.row(
+                room_id,
+                user_id,
+                server,
+                change.memberships[1],
+                shown.nid,
+                shown.event.sender,
+                index[change.cause.nid],
+                server == self._server_name,
+                None,
+                storable_text(content, "displayname"),
+                storable_text(content, "avatar_url"),
+            )
+        ]
+
+
+def _nid(stored: StoredEvent | None) -> int | None:
+    return None if stored is None else stored.nid
+
+
+def _server_entries(room_id: RoomID, changes: Sequence[StateChange], index: Mapping[int, int]) -> list[Entry]:
+    """How many members each server won or lost, and when it last did."""
+    joins: dict[ServerName, int] = {}
+    when: dict[ServerName, int] = {}
+    for change in changes:
+        if change.key[0] != "m.room.member" or not is_user_id(change.key[1]):
+            continue
+        was, now = change.memberships
+        if (was == "join") != (now == "join"):
+            server = server_of(change.key[1])
+            joins[server] = joins.get(server, 0) + (1 if now == "join" else -1)
+            when[server] = index[change.cause.nid]
+    return [ROOM_SERVERS.row(room_id, server, count, when[server]) for server, count in joins.items() if count]
+
+
+def event_row(stored: StoredEvent) -> tuple[object, ...]:
+    """The columns of an event's row, without its place."""
+    event = stored.event
+    return (
+        stored.nid,
+        event.event_id,
+        event.room_id,
+        event.version.id,
+        event.depth,
+        event.type,
+        event.state_key,
+        event.sender,
+        event.origin_server_ts,
+        stored.received_ts,
+        stored.outbound,
+        int(stored.status),
+        stored.state_before,
+        stored.state_after,
+        stored.transaction,
+        stored.redacted_by,
+        event.encoded(),
+    )
+
+
+def _event_entry(stored: StoredEvent) -> Entry:
+    if is_new(stored):
+        return TIMELINE_EVENTS.row(*event_row(stored))
+    return UNLISTED_EVENTS.row(*event_row(stored), stored.ordering)
+
+
+def _layer_entry(room_id: RoomID, layer: Layer) -> Entry:
+    return SNAPSHOTS.row(layer.snapshot_id, room_id, layer.parent, layer.size, layer.hash_bytes(), layer.packed())
+
+
+def _room_entry(head: RoomHead, last_index: int) -> Entry:
+    extremities = pack_nids(extremity.nid for extremity in head.extremities)
+    row = (head.room_id, head.room_version.id, head.version, head.state.id, extremities, head.depth)
+    if last_index < 0:
+        return QUIET_ROOMS.row(*row, head.last_pos)
+    return ROOMS.row(*row, last_index)

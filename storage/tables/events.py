@@ -1,0 +1,138 @@
+"""Events, the client transactions that made them, redactions and gaps in a room's history."""
+
+from dataclasses import dataclass
+
+from homeserver.protocol.identifiers import EventID, RoomID, UserID
+from storage.query import Queries, bulk, bulk_delete, each, many, maybe, nothing, query
+
+_COLUMNS = """nid, event_id, room_id, room_version, pos, ordering, depth, received_ts, outbound, status, state_before, state_after,
+              transaction, redacted_by, json"""
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """A stored event; `json` is the canonical PDU. `ordering` is None for outliers."""
+
+    nid: int
+    event_id: EventID
+    room_id: RoomID
+    room_version: str
+    pos: int | None
+    ordering: int | None
+    depth: int
+    received_ts: int
+    outbound: bool
+    status: int
+    state_before: int | None
+    state_after: int | None
+    transaction: str | None
+    redacted_by: EventID | None
+    json: bytes
+
+
+class Events(Queries):
+    @query(f"select {_COLUMNS} from events where event_id = any(%(event_ids)s)", many(EventRow))
+    def by_ids(self, event_ids: list[EventID]) -> list[EventRow]: ...
+
+    @query(f"select {_COLUMNS} from events where nid = any(%(nids)s)", many(EventRow))
+    def by_nids(self, nids: list[int]) -> list[EventRow]: ...
+
+    @query(
+        "select event_id, status from events where event_id = any(%(event_ids)s) and ordering is not null",
+        many(tuple[EventID, int]),
+    )
+    def known(self, event_ids: list[EventID]) -> list[tuple[EventID, int]]: ...
+
+    @query(
+        f"""select {_COLUMNS} from events
+            where room_id = %(room_id)s and ordering is not null and status = 0
+              and (depth, ordering) < (%(depth)s, %(ordering)s) and (pos is null or pos <= %(upto)s)
+            order by depth desc, ordering desc limit %(limit)s""",
+        many(EventRow),
+    )
+    def before(self, room_id: RoomID, depth: int, ordering: int, upto: int, limit: int) -> list[EventRow]: ...
+
+    @query(
+        f"""select {_COLUMNS} from events
+            where room_id = %(room_id)s and ordering is not null and status = 0
+              and (depth, ordering) > (%(depth)s, %(ordering)s) and (pos is null or pos > %(since)s)
+            order by depth, ordering limit %(limit)s""",
+        many(EventRow),
+    )
+    def after(self, room_id: RoomID, depth: int, ordering: int, since: int, limit: int) -> list[EventRow]: ...
+
+    @query(
+        f"""select {_COLUMNS} from events
+            where room_id = %(room_id)s and pos > %(since)s and pos <= %(upto)s
+            order by pos desc limit %(limit)s""",
+        many(EventRow),
+    )
+    def latest_between(self, room_id: RoomID, since: int, upto: int, limit: int) -> list[EventRow]: ...
+
+    @query(
+        """select depth, ordering from events
+           where room_id = %(room_id)s and pos <= %(upto)s order by pos desc limit 1""",
+        maybe(tuple[int, int]),
+    )
+    def place_at(self, room_id: RoomID, upto: int) -> tuple[int, int] | None: ...
+
+
+class ClientTransactions(Queries):
+    @query(
+        """select event_id from client_transactions
+           where user_id = %(user_id)s and device_id = %(device_id)s and scope = %(scope)s and txn_id = %(txn_id)s""",
+        maybe(EventID),
+    )
+    def event_id(self, user_id: UserID, device_id: str, scope: str, txn_id: str) -> EventID | None: ...
+
+    @query("delete from client_transactions where created_ts < %(before_ts)s", nothing)
+    def expire(self, before_ts: int) -> None: ...
+
+
+class Redactions(Queries):
+    @query(
+        """select redacts, event_id from redactions where room_id = %(room_id)s and redacts = any(%(event_ids)s)""",
+        many(tuple[EventID, EventID]),
+    )
+    def of(self, room_id: RoomID, event_ids: list[EventID]) -> list[tuple[EventID, EventID]]: ...
+
+
+class BackwardExtremities(Queries):
+    @query(
+        "select event_id, depth from backward_extremities where room_id = %(room_id)s order by depth desc",
+        many(tuple[EventID, int]),
+    )
+    def of_room(self, room_id: RoomID) -> list[tuple[EventID, int]]: ...
+
+    @query(
+        """select event_id from backward_extremities
+           where room_id = %(room_id)s and event_id = any(%(event_ids)s)""",
+        many(EventID),
+    )
+    def among(self, room_id: RoomID, event_ids: list[EventID]) -> list[EventID]: ...
+
+
+_PLACED = (
+    "nid", "event_id", "room_id", "room_version", "depth", "type", "state_key", "sender", "origin_server_ts", "received_ts", "outbound",
+    "status", "state_before", "state_after", "transaction", "redacted_by", "json",
+)  # fmt: skip
+_PLACE = """on conflict (nid) do update set pos = excluded.pos, ordering = excluded.ordering, status = excluded.status,
+            outbound = excluded.outbound, state_before = excluded.state_before, state_after = excluded.state_after"""
+
+TIMELINE_EVENTS = bulk("events", _PLACED, _PLACE, position=("pos", "ordering"))
+"""Events that clients see as new. An outlier of the same number gets its place."""
+
+UNLISTED_EVENTS = bulk("events", (*_PLACED, "ordering"), _PLACE.replace("pos = excluded.pos, ", ""))
+"""Events that take no position: outliers (no `ordering`), backfilled, soft-failed and rejected ones."""
+
+CLIENT_TRANSACTIONS = bulk("client_transactions", ("user_id", "device_id", "scope", "txn_id", "event_id", "created_ts"))
+REDACTIONS = bulk("redactions", ("redacts", "event_id", "room_id"), "on conflict (redacts, event_id) do nothing")
+REDACTED_EVENTS = each(
+    "update events set json = %(json)s, redacted_by = %(redacted_by)s where nid = %(nid)s",
+    ("nid", "redacted_by", "json"),
+    rank=1,
+)
+BACKWARD_EXTREMITIES = bulk(
+    "backward_extremities", ("room_id", "event_id", "depth"), "on conflict (room_id, event_id) do nothing"
+)
+FILLED_GAPS = bulk_delete("backward_extremities", ("room_id", "event_id"))

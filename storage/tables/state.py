@@ -1,0 +1,109 @@
+"""State: numbered keys, snapshots in layers, current state and its changes."""
+
+from dataclasses import dataclass
+
+from homeserver.protocol.identifiers import RoomID
+from storage.query import Queries, bulk, bulk_delete, many, maybe, nothing, query
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    id: int
+    type: str
+    state_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRow:
+    """A stored layer, see `storage.snapshots.Layer`."""
+
+    id: int
+    parent: int | None
+    size: int
+    set_hash: bytes
+    layer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StateChangeRow:
+    """A change of current state; `event_nid` None: the entry went away."""
+
+    room_id: RoomID
+    pos: int
+    type: str
+    state_key: str
+    event_nid: int | None
+    previous_nid: int | None
+
+
+class StateKeys(Queries):
+    @query(
+        """select id, type, state_key from state_keys
+           where (type, state_key) in (select unnest(%(types)s::text[]), unnest(%(keys)s::text[]))""",
+        many(KeyRow),
+    )
+    def find(self, types: list[str], keys: list[str]) -> list[KeyRow]: ...
+
+    @query(
+        """insert into state_keys (type, state_key) select unnest(%(types)s::text[]), unnest(%(keys)s::text[])
+           on conflict (type, state_key) do nothing""",
+        nothing,
+    )
+    def intern(self, types: list[str], keys: list[str]) -> None: ...
+
+    @query("select id, type, state_key from state_keys where id = any(%(ids)s)", many(KeyRow))
+    def by_ids(self, ids: list[int]) -> list[KeyRow]: ...
+
+    @query("set local synchronous_commit = off", nothing)
+    def commit_lazily(self) -> None:
+        """Numbers of keys may be lost with a crash: what uses them is committed after them, durably."""
+
+
+class Snapshots(Queries):
+    @query(
+        """with recursive stack as (
+             select id, parent, size, set_hash, layer, 0 as height from state_snapshots where id = %(snapshot_id)s
+             union all
+             select below.id, below.parent, below.size, below.set_hash, below.layer, stack.height + 1
+             from stack join state_snapshots below on below.id = stack.parent
+           )
+           select id, parent, size, set_hash, layer from stack order by height""",
+        many(LayerRow),
+    )
+    def stack(self, snapshot_id: int) -> list[LayerRow]: ...
+
+    @query(
+        "select id from state_snapshots where room_id = %(room_id)s and set_hash = %(set_hash)s and size = %(size)s limit 1",
+        maybe(int),
+    )
+    def equal_to(self, room_id: RoomID, set_hash: bytes, size: int) -> int | None: ...
+
+
+class CurrentState(Queries):
+    @query(
+        """select type, state_key, event_nid from current_state
+           where room_id = %(room_id)s and type = any(%(types)s)""",
+        many(tuple[str, str, int]),
+    )
+    def of_types(self, room_id: RoomID, types: list[str]) -> list[tuple[str, str, int]]: ...
+
+    @query(
+        """select room_id, pos, type, state_key, event_nid, previous_nid from state_changes
+           where room_id = %(room_id)s and pos > %(since)s and pos <= %(upto)s order by pos""",
+        many(StateChangeRow),
+    )
+    def changes(self, room_id: RoomID, since: int, upto: int) -> list[StateChangeRow]: ...
+
+
+SNAPSHOTS = bulk("state_snapshots", ("id", "room_id", "parent", "size", "set_hash", "layer"))
+CURRENT_STATE = bulk(
+    "current_state",
+    ("room_id", "type", "state_key", "event_nid"),
+    "on conflict (room_id, type, state_key) do update set event_nid = excluded.event_nid",
+)
+GONE_STATE = bulk_delete("current_state", ("room_id", "type", "state_key"))
+STATE_CHANGES = bulk(
+    "state_changes",
+    ("room_id", "pos", "type", "state_key", "event_nid", "previous_nid", "cause_nid"),
+    refers=("pos",),
+)

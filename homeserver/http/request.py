@@ -17,10 +17,11 @@ class Request:
     """A request whose body has arrived.
 
     `target` is the request target as it was sent (path and query, percent-encoded), which is what servers sign.
-    `address` is the client's address in text; behind a trusted proxy the one the proxy saw.
+    `address` is the client's address in text; behind a trusted proxy the one the proxy saw. `abandoned` tells that nobody
+    waits for the answer any more.
     """
 
-    __slots__ = ("_json", "_query", "address", "body", "headers", "method", "principal", "request_id", "secure", "target")
+    __slots__ = ("_json", "_query", "abandoned", "address", "body", "headers", "method", "principal", "request_id", "target")
 
     def __init__(
         self,
@@ -30,7 +31,6 @@ class Request:
         body: bytes,
         address: str,
         request_id: str,
-        secure: bool = False,
     ) -> None:
         self.method = method
         self.target = target
@@ -38,7 +38,7 @@ class Request:
         self.body = body
         self.address = address
         self.request_id = request_id
-        self.secure = secure
+        self.abandoned = False
         self.principal: object = None
         self._query: dict[str, list[str]] | None = None
         self._json: Any = _UNREAD

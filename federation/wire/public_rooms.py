@@ -45,8 +45,7 @@ class HierarchyOptions(msgspec.Struct, frozen=True):
 
 
 class Hierarchy(msgspec.Struct, frozen=True):
-    """A room, its children as far as the answering server knows them, and those that the asking server may not see.
-    """
+    """A room, its children as far as the answering server knows them, and those that the asking server may not see."""
 
     room: JsonObject
     children: list[Any] = []

@@ -46,9 +46,7 @@ class Place:
 class Connector:
     """Makes endpoints for places, under one policy of addresses."""
 
-    def __init__(
-        self, reactor: Any, resolver: Any, policy: AddressPolicy, tls: ClientTls
-    ) -> None:
+    def __init__(self, reactor: Any, resolver: Any, policy: AddressPolicy, tls: ClientTls) -> None:
         self._reactor = reactor
         self._resolver = resolver
         self._policy = policy
@@ -69,9 +67,7 @@ class Connector:
 
     async def _connect_one(self, place: Place, factory: Any) -> Any:
         gate = _Gate(self._reactor, self._resolver, self._policy)
-        endpoint: Any = HostnameEndpoint(
-            gate, place.host, place.port, timeout=CONNECT_TIMEOUT_S
-        )
+        endpoint: Any = HostnameEndpoint(gate, place.host, place.port, timeout=CONNECT_TIMEOUT_S)
         if place.tls_name is not None:
             endpoint = wrapClientTLS(self._tls.expecting(place.tls_name), endpoint)
         try:
@@ -132,9 +128,7 @@ class _CheckedResolver:
         self._resolver = resolver
         self._gate = gate
 
-    def resolveHostName(
-        self, resolutionReceiver: IResolutionReceiver, *arguments: Any, **named: Any
-    ) -> IHostResolution:
+    def resolveHostName(self, resolutionReceiver: Any, *arguments: Any, **named: Any) -> Any:
         """Resolve as the wrapped resolver does, dropping what is not allowed."""
         return self._resolver.resolveHostName(
             _CheckedReceiver(resolutionReceiver, self._gate), *arguments, **named

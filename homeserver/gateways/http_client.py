@@ -139,7 +139,7 @@ class HttpClient:
     ) -> Answer:
         """Ask a URL (http or https), following redirects as far as `limits` says. Raises OutboundError.
 
-        The body goes piece by piece to `sink` if there is one (that of the last answer only).
+        The body goes piece by piece to `sink` if there is one and the status is 2xx.
         """
         deadline = self._reactor.seconds() + limits.seconds
         seen: set[str] = set()
@@ -212,7 +212,7 @@ class HttpClient:
             raw.setRawHeaders(name, [value])
         async with _Slot(self._slots, target):
             response = await self._respond(target, method, path, raw, body)
-            reader = _Reader(max_bytes, sink if response.code not in _REDIRECTS else None)
+            reader = _Reader(max_bytes, sink if 200 <= response.code < 300 else None)
             if (
                 response.length is not None
                 and isinstance(response.length, int)

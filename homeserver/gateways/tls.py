@@ -10,11 +10,9 @@ from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identit
 from service_identity.pyopenssl import extract_patterns
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.ssl import (
-    Certificate,
     CertificateOptions,
     TLSVersion,
     platformTrust,
-    trustRootFromCertificates,
 )
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
@@ -25,21 +23,22 @@ _PEM_END = b"-----END CERTIFICATE-----"
 class ClientTls:
     """One OpenSSL context for all connections that we open: loading the trusted authorities takes milliseconds.
 
-    `authorities` is PEM text of the authorities to trust in place of the system's. With `verify` off any certificate
-    is taken: for tests only.
+    `authorities` is PEM text of authorities to trust besides the system's; ValueError when it is not. With `verify` off
+    any certificate is taken.
     """
 
     def __init__(self, authorities: bytes | None = None, verify: bool = True) -> None:
-        trust = (
-            platformTrust() if authorities is None else trustRootFromCertificates(certificates(authorities))
-        )
         options = CertificateOptions(
-            trustRoot=trust if verify else None,
+            trustRoot=platformTrust() if verify else None,
             raiseMinimumTo=TLSVersion.TLSv1_2,
             acceptableProtocols=[b"http/1.1"],
         )
         self._context = options.getContext()
         self._verify = verify
+        if authorities is not None and verify:
+            store: Any = self._context.get_cert_store()
+            for certificate in certificates(authorities):
+                store.add_cert(certificate)
 
     def expecting(self, name: str) -> Any:
         """Make connections to a server whose certificate bears this host name or IP address (without port or
@@ -48,13 +47,13 @@ class ClientTls:
         return _Expecting(self._context, name, self._verify)
 
 
-def certificates(pem: bytes) -> list[Certificate]:
+def certificates(pem: bytes) -> list[crypto.X509]:
     """All certificates of a PEM text; raises ValueError when there is none or one is broken."""
     blocks = [block + _PEM_END for block in pem.split(_PEM_END)[:-1]]
     if not blocks:
         raise ValueError("no certificate found")
     try:
-        return [Certificate.loadPEM(block) for block in blocks]
+        return [crypto.load_certificate(crypto.FILETYPE_PEM, block) for block in blocks]
     except crypto.Error as error:
         raise ValueError("a certificate is broken") from error
 

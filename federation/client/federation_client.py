@@ -1,0 +1,205 @@
+"""Signed requests to other servers: the one way to ask them anything.
+
+https://spec.matrix.org/v1.19/server-server-api/#authentication
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar, cast
+
+import msgspec
+
+from federation.client.destinations import Attempt, DestinationHealth
+from federation.client.discovery import Discovery
+from federation.client.errors import RemoteError, Unreachable
+from federation.wire.request_signing import authorization
+from federation.wire.route import Route
+from homeserver.gateways.http_client import (
+    Answer,
+    AnswerTooLarge,
+    HttpClient,
+    Limits,
+    NotConnected,
+    OutboundError,
+    Sink,
+)
+from homeserver.protocol.canonical_json import encode_canonical
+from homeserver.protocol.errors import InvalidParam
+from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.signing_keys import SigningKey
+
+T = TypeVar("T")
+
+Body = Mapping[str, Any] | msgspec.Struct | bytes
+"""A JSON object; as bytes it is canonical JSON already."""
+
+_JSON: Final = {"Content-Type": "application/json"}
+_SECONDS_TO_TRUST_RETRY_AFTER: Final = 24 * 3600
+_AWAY: Final = range(500, 600)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who this server is to the others. `may_ask` says which of them it deals with at all."""
+
+    server_name: ServerName
+    signing_key: SigningKey
+    may_ask: Callable[[ServerName], bool] = lambda _: True
+
+
+class FederationClient:
+    """Sends requests, minding the health of the server that is asked, and reads answers within the limits of the
+    route.
+    """
+
+    def __init__(
+        self, identity: Identity, http: HttpClient, discovery: Discovery, health: DestinationHealth
+    ) -> None:
+        self._identity = identity
+        self._http = http
+        self._discovery = discovery
+        self._health = health
+        self._decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
+
+    async def request(
+        self,
+        route: Route[T],
+        destination: ServerName,
+        *,
+        path: Mapping[str, str] = {},
+        query: msgspec.Struct | Mapping[str, object] | None = None,
+        body: Body | None = None,
+        timeout_s: float | None = None,
+        max_bytes: int | None = None,
+        despite_pause: bool = False,
+    ) -> T:
+        """Ask a server, and return its answer as the route's type.
+
+        A server that has failed is not asked before its pause is over, unless `despite_pause`. Raises Unreachable
+        when it gives no usable answer and RemoteError when its answer is an error.
+        """
+        answer = await self._ask(
+            route,
+            destination,
+            route.target(path, query),
+            body,
+            Limits(max_bytes or route.max_answer_bytes, timeout_s or route.timeout_s),
+            despite_pause,
+        )
+        try:
+            return cast(T, self._decoder(route.answer).decode(answer.body))
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            raise Unreachable(
+                destination, f"its answer is not what it should be ({str(error)[:200]})"
+            ) from error
+
+    async def download(
+        self,
+        route: Route[Any],
+        destination: ServerName,
+        sink: Sink,
+        *,
+        path: Mapping[str, str] = {},
+        query: msgspec.Struct | Mapping[str, object] | None = None,
+        limits: Limits,
+    ) -> Answer:
+        """Ask a server for what is not JSON; the body goes to `sink` piece by piece. Errors as of `request`."""
+        return await self._ask(route, destination, route.target(path, query), None, limits, False, sink)
+
+    async def _ask(
+        self,
+        route: Route[Any],
+        destination: ServerName,
+        target: str,
+        body: Body | None,
+        limits: Limits,
+        despite_pause: bool,
+        sink: Sink | None = None,
+    ) -> Answer:
+        identity = self._identity
+        if destination == identity.server_name:
+            raise Unreachable(destination, "it is this server")
+        if not identity.may_ask(destination):
+            raise Unreachable(destination, "this server does not deal with it")
+        attempt = self._health.admit(destination, despite_pause)
+        content = None if body is None else _canonical(body)
+        headers = {} if content is None else dict(_JSON)
+        if route.signed:
+            headers["Authorization"] = authorization(
+                identity.signing_key, route.method, target, identity.server_name, destination, content
+            )
+        answer = await self._send(attempt, route.method, target, headers, content, limits, sink)
+        if answer.status != 200:
+            raise self._refused(attempt, answer)
+        self._health.succeeded(attempt)
+        return answer
+
+    async def _send(
+        self,
+        attempt: Attempt,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        content: bytes | None,
+        limits: Limits,
+        sink: Sink | None,
+    ) -> Answer:
+        server = attempt.server
+        try:
+            place = await self._discovery.target(server)
+            return await self._http.send(
+                place, method, target, headers=headers, body=content, limits=limits, sink=sink
+            )
+        except (AnswerTooLarge, InvalidParam) as error:
+            raise Unreachable(server, str(error)) from error
+        except OutboundError as error:
+            if isinstance(error, NotConnected):
+                self._discovery.forget(server)
+            self._health.failed(attempt)
+            raise Unreachable(server, str(error), self._health.retry_at_ms(server)) from error
+
+    def _refused(self, attempt: Attempt, answer: Answer) -> RemoteError:
+        """Read an error, and learn from it whether the server is there."""
+        error = _remote_error(attempt.server, answer)
+        if answer.status in _AWAY or answer.status == 429:
+            self._health.failed(attempt, at_least_ms=error.retry_after_ms or 0)
+        else:
+            self._health.succeeded(attempt)
+        return error
+
+    def _decoder(self, kind: Any) -> msgspec.json.Decoder[Any]:
+        decoder = self._decoders.get(kind)
+        if decoder is None:
+            decoder = self._decoders[kind] = msgspec.json.Decoder(kind)
+        return decoder
+
+
+def _canonical(body: Body) -> bytes:
+    if isinstance(body, bytes):
+        return body
+    return encode_canonical(msgspec.to_builtins(body) if isinstance(body, msgspec.Struct) else body)
+
+
+def _remote_error(server: ServerName, answer: Answer) -> RemoteError:
+    try:
+        body = msgspec.json.decode(answer.body, type=dict[str, Any])
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        body = {}
+    errcode, text = body.get("errcode"), body.get("error")
+    return RemoteError(
+        server,
+        answer.status,
+        errcode if isinstance(errcode, str) else "M_UNKNOWN",
+        text if isinstance(text, str) else "",
+        body,
+        _retry_after_ms(answer, body),
+    )
+
+
+def _retry_after_ms(answer: Answer, body: Mapping[str, Any]) -> int | None:
+    """How long the server asks to be left alone, by header or by body, and within reason."""
+    header = answer.header("Retry-After") or ""
+    value = int(header) * 1000 if header.isascii() and header.isdigit() else body.get("retry_after_ms")
+    if isinstance(value, int) and value > 0:
+        return min(value, _SECONDS_TO_TRUST_RETRY_AFTER * 1000)
+    return None

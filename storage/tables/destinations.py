@@ -1,0 +1,37 @@
+"""Servers that do not answer, and when each is tried again."""
+
+from dataclasses import dataclass
+
+from homeserver.protocol.identifiers import ServerName
+from storage.query import Queries, bulk, many, nothing, query
+
+
+@dataclass(frozen=True, slots=True)
+class FailingDestination:
+    """One server that does not answer. Times are in milliseconds (since the epoch)."""
+
+    server_name: ServerName
+    failing_since_ts: int
+    retry_ts: int
+    interval_ms: int
+
+
+DESTINATION_FAILURES = bulk(
+    "destinations",
+    ("server_name", "failing_since_ts", "retry_ts", "interval_ms"),
+    on_conflict="""on conflict (server_name) do update set retry_ts = excluded.retry_ts,
+                   interval_ms = excluded.interval_ms where excluded.retry_ts > destinations.retry_ts""",
+)
+
+
+class Destinations(Queries):
+    """Reads and writes the servers that do not answer."""
+
+    @query(
+        "select server_name, failing_since_ts, retry_ts, interval_ms from destinations",
+        many(FailingDestination),
+    )
+    def failing(self) -> list[FailingDestination]: ...
+
+    @query("delete from destinations where server_name = any(%(servers)s)", nothing)
+    def answered(self, servers: list[ServerName]) -> None: ...

@@ -20,7 +20,7 @@ class ConfigError(Exception):
         self.line = line
 
     def __str__(self) -> str:
-        place = str(self.file) if self.file else "configuration"
+        place = [str(self.file)] if self.file else []
         if self.line is not None:
-            place += f":{self.line}"
-        return ": ".join(part for part in (place, self.key, self.problem) if part)
+            place.append(str(self.line) if self.file else f"line {self.line}")
+        return ": ".join(part for part in (":".join(place), self.key, self.problem) if part)

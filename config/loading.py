@@ -6,8 +6,8 @@ from pathlib import Path
 
 import yaml
 
+from config.config import Config
 from config.errors import ConfigError
-from config.model import Config
 from config.reading import Reader
 
 

@@ -1,6 +1,7 @@
 """Rate limits: one token bucket a name, for each user, address or server that it counts."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 
 from config.fields import setting
 
@@ -40,9 +41,8 @@ class RateLimits:
     lookups: RateLimit = limit("Questions that need no account, by address.", 10, 100)
     federation: RateLimit = limit("Requests of another server, by server.", 100, 500)
 
-    def named(self, name: str) -> RateLimit:
-        """Return the limit that an endpoint names. Raises KeyError if there is none of that name."""
-        found = getattr(self, name, None)
-        if not isinstance(found, RateLimit):
-            raise KeyError(f"no rate limit is named {name!r}")
-        return found
+    @property
+    def by_name(self) -> Mapping[str, RateLimit]:
+        """The limits by the names that endpoints use."""
+        stated = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in stated.items() if isinstance(value, RateLimit)}

@@ -82,7 +82,12 @@ class Reader:
         declared = setting_of(one)
         node = self._secret(key_of(one), entries, path) if declared.secret else entries.get(key_of(one))
         inner, optional = without_none(kind)
-        if node is None and one.default is MISSING and isinstance(inner, type) and dataclasses.is_dataclass(inner):
+        if (
+            node is None
+            and one.default is MISSING
+            and isinstance(inner, type)
+            and dataclasses.is_dataclass(inner)
+        ):
             return self.section(inner, None, path)
         if node is None or (tag_of(node) == "null" and optional):
             return self._default(one, declared, parent, path)

@@ -28,7 +28,7 @@ DURATION_UNITS = {
     "d": 86_400_000,
     "w": 604_800_000,
 }
-QUANTITY = re.compile(r"(\d+(?:\.\d+)?) ?([A-Za-z]+)")
+QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([A-Za-z]+)")
 HOST_NAME = re.compile(r"[A-Za-z0-9.-]{1,255}")
 LOWEST_PORT, HIGHEST_PORT = 1, 65535
 

@@ -108,6 +108,7 @@ class MediaConfig:
         "Where files are kept.",
         derive=lambda values: values["data_dir"] / "media",
         derived="<data_dir>/media",
+        example="data/media",
     )
     max_upload_bytes: ByteSize = setting(
         "The largest file that a user may upload.", default=ByteSize(100 * 10**6), minimum=0
@@ -170,6 +171,7 @@ class Config:
     listeners: tuple[Listener, ...] = setting(
         "Where the server listens: TCP or unix sockets, each with what it serves. `/health` is everywhere.",
         default=(Listener(),),
+        example="\n  - {bind: 127.0.0.1, port: 8008, serves: [client, federation, metrics]}",
     )
     public_baseurl: str = setting(
         "Where clients reach the server.",
@@ -183,6 +185,7 @@ class Config:
         "other servers know this one by it.",
         derive=lambda values: values["data_dir"] / "signing.key",
         derived="<data_dir>/signing.key",
+        example="data/signing.key",
     )
     registration: RegistrationConfig = setting("")
     sessions: SessionConfig = setting("")

@@ -1,0 +1,36 @@
+"""Options that several commands share."""
+
+import argparse
+from pathlib import Path
+from typing import TypeAlias
+
+from config.config import Config
+from config.loading import defaults, load
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+DEFAULT_FILE = Path("homeserver.yaml")
+
+
+def add_config_option(command: argparse.ArgumentParser) -> None:
+    """Let the command take `-c FILE`."""
+    command.add_argument(
+        "-c",
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help=f"the configuration (default: {DEFAULT_FILE} in the working directory, if it is there)",
+    )
+
+
+def configuration_of(options: argparse.Namespace) -> Config:
+    """Return the configuration that a command is to work with. Raises ConfigError.
+
+    That is the named file, else the default file, else the defaults for the server name of `--server-name`.
+    """
+    path: Path | None = options.config
+    if path is None and DEFAULT_FILE.exists():
+        path = DEFAULT_FILE
+    if path is not None:
+        return load(path)
+    return defaults(getattr(options, "server_name", None) or "localhost")

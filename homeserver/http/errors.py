@@ -13,6 +13,7 @@ STATUS: Final[Mapping[type[MatrixError], int]] = {
     errors.BadGateway: 502,
     errors.BadJson: 400,
     errors.InvalidEvent: 400,
+    errors.ControlledByServer: 405,
     errors.NotJson: 400,
     errors.InvalidParam: 400,
     errors.MissingParam: 400,

@@ -19,6 +19,9 @@ from homeserver.protocol.errors import InvalidParam, MatrixError, TooLarge
 
 _PREFLIGHT: Final = Answer(200, (), b"{}")
 _WITHOUT_CORS: Final = ("/_matrix/federation/", "/metrics", "/_meridian/metrics")
+# A request that has arrived gets no further headers or pieces: all that wait share these.
+_NO_HEADERS: Final[dict[bytes, list[bytes]]] = {}
+_NO_CHUNKS: Final[list[bytes]] = []
 _NO_BODY: Final = frozenset((204, 304))
 
 
@@ -176,7 +179,7 @@ class Exchange:
         body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         address = self._address(connection)
         request = Request(self._method, self._target, self.headers, body, address, request_id)
-        self.headers, self._chunks = {}, []
+        self.headers, self._chunks = _NO_HEADERS, _NO_CHUNKS
         self._request = request
         task = Task(serving.pipeline.answer(match, request, self._gzip), self._send, request_id)
         self._task = task

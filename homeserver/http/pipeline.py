@@ -124,7 +124,8 @@ class Pipeline:
         started = self._now()
         errcode: str | None = None
         try:
-            answer = await self._called(match, request)
+            call = await self._admitted(match, request)
+            answer = _answer_of(await call)
             if gzip and len(answer.body) >= _GZIP_FROM:
                 answer = await self._compressed(answer)
         except MatrixError as error:
@@ -154,7 +155,11 @@ class Pipeline:
         )
         return answer
 
-    async def _called(self, match: Match[Prepared], request: Request) -> Answer:
+    async def _admitted(self, match: Match[Prepared], request: Request) -> Awaitable[Any]:
+        """Authenticate, limit and decode; return the call that is left to be made.
+
+        What waits in a long poll is that call: nothing that was needed to get so far is kept.
+        """
         prepared = match.route.target
         if prepared.authenticate is None:
             principals: tuple[object, ...] = ()
@@ -166,12 +171,7 @@ class Pipeline:
         arguments = prepared.endpoint.arguments(request, match.values)
         if prepared.endpoint.request_name is None:
             request.release()
-        returned = await prepared.call(*principals, **arguments)
-        if isinstance(returned, Response):
-            return _plain(returned)
-        if isinstance(returned, Stream):
-            return Answer(returned.status, returned.headers, b"", returned)
-        return Answer(200, (), encode_json(returned))
+        return prepared.call(*principals, **arguments)
 
     async def _compressed(self, answer: Answer) -> Answer:
         if any(name.lower() == "content-encoding" for name, _ in answer.headers) or not _worth_compressing(answer):
@@ -208,6 +208,14 @@ class Pipeline:
             address=request.address,
             request_id=request.request_id,
         )
+
+
+def _answer_of(returned: object) -> Answer:
+    if isinstance(returned, Response):
+        return _plain(returned)
+    if isinstance(returned, Stream):
+        return Answer(returned.status, returned.headers, b"", returned)
+    return Answer(200, (), encode_json(returned))
 
 
 def _plain(response: Response) -> Answer:

@@ -9,6 +9,7 @@ import orjson
 from homeserver.protocol.errors import InvalidParam, NotJson
 
 _EMPTY: Final[dict[str, list[str]]] = {}
+_NO_HEADERS: Final[Mapping[bytes, Sequence[bytes]]] = {}
 _MAX_QUERY_FIELDS: Final = 1000
 _UNREAD: Final = object()
 
@@ -72,7 +73,7 @@ class Request:
 
     def release(self) -> None:
         """Let go of everything that only decoding needs, so that a waiting request holds little memory."""
-        self.headers = {}
+        self.headers = _NO_HEADERS
         self.body = b""
         self._query = None
         self._json = _UNREAD

@@ -51,6 +51,10 @@ class InvalidEvent(BadJson, says="Not a valid event"):
     """Not an event of its room version: it does not exist for us."""
 
 
+class ControlledByServer(BadJson, says="Only the server sets this"):
+    """Data that a client may read and not set."""
+
+
 class NotJson(MatrixError, errcode="M_NOT_JSON", says="Content not JSON"):
     """Not JSON at all."""
 

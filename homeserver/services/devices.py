@@ -14,7 +14,7 @@ from storage.database import Database
 from storage.journal import Changes, Journal, RunResult, Write
 from storage.query import Entry
 from storage.tables.access_tokens import AccessTokens
-from storage.tables.devices import Device
+from storage.tables.devices import Device as Device
 from storage.tables.devices import Devices as StoredDevices
 from storage.transaction import Transaction
 

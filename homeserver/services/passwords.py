@@ -5,7 +5,7 @@ Hashing takes tens of milliseconds and of megabytes, so it runs on `HashWorkers`
 
 import base64
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -26,7 +26,7 @@ _BCRYPT_BYTES = 72
 class HashWorkers(Protocol):
     """Runs functions off the reactor, a bounded number at a time."""
 
-    async def run(self, function: Callable[[], T]) -> T:
+    def run(self, function: Callable[[], T]) -> Awaitable[T]:
         """Return what the function returns."""
 
 

@@ -35,6 +35,15 @@ class Pair:
     refresh_token: str | None
     expires_in_ms: int | None
 
+    def answer(self) -> dict[str, object]:
+        """The part of an answer that has the tokens."""
+        answer: dict[str, object] = {"access_token": self.access_token}
+        if self.refresh_token is not None:
+            answer["refresh_token"] = self.refresh_token
+        if self.expires_in_ms is not None:
+            answer["expires_in_ms"] = self.expires_in_ms
+        return answer
+
 
 @dataclass(frozen=True, slots=True)
 class Session:

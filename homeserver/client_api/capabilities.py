@@ -1,0 +1,28 @@
+"""What this server can do for its users.
+
+https://spec.matrix.org/v1.19/client-server-api/#capabilities-negotiation
+"""
+
+from typing import Any
+
+from homeserver.http.authentication import access_token_or_guest
+from homeserver.http.endpoint import endpoint
+from homeserver.protocol.requester import Requester
+from homeserver.services.capabilities import capabilities
+
+
+class CapabilitiesApi:
+    """The same for everybody."""
+
+    def __init__(self, default_room_version: str) -> None:
+        self._capabilities = capabilities(default_room_version)
+
+    @endpoint(
+        "GET",
+        "/_matrix/client/{v3,r0}/capabilities",
+        auth=access_token_or_guest,
+        spec="client-server-api/#get_matrixclientv3capabilities",
+    )
+    async def capabilities(self, who: Requester) -> dict[str, Any]:
+        """The server's capabilities."""
+        return {"capabilities": self._capabilities}

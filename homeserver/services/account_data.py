@@ -1,0 +1,137 @@
+"""Account data: what clients keep on the server, for the account or for a room, and the tags of rooms.
+
+https://spec.matrix.org/v1.19/client-server-api/#client-config, https://spec.matrix.org/v1.19/client-server-api/#room-tagging
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from homeserver.protocol.errors import BadJson, ControlledByServer, Forbidden, InvalidParam, NotFound
+from homeserver.protocol.identifiers import RoomID, UserID
+from homeserver.protocol.push_rules.ruleset import Changes as RuleChanges
+from homeserver.protocol.push_rules.ruleset import push_rules_content
+from homeserver.protocol.requester import Requester
+from homeserver.services.keyed_locks import KeyedLocks
+from homeserver.services.push_rules import rule_changes
+from storage.database import Database
+from storage.journal import Changes, Journal, RunResult, Write
+from storage.query import Entry
+from storage.tables.account_data import PUT_ACCOUNT_DATA, AccountDatum
+from storage.tables.account_data import AccountData as StoredAccountData
+from storage.tables.push_rules import StoredPushRules
+from storage.tables.users import Users
+from storage.transaction import Transaction
+
+GLOBAL = RoomID("")
+"""In the place of a room: data of the account as a whole."""
+
+TAG = "m.tag"
+PUSH_RULES = "m.push_rules"
+FULLY_READ = "m.fully_read"
+MAX_TYPE_LENGTH = 255
+MAX_TAG_BYTES = 255
+
+
+class AccountData:
+    """The account data of local users. Only they themselves may see it."""
+
+    def __init__(self, database: Database, journal: Journal) -> None:
+        self._database = database
+        self._journal = journal
+        self._locks: KeyedLocks[UserID] = KeyedLocks()
+
+    async def content(self, who: Requester, user_id: UserID, room_id: RoomID, type_: str) -> bytes:
+        """The content of one type: JSON. Raises Forbidden, NotFound."""
+        _check_own(who, user_id)
+        found = await self._database.transact(lambda tx: _content(tx, user_id, room_id, type_))
+        if found is None:
+            raise NotFound("Account data not found")
+        return found
+
+    async def put(self, who: Requester, user_id: UserID, room_id: RoomID, type_: str, content: dict[str, Any]) -> None:
+        """Replace the content of one type. Raises Forbidden, InvalidParam, ControlledByServer."""
+        _check_own(who, user_id)
+        if type_ in (PUSH_RULES, FULLY_READ):
+            raise ControlledByServer(f"{type_} cannot be set as account data")
+        if len(type_) > MAX_TYPE_LENGTH:
+            raise InvalidParam(f"A type has at most {MAX_TYPE_LENGTH} characters")
+        await self.write(user_id, [put_entry(user_id, room_id, type_, content)])
+
+    async def write(self, user_id: UserID, entries: list[Entry]) -> None:
+        """Write account data that the server itself sets (see `put_entry`)."""
+        await self._journal.write(Write(entries=entries, changes=Changes(users=frozenset((user_id,)))))
+
+    async def tags(self, who: Requester, user_id: UserID, room_id: RoomID) -> dict[str, Any]:
+        """The tags of a room. Raises Forbidden."""
+        _check_own(who, user_id)
+        return await self._database.transact(lambda tx: _tags(tx, user_id, room_id))
+
+    async def put_tag(self, who: Requester, user_id: UserID, room_id: RoomID, tag: str, info: dict[str, Any]) -> None:
+        """Add a tag to a room, or replace it. Raises Forbidden, InvalidParam, BadJson."""
+        _check_own(who, user_id)
+        if len(tag.encode()) > MAX_TAG_BYTES:
+            raise InvalidParam(f"A tag has at most {MAX_TAG_BYTES} bytes")
+        order = info.get("order")
+        if order is not None and (isinstance(order, bool) or not isinstance(order, int | float)):
+            raise BadJson("`order` must be a number")
+        await self._change_tags(user_id, room_id, lambda tags: {**tags, tag: info})
+
+    async def delete_tag(self, who: Requester, user_id: UserID, room_id: RoomID, tag: str) -> None:
+        """Remove a tag from a room, if it is there. Raises Forbidden."""
+        _check_own(who, user_id)
+        await self._change_tags(
+            user_id, room_id, lambda tags: {name: info for name, info in tags.items() if name != tag}
+        )
+
+    async def _change_tags(
+        self, user_id: UserID, room_id: RoomID, change: Callable[[dict[str, Any]], dict[str, Any]]
+    ) -> None:
+        def write(tx: Transaction) -> RunResult[None]:
+            Users(tx).lock_row(user_id)
+            before = _tags(tx, user_id, room_id)
+            after = change(before)
+            if after == before:
+                return RunResult(None)
+            return RunResult(None, [put_entry(user_id, room_id, TAG, {"tags": after})])
+
+        async with self._locks.holding(user_id):
+            await self._journal.write(Write(run=write, changes=Changes(users=frozenset((user_id,)))))
+
+
+def put_entry(user_id: UserID, room_id: RoomID, type_: str, content: dict[str, Any]) -> Entry:
+    """The journal entry that replaces the content of one type."""
+    return PUT_ACCOUNT_DATA.entry(user_id=user_id, room_id=room_id, type=type_, content=orjson.dumps(content))
+
+
+def changed_between(tx: Transaction, user_id: UserID, since: int, upto: int) -> list[AccountDatum]:
+    """What changed at positions after `since` up to `upto`, push rules included; everything if `since` is 0."""
+    changed = StoredAccountData(tx).changed_between(user_id, since, upto)
+    rules = StoredPushRules(tx).changed_between(user_id, since, upto)
+    if rules is not None or since == 0:
+        content = push_rules_content(user_id, RuleChanges.decode(rules))
+        changed.append(AccountDatum(GLOBAL, PUSH_RULES, content))
+    return changed
+
+
+def of_rooms(tx: Transaction, user_id: UserID, room_ids: list[RoomID], upto: int) -> list[AccountDatum]:
+    """All account data of some rooms."""
+    return StoredAccountData(tx).of_rooms(user_id, list(room_ids), upto)
+
+
+def _content(tx: Transaction, user_id: UserID, room_id: RoomID, type_: str) -> bytes | None:
+    if type_ == PUSH_RULES and room_id == GLOBAL:
+        return push_rules_content(user_id, rule_changes(tx, user_id))
+    return StoredAccountData(tx).content(user_id, room_id, type_)
+
+
+def _tags(tx: Transaction, user_id: UserID, room_id: RoomID) -> dict[str, Any]:
+    content = StoredAccountData(tx).content(user_id, room_id, TAG)
+    tags = {} if content is None else orjson.loads(content).get("tags")
+    return tags if isinstance(tags, dict) else {}
+
+
+def _check_own(who: Requester, user_id: UserID) -> None:
+    if who.user_id != user_id:
+        raise Forbidden("You can only use your own account data")

@@ -1,0 +1,42 @@
+"""What this server can do, as clients ask for it: one place to add to when something new works.
+
+https://spec.matrix.org/v1.19/client-server-api/#api-versions,
+https://spec.matrix.org/v1.19/client-server-api/#capabilities-negotiation
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from homeserver.protocol.room_versions import ROOM_VERSIONS
+
+SPEC_VERSIONS: Final = (
+    *("r0.0.1", "r0.1.0", "r0.2.0", "r0.3.0", "r0.4.0", "r0.5.0", "r0.6.0", "r0.6.1"),
+    *(f"v1.{minor}" for minor in range(1, 20)),
+)
+"""Clients refuse a server that lists only the newest."""
+
+UNSTABLE_FEATURES: Final[Mapping[str, bool]] = {
+    "uk.tcpip.msc4133": True,  # profile fields
+    "uk.tcpip.msc4133.stable": True,
+}
+"""Only what works."""
+
+
+def versions() -> dict[str, Any]:
+    """The answer to `/versions`."""
+    return {"versions": list(SPEC_VERSIONS), "unstable_features": dict(UNSTABLE_FEATURES)}
+
+
+def capabilities(default_room_version: str) -> dict[str, Any]:
+    """The capabilities of every user of this server."""
+    available = {version: "stable" for version in ROOM_VERSIONS}
+    return {
+        "m.change_password": {"enabled": True},
+        "m.room_versions": {"default": default_room_version, "available": available},
+        "m.set_displayname": {"enabled": True},
+        "m.set_avatar_url": {"enabled": True},
+        "m.profile_fields": {"enabled": True},
+        "m.3pid_changes": {"enabled": False},
+        "m.get_login_token": {"enabled": False},
+        "m.forget_forced_upon_leave": {"enabled": False},
+    }

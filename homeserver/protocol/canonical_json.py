@@ -18,6 +18,7 @@ orjson sorts keys by their UTF-8 bytes and the specification by code points; tha
 
 import json
 import re
+from math import isfinite
 from typing import Any
 
 import orjson
@@ -65,16 +66,19 @@ def decode(data: bytes | str) -> Any:
     """Read JSON. Raises `NotJson`; refuses NaN, lone surrogates, text that is not UTF-8 and nesting
     beyond 1,024 levels.
 
-    Integers beyond 64 bits stay exact, which costs a second parse of the (very few) texts that may
-    have one.
+    Integers beyond 64 bits stay exact: the (very few) texts that may have one are read by the
+    standard library.
     """
     try:
-        value = orjson.loads(data)
-        if _BIG_INTEGER.search(data if isinstance(data, bytes) else data.encode()):
-            return json.loads(data)
-    except (ValueError, TypeError, RecursionError) as error:
+        text = data.encode() if isinstance(data, str) else data
+    except UnicodeEncodeError as error:
         raise NotJson from error
-    return value
+    if _BIG_INTEGER.search(text):
+        return _decode_exactly(text)
+    try:
+        return orjson.loads(text)
+    except ValueError as error:
+        raise NotJson from error
 
 
 def check_canonical(value: Any) -> None:
@@ -87,7 +91,7 @@ def check_canonical(value: Any) -> None:
     https://spec.matrix.org/v1.19/rooms/v6/#canonical-json
     """
     level = [value]
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(MAX_DEPTH):
         level = _children(level)
         if not level:
             return
@@ -98,14 +102,11 @@ def check_depth(value: Any) -> None:
     """What is left of `check_canonical` for room versions 1 to 5: nothing is nested deeper than
     `MAX_DEPTH`.
     """
-    level = [value]
+    level = [[value]]
     for _ in range(MAX_DEPTH + 1):
-        containers = [
-            container.values() if type(container) is dict else container
-            for container in level
-            if type(container) is dict or type(container) is list
-        ]
-        level = [child for children in containers for child in children]
+        values = [child for children in level for child in children]
+        level = [child for child in values if type(child) is list]
+        level += [list(child.values()) for child in values if type(child) is dict]
         if not level:
             return
     raise BadJson("The JSON is nested too deeply")
@@ -125,6 +126,24 @@ def with_integers(value: Any) -> Any:
     if isinstance(value, list):
         return [with_integers(child) for child in value]
     return value
+
+
+def _decode_exactly(data: bytes) -> Any:
+    """Read JSON as `orjson` does, but for integers."""
+    try:
+        value = json.loads(data.decode(), parse_float=_finite, parse_constant=_finite)
+        # The standard library lets lone surrogates pass.
+        _exact.encode(value).encode()
+    except (ValueError, RecursionError) as error:
+        raise NotJson from error
+    return value
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError("Not a finite number")
+    return number
 
 
 def _children(level: list[Any]) -> list[Any]:

@@ -26,9 +26,10 @@ def entry_hash(key: int, nid: int) -> int:
     return int.from_bytes(blake2b(pack("<qq", key, nid), digest_size=_HASH_BITS // 8).digest(), "little")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Layer:
-    """One stored layer: sorted key numbers and, in the same order, event numbers."""
+    """One layer: sorted key numbers and, in the same order, event numbers. Nothing of it changes but ``stored``: whether it is in the
+    database."""
 
     snapshot_id: int
     parent: int | None
@@ -36,6 +37,7 @@ class Layer:
     set_hash: int
     keys: "array[int]"
     nids: "array[int]"
+    stored: bool = False
 
     def find(self, key: int) -> int | None:
         """The event number of ``key`` in this layer, `GONE` if taken away, None if this layer does not say."""
@@ -60,7 +62,7 @@ def unpack_layer(snapshot_id: int, parent: int | None, size: int, set_hash: byte
     keys, nids = array("q"), array("q")
     keys.frombytes(packed[:half])
     nids.frombytes(packed[half:])
-    return Layer(snapshot_id, parent, size, int.from_bytes(set_hash, "little"), keys, nids)
+    return Layer(snapshot_id, parent, size, int.from_bytes(set_hash, "little"), keys, nids, stored=True)
 
 
 @dataclass(frozen=True, slots=True)

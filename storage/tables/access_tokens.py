@@ -18,7 +18,6 @@ class StoredToken:
     user_id: UserID
     device_id: DeviceID | None
     expires_ts: int | None
-    used: bool
     replaces: int | None
     is_admin: bool
     is_guest: bool
@@ -44,7 +43,7 @@ class AccessTokens(Queries):
     """Reads and writes tokens of both kinds. Deletions return hashes of access tokens, so that caches forget them."""
 
     @query(
-        """select t.id, t.user_id, t.device_id, t.expires_ts, t.used, r.replaces,
+        """select t.id, t.user_id, t.device_id, t.expires_ts, r.replaces,
                   u.is_admin, u.is_guest, u.locked, u.suspended, u.deactivated
            from access_tokens t join users u on u.user_id = t.user_id left join refresh_tokens r on r.id = t.refresh_id
            where t.token_hash = %(token_hash)s""",
@@ -67,8 +66,8 @@ class AccessTokens(Queries):
         refresh_id: int | None,
     ) -> int: ...
 
-    @query("update access_tokens set used = true where id = %(token_id)s", affected)
-    def mark_used(self, token_id: int) -> int: ...
+    @query("update refresh_tokens set replaces = null where replaces = %(refresh_id)s", affected)
+    def settle(self, refresh_id: int) -> int: ...
 
     @query(
         """insert into refresh_tokens (token_hash, user_id, device_id, created_ts, expires_ts, replaces)

@@ -37,11 +37,8 @@ class Events(Queries):
     @query(f"select {_COLUMNS} from events where nid = any(%(nids)s)", many(EventRow))
     def by_nids(self, nids: list[int]) -> list[EventRow]: ...
 
-    @query(
-        "select event_id, status from events where event_id = any(%(event_ids)s) and ordering is not null",
-        many(tuple[EventID, int]),
-    )
-    def known(self, event_ids: list[EventID]) -> list[tuple[EventID, int]]: ...
+    @query("select event_id, nid from events where event_id = any(%(event_ids)s)", many(tuple[EventID, int]))
+    def numbers(self, event_ids: list[EventID]) -> list[tuple[EventID, int]]: ...
 
     @query(
         f"""select {_COLUMNS} from events
@@ -68,6 +65,68 @@ class Events(Queries):
         many(EventRow),
     )
     def latest_between(self, room_id: RoomID, since: int, upto: int, limit: int) -> list[EventRow]: ...
+
+    @query(
+        f"""select {_COLUMNS} from events
+            where room_id = %(room_id)s and ordering is not null and status = 0
+              and (depth, ordering) <= (%(depth)s, %(ordering)s) and (pos is null or pos <= %(upto)s)
+              and (%(types)s::text[] is null or type = any(%(types)s))
+            order by depth desc, ordering desc limit %(limit)s""",
+        many(EventRow),
+    )
+    def page_up_to(
+        self, room_id: RoomID, depth: int, ordering: int, upto: int, types: list[str] | None, limit: int
+    ) -> list[EventRow]: ...
+
+    @query(
+        f"""select {_COLUMNS} from events
+            where room_id = %(room_id)s and pos > %(since)s and pos <= %(upto)s and status = 0
+              and (depth, ordering) <= (%(depth)s, %(ordering)s)
+              and (%(types)s::text[] is null or type = any(%(types)s))
+            order by depth desc, ordering desc limit %(limit)s""",
+        many(EventRow),
+    )
+    def page_between(
+        self,
+        room_id: RoomID,
+        depth: int,
+        ordering: int,
+        since: int,
+        upto: int,
+        types: list[str] | None,
+        limit: int,
+    ) -> list[EventRow]: ...
+
+    @query(
+        f"""select {_COLUMNS} from events
+            where room_id = %(room_id)s and ordering is not null and status = 0
+              and (depth, ordering) > (%(depth)s, %(ordering)s) and (pos is null or pos <= %(upto)s)
+              and (%(types)s::text[] is null or type = any(%(types)s))
+            order by depth, ordering limit %(limit)s""",
+        many(EventRow),
+    )
+    def page_after(
+        self, room_id: RoomID, depth: int, ordering: int, upto: int, types: list[str] | None, limit: int
+    ) -> list[EventRow]: ...
+
+    @query(
+        f"""select {_COLUMNS} from events
+            where room_id = %(room_id)s and pos > %(since)s and pos <= %(upto)s and status = 0
+              and (%(types)s::text[] is null or type = any(%(types)s))
+            order by pos limit %(limit)s""",
+        many(EventRow),
+    )
+    def page_since(
+        self, room_id: RoomID, since: int, upto: int, types: list[str] | None, limit: int
+    ) -> list[EventRow]: ...
+
+    @query(
+        """select max(depth) from (select depth from events where room_id = %(room_id)s and pos <= %(upto)s
+                                   order by pos desc limit 100) as latest""",
+        maybe(int),
+    )
+    def deepest_at(self, room_id: RoomID, upto: int) -> int | None:
+        """The greatest depth among the last events up to a position."""
 
     @query(
         """select depth, ordering from events
@@ -124,6 +183,9 @@ TIMELINE_EVENTS = bulk("events", _PLACED, _PLACE, position=("pos", "ordering"))
 
 UNLISTED_EVENTS = bulk("events", (*_PLACED, "ordering"), _PLACE.replace("pos = excluded.pos, ", ""))
 """Events that take no position: outliers (no `ordering`), backfilled, soft-failed and rejected ones."""
+
+OUTLIERS = bulk("events", _PLACED, "on conflict (event_id) do nothing")
+"""Events without a place, which another node may be storing too: ask for their numbers afterwards."""
 
 CLIENT_TRANSACTIONS = bulk("client_transactions", ("user_id", "device_id", "scope", "txn_id", "event_id", "created_ts"))
 REDACTIONS = bulk("redactions", ("redacts", "event_id", "room_id"), "on conflict (redacts, event_id) do nothing")

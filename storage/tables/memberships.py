@@ -93,6 +93,17 @@ class Memberships(Queries):
     def at(self, user_id: UserID, room_id: RoomID, upto: int) -> MembershipChangeRow | None: ...
 
     @query(
+        """select pos, room_id, membership, event_nid from membership_changes
+           where user_id = %(user_id)s and room_id = %(room_id)s
+             and pos > (select max(pos) from membership_changes
+                        where user_id = %(user_id)s and room_id = %(room_id)s and membership = 'join')
+           order by pos limit 1""",
+        maybe(MembershipChangeRow),
+    )
+    def last_leave(self, user_id: UserID, room_id: RoomID) -> MembershipChangeRow | None:
+        """What ended the user's last stay in the room; None for who is in the room or never was."""
+
+    @query(
         """select distinct server from memberships where room_id = %(room_id)s and membership = any(%(memberships)s)""",
         many(ServerName),
     )
@@ -115,3 +126,8 @@ MEMBERSHIPS = bulk(
 MEMBERSHIP_CHANGES = bulk(
     "membership_changes", ("user_id", "pos", "room_id", "membership", "event_nid"), refers=("pos",)
 )
+
+LOCAL_MEMBERSHIP_CHANGES = bulk(
+    "membership_changes", ("user_id", "room_id", "membership", "event_nid"), position="pos"
+)
+"""Changes that only this server knows of, such as the end of an invite that its room never heard of."""

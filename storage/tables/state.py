@@ -73,6 +73,18 @@ class Snapshots(Queries):
     def stack(self, snapshot_id: int) -> list[LayerRow]: ...
 
     @query(
+        """with recursive stack (id, parent) as (
+             select id, parent from state_snapshots where id = any(%(snapshot_ids)s)
+             union
+             select below.id, below.parent from stack join state_snapshots below on below.id = stack.parent
+           )
+           select layers.id, layers.parent, layers.size, layers.set_hash, layers.layer
+           from stack join state_snapshots layers on layers.id = stack.id""",
+        many(LayerRow),
+    )
+    def stacks(self, snapshot_ids: list[int]) -> list[LayerRow]: ...
+
+    @query(
         "select id from state_snapshots where room_id = %(room_id)s and set_hash = %(set_hash)s and size = %(size)s limit 1",
         maybe(int),
     )

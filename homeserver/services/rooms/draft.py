@@ -30,7 +30,7 @@ class _Checkpoint:
 class RoomDraft:
     """Collects the events of one write over a committed head.
 
-    ``state`` and ``extremities`` are those after the events so far; ``unsaved`` are these events by number. ``redacted`` are
+    ``state`` and ``extremities`` are those after the events so far; ``unsaved`` and ``by_id`` are these events by number and by ID. ``redacted`` are
     events written before that a redaction in this write strikes, in their redacted form.
     """
 
@@ -40,6 +40,7 @@ class RoomDraft:
         self.extremities = head.extremities
         self.events: list[StoredEvent] = []
         self.unsaved: dict[int, StoredEvent] = {}
+        self.by_id: dict[EventID, StoredEvent] = {}
         self.redacted: list[StoredEvent] = []
         self.layers: list[Layer] = []
         self.changes: list[StateChange] = []
@@ -65,13 +66,14 @@ class RoomDraft:
         """Add an event, and the snapshots that it needs stored. It does not change the room's head by itself."""
         self.events.append(stored)
         self.unsaved[stored.nid] = stored
+        self.by_id[stored.event.event_id] = stored
         for state in states:
             self.keep_snapshot(state)
 
     def keep_snapshot(self, state: Snapshot) -> None:
-        """Have a snapshot stored that was derived for this write."""
+        """Have what is new of a snapshot stored. A stored layer lies on stored ones."""
         for layer in state.layers:
-            if layer.snapshot_id in self._seen_layers:
+            if layer.stored or layer.snapshot_id in self._seen_layers:
                 break
             self._seen_layers.add(layer.snapshot_id)
             self.layers.append(layer)
@@ -102,6 +104,7 @@ class RoomDraft:
         """Drop what came after ``point``."""
         for stored in self.events[point.events :]:
             del self.unsaved[stored.nid]
+            del self.by_id[stored.event.event_id]
         del self.events[point.events :]
         del self.redacted[point.redacted :]
         for layer in self.layers[point.layers :]:

@@ -36,7 +36,7 @@ class EventStore:
             else:
                 found[nid] = stored
         if missing:
-            for stored in self.load(await self._database.transact(lambda tx: Events(tx).by_nids(missing))):
+            for stored in self.load(await self._database.read(lambda tx: Events(tx).by_nids(missing))):
                 found[stored.nid] = stored
         return found
 
@@ -52,9 +52,14 @@ class EventStore:
             else:
                 found[event_id] = stored
         if missing:
-            for stored in self.load(await self._database.transact(lambda tx: Events(tx).by_ids(missing))):
+            for stored in self.load(await self._database.read(lambda tx: Events(tx).by_ids(missing))):
                 found[stored.event.event_id] = stored
         return found
+
+    def cached(self, event_id: EventID) -> StoredEvent | None:
+        """The event if it is in memory: those that this node has just written are."""
+        nid = self._nids.get(event_id)
+        return None if nid is None else self._by_nid.get(nid)
 
     async def find(self, event_id: EventID) -> StoredEvent | None:
         return (await self.by_ids((event_id,))).get(event_id)

@@ -72,7 +72,7 @@ class RoomHeads:
         self._cache.pop(room_id)
 
     async def _load(self, room_id: RoomID) -> RoomHead | None:
-        row, summary = await self._database.transact(lambda tx: (Rooms(tx).head(room_id), Rooms(tx).summary(room_id)))
+        row, summary = await self._database.read(lambda tx: (Rooms(tx).head(room_id), Rooms(tx).summary(room_id)))
         if row is None or summary is None:
             return None
         nids = unpack_nids(bytes(row.extremities))

@@ -52,7 +52,7 @@ class Persister:
         entries = [_event_entry(stored) for stored in draft.events]
         entries += draft.entries
         entries += [REDACTED_EVENTS.row(stored.nid, stored.redacted_by, stored.event.encoded()) for stored in draft.redacted]
-        entries += [_layer_entry(room_id, layer) for layer in draft.layers]
+        entries += [layer_entry(room_id, layer) for layer in draft.layers]
         if draft.changes:
             entries += self._state_entries(room_id, draft.changes, index)
         entries += [BACKWARD_EXTREMITIES.row(room_id, event_id, depth) for event_id, depth in draft.gaps]
@@ -71,6 +71,8 @@ class Persister:
         except LostRace:
             self._heads.forget(room_id)
             raise
+        for layer in draft.layers:
+            layer.stored = True
 
     def _landed(self, first: int, last: int, landed: Sequence[Landed]) -> None:
         for _, payload, positions in landed:
@@ -184,7 +186,7 @@ def _event_entry(stored: StoredEvent) -> Entry:
     return UNLISTED_EVENTS.row(*event_row(stored), stored.ordering)
 
 
-def _layer_entry(room_id: RoomID, layer: Layer) -> Entry:
+def layer_entry(room_id: RoomID, layer: Layer) -> Entry:
     return SNAPSHOTS.row(layer.snapshot_id, room_id, layer.parent, layer.size, layer.hash_bytes(), layer.packed())
 
 

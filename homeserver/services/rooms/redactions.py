@@ -39,7 +39,7 @@ class RedactionEffects:
     async def target_arrived(self, draft: RoomDraft, target: StoredEvent) -> None:
         """Redact an event of the draft if its redaction came before it."""
         event = target.event
-        found = await self._database.transact(lambda tx: Redactions(tx).of(event.room_id, [event.event_id]))
+        found = await self._database.read(lambda tx: Redactions(tx).of(event.room_id, [event.event_id]))
         redactions = await self._events.by_ids(redaction_id for _, redaction_id in found)
         for redaction in redactions.values():
             if redaction.status is Status.ACCEPTED and await self._may_strike(draft, redaction, target):

@@ -32,7 +32,7 @@ class StateStore:
             layer = self._layers.get(at)
             if layer is None:
                 missing = at
-                rows = await self._database.transact(lambda tx: Snapshots(tx).stack(missing))
+                rows = await self._database.read(lambda tx: Snapshots(tx).stack(missing))
                 for row in rows:
                     layer = unpack_layer(row.id, row.parent, row.size, bytes(row.set_hash), bytes(row.layer))
                     self._layers.put(layer.snapshot_id, layer)
@@ -41,6 +41,29 @@ class StateStore:
             layers.append(layer)
             at = layer.parent
         return Snapshot(tuple(layers))
+
+    async def snapshots(self, snapshot_ids: Iterable[int]) -> dict[int, Snapshot]:
+        """Several snapshots by their numbers, with at most one query."""
+        layers: dict[int, Layer] = {}
+        wanted = set(snapshot_ids)
+        missing = [snapshot_id for snapshot_id in wanted if not self._gather_cached(snapshot_id, layers)]
+        if missing:
+            for row in await self._database.transact(lambda tx: Snapshots(tx).stacks(missing)):
+                layer = unpack_layer(row.id, row.parent, row.size, bytes(row.set_hash), bytes(row.layer))
+                self._layers.put(layer.snapshot_id, layer)
+                layers[layer.snapshot_id] = layer
+        return {snapshot_id: _stacked(snapshot_id, layers) for snapshot_id in wanted}
+
+    def _gather_cached(self, snapshot_id: int, layers: dict[int, Layer]) -> bool:
+        """Collect a snapshot's layers from the cache; whether all were there."""
+        at: int | None = snapshot_id or None
+        while at is not None:
+            layer = layers.get(at) or self._layers.get(at)
+            if layer is None:
+                return False
+            layers[at] = layer
+            at = layer.parent
+        return True
 
     async def lookup(
         self, snapshot: Snapshot, keys: Collection[StateKey], unsaved: Mapping[int, StoredEvent] | None = None
@@ -93,7 +116,7 @@ class StateStore:
         if not state.layers:
             return state
         top = state.layers[0]
-        found = await self._database.transact(
+        found = await self._database.read(
             lambda tx: Snapshots(tx).equal_to(room_id, top.hash_bytes(), top.size)
         )
         return state if found is None else await self.snapshot(found)
@@ -102,7 +125,7 @@ class StateStore:
         """The numbers of those state keys that have one. A key without one is in no state."""
         found, missing = self._cached_key_ids(keys)
         if missing:
-            found |= self._remember(await self._database.transact(lambda tx: _find(tx, missing)))
+            found |= self._remember(await self._database.read(lambda tx: _find(tx, missing)))
         return found
 
     async def key_ids(self, keys: Collection[StateKey]) -> dict[StateKey, int]:
@@ -123,7 +146,7 @@ class StateStore:
             else:
                 found[key_id] = key
         if missing:
-            rows = await self._database.transact(lambda tx: StateKeys(tx).by_ids(missing))
+            rows = await self._database.read(lambda tx: StateKeys(tx).by_ids(missing))
             found |= {key_id: key for key, key_id in self._remember(rows).items()}
         return found
 
@@ -146,6 +169,16 @@ class StateStore:
             self._key_ids.put(key, row.id)
             self._keys.put(row.id, key)
         return found
+
+
+def _stacked(snapshot_id: int, layers: Mapping[int, Layer]) -> Snapshot:
+    stack = []
+    at: int | None = snapshot_id or None
+    while at is not None:
+        layer = layers[at]
+        stack.append(layer)
+        at = layer.parent
+    return Snapshot(tuple(stack))
 
 
 def _find(tx: Transaction, keys: list[StateKey]) -> list[KeyRow]:

@@ -1,0 +1,56 @@
+"""The first checks of a received PDU: shape, signatures, hash. Each PDU is judged by itself.
+
+https://spec.matrix.org/v1.19/server-server-api/#checks-performed-on-receipt-of-a-pdu
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from federation.keyring import Keyring, KeyRequest
+from homeserver.protocol.errors import InvalidEvent, MatrixError
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.events.parsing import parse_pdu
+from homeserver.protocol.identifiers import EventID, RoomID
+from homeserver.protocol.receipt_checks import check_signatures, wanted_keys, whole_or_redacted
+from homeserver.protocol.room_versions import RoomVersion
+
+
+@dataclass(slots=True)
+class Checked:
+    """The PDUs that passed, in their order, and why others did not (by event ID, where there is one)."""
+
+    events: list[Event] = field(default_factory=list)
+    failures: dict[EventID, str] = field(default_factory=dict)
+    malformed: int = 0
+
+
+class PduChecker:
+    """Parses PDUs and verifies who signed them."""
+
+    def __init__(self, keyring: Keyring) -> None:
+        self._keyring = keyring
+
+    async def check(self, room_id: RoomID | None, version: RoomVersion, pdus: Sequence[Any]) -> Checked:
+        """Check PDUs of one room (``room_id`` None: of any). Those that fail are set aside with the reason; nothing raises for them."""
+        checked = Checked()
+        parsed = []
+        for pdu in pdus:
+            try:
+                event = parse_pdu(pdu, version)
+                if room_id is not None and event.room_id != room_id:
+                    raise InvalidEvent("The event is of another room")
+                parsed.append((event, wanted_keys(event)))
+            except MatrixError:
+                checked.malformed += 1
+        keys = await self._keyring.verify_keys(
+            [KeyRequest(server, key_ids, event.origin_server_ts) for event, wanted in parsed for server, key_ids in wanted.items()]
+        )
+        for event, _ in parsed:
+            try:
+                check_signatures(event, keys)
+            except MatrixError as error:
+                checked.failures[event.event_id] = error.message
+            else:
+                checked.events.append(whole_or_redacted(event))
+        return checked

@@ -1,0 +1,184 @@
+"""What comes before received events and is not here: events, and where those cannot be had, the state at the gap.
+
+https://spec.matrix.org/v1.19/server-server-api/#backfilling-and-retrieving-missing-events. All fetching is bounded: a hostile server can make us
+ask only so often, and only itself.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from federation.client.federation_client import FederationClient
+from federation.wire.backfill import MISSING_EVENTS, MissingEventsQuery
+from federation.wire.events import EVENT, EVENT_AUTH
+from federation.wire.state import STATE, STATE_IDS, AtEvent
+from homeserver.protocol.errors import BadGateway
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.identifiers import EventID, ServerName
+from homeserver.services.rooms.event_store import EventStore
+from homeserver.services.rooms.heads import RoomHead
+from homeserver.services.rooms.ingest.checking import PduChecker
+from homeserver.services.rooms.ingest.outliers import Outliers
+from homeserver.services.rooms.state_store import StateStore
+from homeserver.services.rooms.stored_event import Status, StoredEvent
+from storage.snapshots import Snapshot
+
+log = structlog.get_logger(__name__)
+
+MAX_ROUNDS = 5
+"""Times that we ask for missing events before the gap is taken as one."""
+MAX_EVENTS_A_ROUND = 100
+MAX_GAPS = 20
+"""Previous events whose state we ask for, for one batch of received events."""
+MAX_SINGLE_EVENTS = 50
+"""State events fetched one by one; if more are missing, the whole state is asked for."""
+
+
+@dataclass(slots=True)
+class History:
+    """``events`` come before the received ones; ``states`` are those after previous events that could not be had."""
+
+    events: list[Event] = field(default_factory=list)
+    states: dict[EventID, Snapshot] = field(default_factory=dict)
+    outliers: dict[EventID, StoredEvent] = field(default_factory=dict)
+
+
+class MissingHistory:
+    """Finds what received events build on."""
+
+    def __init__(
+        self,
+        client: FederationClient,
+        checker: PduChecker,
+        events: EventStore,
+        states: StateStore,
+        outliers: Outliers,
+    ) -> None:
+        self._client = client
+        self._checker = checker
+        self._events = events
+        self._states = states
+        self._outliers = outliers
+
+    async def before(self, origin: ServerName, head: RoomHead, events: Sequence[Event]) -> History:
+        """What is needed to place ``events``; what cannot be had is left out."""
+        history = History()
+        await self._fill(origin, head, events, history)
+        for prev_id in list(await self._unplaced([*history.events, *events]))[:MAX_GAPS]:
+            state = await self._state_after(origin, head, prev_id)
+            if state is not None:
+                history.states[prev_id] = state
+        await self._fetch_auth_events(origin, head, [*history.events, *events])
+        return history
+
+    async def state_of(
+        self, origin: ServerName, head: RoomHead, state_ids: Collection[EventID], pdus: Sequence[Any]
+    ) -> Snapshot:
+        """The snapshot of a state that ``origin`` named, after storing what of it is not here from ``pdus``."""
+        checked = await self._checker.check(head.room_id, head.room_version, pdus)
+        await self._outliers.save(checked.events)
+        found = await self._events.by_ids(state_ids)
+        usable = [stored for stored in found.values() if stored.status is not Status.REJECTED]
+        return await self._states.derive(
+            Snapshot(), {stored.event.key: stored.nid for stored in usable if stored.event.key is not None}
+        )
+
+    async def _fill(
+        self, origin: ServerName, head: RoomHead, events: Sequence[Event], history: History
+    ) -> None:
+        """Ask for the events between the room's extremities and the received ones, further back each round."""
+        earliest = [extremity.event_id for extremity in head.extremities]
+        latest: Sequence[Event] = events
+        for _ in range(MAX_ROUNDS):
+            missing = await self._unplaced([*history.events, *events])
+            latest = [event for event in [*history.events, *events] if not missing.isdisjoint(event.prev_event_ids)]
+            if not latest:
+                return
+            query = MissingEventsQuery(earliest, [event.event_id for event in latest], MAX_EVENTS_A_ROUND)
+            pdus = await self._ask(origin, MISSING_EVENTS, "events", {"room_id": head.room_id}, body=query)
+            checked = await self._checker.check(head.room_id, head.room_version, pdus[:MAX_EVENTS_A_ROUND])
+            have = {event.event_id for event in history.events}
+            placed = await self._placed(event.event_id for event in checked.events)
+            found = [event for event in checked.events if event.event_id not in have | placed]
+            if not found:
+                return
+            history.events.extend(found)
+
+    async def _unplaced(self, events: Sequence[Event]) -> set[EventID]:
+        """The previous events of ``events`` that are neither among them nor placed here."""
+        named = {prev_id for event in events for prev_id in event.prev_event_ids}
+        named -= {event.event_id for event in events}
+        return named - await self._placed(named)
+
+    async def _placed(self, event_ids: Iterable[EventID]) -> set[EventID]:
+        found = await self._events.by_ids(event_ids)
+        return {event_id for event_id, stored in found.items() if not stored.is_outlier}
+
+    async def _state_after(self, origin: ServerName, head: RoomHead, event_id: EventID) -> Snapshot | None:
+        """The room's state after an event that we do not have, as ``origin`` says it was."""
+        state = await self._state_before(origin, head, event_id)
+        if state is None:
+            return None
+        event = await self._single(origin, head, event_id)
+        if event is None or event.key is None:
+            return state
+        stored = (await self._outliers.save([event]))[event_id]
+        if stored.status is Status.REJECTED:
+            return state
+        return await self._states.derive(state, {event.key: stored.nid})
+
+    async def _state_before(self, origin: ServerName, head: RoomHead, event_id: EventID) -> Snapshot | None:
+        path = {"room_id": head.room_id}
+        try:
+            ids = await self._client.request(STATE_IDS, origin, path=path, query=AtEvent(event_id))
+        except BadGateway as error:
+            log.info("state at a gap could not be had", origin=origin, event_id=event_id, error=str(error))
+            return None
+        state_ids = [EventID(one) for one in ids.pdu_ids]
+        wanted = {*state_ids, *(EventID(one) for one in ids.auth_chain_ids)}
+        missing = wanted - (await self._events.by_ids(wanted)).keys()
+        pdus: list[Any] = []
+        if len(missing) > MAX_SINGLE_EVENTS:
+            try:
+                whole = await self._client.request(STATE, origin, path=path, query=AtEvent(event_id))
+            except BadGateway:
+                return None
+            pdus = [*whole.pdus, *whole.auth_chain]
+        else:
+            for one in missing:
+                pdus += await self._ask(origin, EVENT, "pdus", {"event_id": one})
+        return await self.state_of(origin, head, state_ids, pdus)
+
+    async def _fetch_auth_events(self, origin: ServerName, head: RoomHead, events: Sequence[Event]) -> None:
+        """Store the auth events of ``events`` that are neither here nor among them."""
+        ours = {event.event_id for event in events}
+        for event in events:
+            missing = set(event.auth_event_ids) - ours
+            missing -= (await self._events.by_ids(missing)).keys()
+            if not missing:
+                continue
+            path = {"room_id": head.room_id, "event_id": event.event_id}
+            pdus = await self._ask(origin, EVENT_AUTH, "auth_chain", path)
+            if not pdus:
+                for auth_id in list(missing)[:MAX_SINGLE_EVENTS]:
+                    pdus += await self._ask(origin, EVENT, "pdus", {"event_id": auth_id})
+            checked = await self._checker.check(head.room_id, head.room_version, pdus)
+            await self._outliers.save([one for one in checked.events if one.event_id not in ours])
+
+    async def _single(self, origin: ServerName, head: RoomHead, event_id: EventID) -> Event | None:
+        pdus = await self._ask(origin, EVENT, "pdus", {"event_id": event_id})
+        checked = await self._checker.check(head.room_id, head.room_version, pdus)
+        return next((event for event in checked.events if event.event_id == event_id), None)
+
+    async def _ask(
+        self, origin: ServerName, route: Any, field_name: str, path: dict[str, str], body: Any = None
+    ) -> list[Any]:
+        """The events of an answer; none where the server does not give one."""
+        try:
+            answer = await self._client.request(route, origin, path=path, body=body)
+        except BadGateway as error:
+            log.info("events could not be had", origin=origin, path=path, error=str(error))
+            return []
+        return list(getattr(answer, field_name))

@@ -1,0 +1,91 @@
+"""Events without a place in their room: those that authorise others, or that a state is made of."""
+
+from collections.abc import Mapping, Sequence
+
+from homeserver.clock import Clock
+from homeserver.protocol.auth_rules.check import check_auth
+from homeserver.protocol.auth_rules.room import NotAuthorised
+from homeserver.protocol.auth_rules.selection import check_auth_events_shape
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.identifiers import EventID
+from homeserver.services.rooms.event_store import EventStore
+from homeserver.services.rooms.ingest.order import auth_first
+from homeserver.services.rooms.numbers import BlockSequence
+from homeserver.services.rooms.persist import event_row
+from homeserver.services.rooms.stored_event import Status, StoredEvent
+from storage.database import Database
+from storage.journal import Journal, Write
+from storage.tables.events import OUTLIERS, Events
+
+_CHUNK = 500
+"""Events a transaction, so that a large room's state does not hold up other writes."""
+
+_CREATE = ("m.room.create", "")
+
+
+class Outliers:
+    """Stores events of which only the authorisation by their own auth events is checked."""
+
+    def __init__(
+        self, database: Database, journal: Journal, events: EventStore, nids: BlockSequence, clock: Clock
+    ) -> None:
+        self._database = database
+        self._journal = journal
+        self._events = events
+        self._nids = nids
+        self._clock = clock
+
+    async def save(self, events: Sequence[Event]) -> dict[EventID, StoredEvent]:
+        """Store events that passed the first checks, and give them (and those that were here) by ID.
+
+        One that its auth events do not allow, or that names one which is not here, is stored as rejected."""
+        saved = await self._events.by_ids(event.event_id for event in events)
+        ordered = [event for event in auth_first(events) if event.event_id not in saved]
+        named = {auth_id for event in ordered for auth_id in event.auth_event_ids}
+        around = await self._events.by_ids(named - {event.event_id for event in ordered}) | saved
+        new: list[StoredEvent] = []
+        for event in ordered:
+            stored = StoredEvent(
+                event,
+                await self._nids.take(),
+                received_ts=self._clock.now_ms(),
+                status=Status.REJECTED if _refused(event, around) else Status.ACCEPTED,
+            )
+            around[event.event_id] = stored
+            new.append(stored)
+        for start in range(0, len(new), _CHUNK):
+            await self._write(new[start : start + _CHUNK], saved)
+        return saved
+
+    async def _write(self, chunk: list[StoredEvent], saved: dict[EventID, StoredEvent]) -> None:
+        await self._journal.write(Write(entries=[OUTLIERS.row(*event_row(stored)) for stored in chunk]))
+        event_ids = [stored.event.event_id for stored in chunk]
+        numbers = dict(await self._database.read(lambda tx: Events(tx).numbers(event_ids)))
+        theirs = []
+        for stored in chunk:
+            event_id = stored.event.event_id
+            if numbers[event_id] == stored.nid:
+                self._events.remember(stored)
+                saved[event_id] = stored
+            else:
+                theirs.append(event_id)
+        if theirs:
+            saved |= await self._events.by_ids(theirs)
+
+
+def _refused(event: Event, around: Mapping[EventID, StoredEvent]) -> bool:
+    auth_events = [around[auth_id] for auth_id in event.auth_event_ids if auth_id in around]
+    if len(auth_events) < len(event.auth_event_ids):
+        return True
+    rejected = {stored.event.event_id for stored in auth_events if stored.status is Status.REJECTED}
+    state = {stored.event.key: stored.event for stored in auth_events}
+    if event.version.room_id_is_create_hash and event.type != "m.room.create":
+        create = around.get(EventID("$" + event.room_id[1:]))
+        if create is not None:
+            state[_CREATE] = create.event
+    try:
+        check_auth_events_shape(event, [stored.event for stored in auth_events], rejected)
+        check_auth(event, lambda event_type, state_key: state.get((event_type, state_key)))
+    except NotAuthorised:
+        return True
+    return False

@@ -1,0 +1,217 @@
+"""Placing a received event in its room: the checks of authorisation, and what the event does to the room.
+
+https://spec.matrix.org/v1.19/server-server-api/#checks-performed-on-receipt-of-a-pdu, from the fourth check on. The first three are
+made before (`receiving`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from homeserver.clock import Clock
+from homeserver.protocol.auth_rules.check import check_auth
+from homeserver.protocol.auth_rules.room import NotAuthorised
+from homeserver.protocol.auth_rules.selection import auth_types_of, check_auth_events_shape
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.identifiers import EventID, StateKey
+from homeserver.services.rooms.draft import RoomDraft
+from homeserver.services.rooms.event_store import EventStore
+from homeserver.services.rooms.numbers import BlockSequence
+from homeserver.services.rooms.redactions import RedactionEffects
+from homeserver.services.rooms.resolver import StateResolver
+from homeserver.services.rooms.state_change import StateChange
+from homeserver.services.rooms.state_store import StateStore
+from homeserver.services.rooms.stored_event import Status, StoredEvent
+from storage.snapshots import GONE, Snapshot, differing
+
+_CREATE = ("m.room.create", "")
+MAX_EXTREMITIES = 30
+"""Beyond this many, an event whose state was resolved away need not be kept as an extremity of its own."""
+
+
+class MissingEvents(Exception):
+    """Events that the placed one names, as previous or auth events, are not here. Fetch them and try again."""
+
+    def __init__(self, event_ids: set[EventID]) -> None:
+        super().__init__(f"{len(event_ids)} events are missing")
+        self.event_ids = event_ids
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An event that went through the checks. ``reason`` says why it is not accepted; ``new`` is False if it was here before."""
+
+    stored: StoredEvent
+    new: bool
+    reason: str | None = None
+
+
+class EventPlacer:
+    """Adds received events to drafts."""
+
+    def __init__(
+        self,
+        events: EventStore,
+        states: StateStore,
+        nids: BlockSequence,
+        redactions: RedactionEffects,
+        resolver: StateResolver,
+        clock: Clock,
+    ) -> None:
+        self._events = events
+        self._states = states
+        self._nids = nids
+        self._redactions = redactions
+        self._resolver = resolver
+        self._clock = clock
+
+    async def place(
+        self,
+        draft: RoomDraft,
+        event: Event,
+        prior_states: Mapping[EventID, Snapshot],
+        *,
+        outlier: StoredEvent | None = None,
+        fills_gap: bool = False,
+        outbound: bool = False,
+    ) -> Placed:
+        """Check an event and add it. ``prior_states`` are the states after those previous events that are not here; ``outlier`` is the event
+        as it is here already, without a place.
+
+        ``fills_gap`` says that later events of the room are here already: it then becomes no extremity. ``outbound`` is for an event that
+        this server passes on to others in the room. Raises `MissingEvents`."""
+        known = draft.by_id.get(event.event_id) or self._events.cached(event.event_id) or outlier
+        if known is not None and not known.is_outlier:
+            return Placed(known, new=False)
+        before = await self._state_before(draft, event, prior_states)
+        reason = None if known is None or known.status is not Status.REJECTED else "it was rejected before"
+        reason = reason or await self._rejection(draft, event, before)
+        status = Status.ACCEPTED if reason is None else Status.REJECTED
+        if reason is None and before.set_hash != draft.state.set_hash:
+            reason = self._forbidden_by(event, await self._auth_state(draft, event, draft.state))
+            status = Status.ACCEPTED if reason is None else Status.SOFT_FAILED
+        stored, after = await self._add(draft, event, known, before, status, outbound)
+        draft.gaps.extend((prev_id, event.depth) for prev_id in event.prev_event_ids if prev_id in prior_states)
+        if fills_gap:
+            draft.filled_gaps.append(event.event_id)
+        if status is Status.ACCEPTED:
+            await self._redactions.target_arrived(draft, stored)
+            changes = [] if fills_gap else await self._advance(draft, stored, after)
+            if event.type == "m.room.redaction":
+                changes = [*changes, *await self._redactions.redaction_arrived(draft, stored)]
+            draft.changes.extend(changes)
+        return Placed(stored, new=True, reason=reason)
+
+    async def _state_before(
+        self, draft: RoomDraft, event: Event, prior_states: Mapping[EventID, Snapshot]
+    ) -> Snapshot:
+        prev_ids = event.prev_event_ids
+        found = await self._by_ids(draft, prev_ids)
+        states = []
+        missing = set()
+        for prev_id in prev_ids:
+            prev = found.get(prev_id)
+            if prev is not None and prev.state_after is not None:
+                states.append(await self._states.snapshot(prev.state_after))
+            elif prev_id in prior_states:
+                states.append(prior_states[prev_id])
+            else:
+                missing.add(prev_id)
+        if missing:
+            raise MissingEvents(missing)
+        return await self._resolver.resolve(event.version, states or [Snapshot()], draft.unsaved)
+
+    async def _rejection(self, draft: RoomDraft, event: Event, before: Snapshot) -> str | None:
+        """Why the event must be rejected: by its own auth events, or by the state before it."""
+        auth_ids = event.auth_event_ids
+        found = await self._by_ids(draft, auth_ids)
+        missing = {auth_id for auth_id in auth_ids if auth_id not in found}
+        if missing:
+            raise MissingEvents(missing)
+        rejected = {auth_id for auth_id, stored in found.items() if stored.status is Status.REJECTED}
+        try:
+            check_auth_events_shape(event, [stored.event for stored in found.values()], rejected)
+        except NotAuthorised as error:
+            return f"its auth events are not proper: {error.message}"
+        state = await self._auth_state(draft, event, before)
+        named = {stored.event.key: stored.event for stored in found.values()}
+        if event.version.room_id_is_create_hash and _CREATE in state:
+            named[_CREATE] = state[_CREATE]
+        if named != state:
+            reason = self._forbidden_by(event, named)
+            if reason is not None:
+                return f"by its auth events: {reason}"
+        return self._forbidden_by(event, state)
+
+    async def _by_ids(self, draft: RoomDraft, event_ids: list[EventID]) -> dict[EventID, StoredEvent]:
+        found = {event_id: draft.by_id[event_id] for event_id in event_ids if event_id in draft.by_id}
+        if len(found) < len(event_ids):
+            found |= await self._events.by_ids(event_id for event_id in event_ids if event_id not in found)
+        return found
+
+    async def _auth_state(self, draft: RoomDraft, event: Event, state: Snapshot) -> dict[StateKey, Event]:
+        """What of a state the rules look at for this event."""
+        found = await self._states.lookup(state, {*auth_types_of(event), _CREATE}, draft.unsaved)
+        return {key: stored.event for key, stored in found.items()}
+
+    def _forbidden_by(self, event: Event, state: Mapping[StateKey | None, Event]) -> str | None:
+        try:
+            check_auth(event, lambda event_type, state_key: state.get((event_type, state_key)))
+        except NotAuthorised as error:
+            return error.message
+        return None
+
+    async def _add(
+        self,
+        draft: RoomDraft,
+        event: Event,
+        known: StoredEvent | None,
+        before: Snapshot,
+        status: Status,
+        outbound: bool,
+    ) -> tuple[StoredEvent, Snapshot]:
+        nid = await self._nids.take() if known is None else known.nid
+        after = before
+        if event.key is not None and status is not Status.REJECTED:
+            after = await self._states.derive(before, {event.key: nid})
+        stored = StoredEvent(
+            event,
+            nid,
+            received_ts=self._clock.now_ms(),
+            outbound=outbound,
+            status=status,
+            state_before=before.id,
+            state_after=after.id,
+        )
+        draft.add(stored, before, after)
+        return stored, after
+
+    async def _advance(self, draft: RoomDraft, stored: StoredEvent, after: Snapshot) -> list[StateChange]:
+        """Make an accepted event an extremity; returns how the current state changes by it."""
+        was = draft.state
+        draft.advance(stored, was, ())
+        states = [after]
+        others = [extremity.nid for extremity in draft.extremities if extremity.nid != stored.nid]
+        if others:
+            for nid in others:
+                other = draft.unsaved.get(nid) or (await self._events.by_nids((nid,)))[nid]
+                states.append(await self._states.snapshot(other.state_after or 0))
+        current = await self._resolver.resolve(stored.event.version, states, draft.unsaved)
+        draft.keep_snapshot(current)
+        draft.state = current
+        return await self.changes_between(draft, was, current, stored)
+
+    async def changes_between(
+        self, draft: RoomDraft, was: Snapshot, now: Snapshot, cause: StoredEvent
+    ) -> list[StateChange]:
+        """How current state changes from ``was`` to ``now``, when ``cause`` arrives."""
+        pairs = differing(was, now)
+        if not pairs:
+            return []
+        names = await self._states.key_names(pairs)
+        nids = {nid for pair in pairs.values() for nid in pair if nid != GONE}
+        events = {nid: draft.unsaved[nid] for nid in nids if nid in draft.unsaved}
+        events |= await self._events.by_nids(nids - events.keys())
+        return [
+            StateChange(names[key], events.get(previous), events.get(current), cause)
+            for key, (previous, current) in pairs.items()
+        ]

@@ -15,6 +15,7 @@ from config.values import (
     check_base_url,
     check_dsn,
     check_server_name,
+    host_of,
 )
 
 RoomVersionName = Literal["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12"]
@@ -151,7 +152,7 @@ class LogConfig:
 def _base_url(values: Mapping[str, Any]) -> str:
     """Return the first client listener's address for a server without a name of its own, else `https://<server_name>/`."""
     listener = next((one for one in values["listeners"] if "client" in one.serves and one.port), None)
-    if values["server_name"].partition(":")[0] == "localhost" and listener:
+    if host_of(values["server_name"]) == "localhost" and listener:
         return f"{'https' if listener.tls else 'http'}://{address_of(listener)}/"
     return f"https://{values['server_name']}/"
 

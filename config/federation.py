@@ -1,11 +1,13 @@
 """How the server deals with other servers."""
 
 import ipaddress
+import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from config.fields import setting
-from config.values import ByteSize, Milliseconds, Network, check_domain_pattern, check_server_name
+from config.values import ByteSize, Milliseconds, Network, check_domain_pattern, check_server_name, host_of
 
 PRIVATE_NETWORKS: tuple[Network, ...] = tuple(
     ipaddress.ip_network(network)
@@ -95,3 +97,20 @@ class FederationConfig:
     connections_per_server: int = setting(
         "How many requests may be under way to one server.", default=8, minimum=1, maximum=100
     )
+
+    def permits(self, server_name: str) -> bool:
+        """Whether to talk with a server at all, in either direction. Patterns are held against the name without port."""
+        host = host_of(server_name).lower()
+        if not self.enabled or _matches(host, self.deny_domains):
+            return False
+        return self.allow_domains is None or _matches(host, self.allow_domains)
+
+
+def _matches(host: str, patterns: tuple[str, ...]) -> bool:
+    return any(_expression(pattern).fullmatch(host) for pattern in patterns)
+
+
+@cache
+def _expression(pattern: str) -> re.Pattern[str]:
+    """Translate a pattern; unlike a shell's, its brackets are those of an IPv6 literal."""
+    return re.compile(re.escape(pattern.lower()).replace(r"\*", ".*").replace(r"\?", "."))

@@ -69,6 +69,11 @@ def check_server_name(name: str) -> None:
         raise ValueError(f"expected a server name: a host, host:port or IP literal, got {name!r}")
 
 
+def host_of(server_name: str) -> str:
+    """Return a server name without its port."""
+    return _split_port(server_name)[0]
+
+
 def check_domain_pattern(pattern: str) -> None:
     """Refuse what is neither a host name nor one with `*` and `?` in it."""
     if not HOST_NAME.fullmatch(re.sub(r"[*?\[\]:]", "a", pattern)):

@@ -88,6 +88,29 @@ class PasswordConfig:
         maximum=4 * 2**30,
     )
     parallelism: int = setting("Lanes of one hash.", default=1, minimum=1, maximum=64)
+    minimum_length: int = setting(
+        "The least characters of a new password.", default=8, minimum=1, maximum=128
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnConfig:
+    """The TURN server that clients may use for calls."""
+
+    uris: tuple[str, ...] = setting(
+        "Its addresses. None: there is no such server.",
+        default=(),
+        example="[turn:turn.example.org?transport=udp]",
+    )
+    shared_secret: str | None = setting(
+        "The secret from which it makes users' credentials (`static-auth-secret` of coturn).",
+        default=None,
+        secret=True,
+        example="change-me",
+    )
+    lifetime_ms: Milliseconds = setting(
+        "How long credentials are good.", default=Milliseconds(3_600_000), minimum=60_000
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,6 +224,7 @@ class Config:
     rate_limits: RateLimits = setting("")
     federation: FederationConfig = setting("")
     presence: PresenceConfig = setting("")
+    turn: TurnConfig = setting("", default=TurnConfig())
     media: MediaConfig = setting("")
     limits: Limits = setting("")
     cache_size_bytes: ByteSize = setting(

@@ -99,7 +99,7 @@ class FederationConfig:
     )
 
     def permits(self, server_name: str) -> bool:
-        """Whether to talk with a server at all, in either direction. Patterns are held against the name without port."""
+        """Whether to talk with a server at all, in either direction. Ports do not matter."""
         host = host_of(server_name).lower()
         if not self.enabled or _matches(host, self.deny_domains):
             return False

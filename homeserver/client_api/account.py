@@ -18,7 +18,6 @@ from homeserver.services.accounts import Accounts
 from homeserver.services.ui_auth import Proof, UiAuth, operation_of
 from homeserver.services.ui_auth_stages import PASSWORD
 
-
 T = TypeVar("T")
 
 
@@ -30,7 +29,9 @@ class PasswordChange(msgspec.Struct, frozen=True):
 
 
 class Deactivation(msgspec.Struct, frozen=True):
-    """The body of a deactivation, its `auth` aside. There are no third-party identifiers that `id_server` could unbind."""
+    """The body of a deactivation, its `auth` aside. There are no third-party identifiers that `id_server`
+    could unbind.
+    """
 
     id_server: str | None = None
     erase: bool = False
@@ -63,13 +64,17 @@ class AccountApi:
         limit="logins",
         spec="client-server-api/#post_matrixclientv3accountpassword",
     )
-    async def change_password(self, who: Requester | None, request: Request, body: Body[dict[str, Any]]) -> None:
+    async def change_password(
+        self, who: Requester | None, request: Request, body: Body[dict[str, Any]]
+    ) -> None:
         """Change the password, after user-interactive authentication."""
         if "new_password" not in body and "auth" not in body:
             raise MissingParam("Missing `new_password`")
         proof, user_id = await self._proven(who, request, body)
         change = _read(proof.body, PasswordChange)
-        await self.accounts.set_password(user_id, change.new_password, log_out=change.logout_devices, keep=who)
+        await self.accounts.set_password(
+            user_id, change.new_password, log_out=change.logout_devices, keep=who
+        )
 
     @endpoint(
         "POST",
@@ -78,13 +83,17 @@ class AccountApi:
         limit="logins",
         spec="client-server-api/#post_matrixclientv3accountdeactivate",
     )
-    async def deactivate(self, who: Requester | None, request: Request, body: Body[dict[str, Any]]) -> dict[str, Any]:
+    async def deactivate(
+        self, who: Requester | None, request: Request, body: Body[dict[str, Any]]
+    ) -> dict[str, Any]:
         """Close the account for ever, after user-interactive authentication."""
         proof, user_id = await self._proven(who, request, body)
         await self.accounts.deactivate(user_id, erase=_read(proof.body, Deactivation).erase)
         return {"id_server_unbind_result": "success"}
 
-    async def _proven(self, who: Requester | None, request: Request, body: dict[str, Any]) -> tuple[Proof, UserID]:
+    async def _proven(
+        self, who: Requester | None, request: Request, body: dict[str, Any]
+    ) -> tuple[Proof, UserID]:
         """Whoever has no access token is the one whose password they know."""
         asked_by = None if who is None else who.user_id
         operation, auth = operation_of(request.method, request.target, body, asked_by)

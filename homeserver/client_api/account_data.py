@@ -1,6 +1,7 @@
 """Account data and tags.
 
-https://spec.matrix.org/v1.19/client-server-api/#client-config, https://spec.matrix.org/v1.19/client-server-api/#room-tagging
+https://spec.matrix.org/v1.19/client-server-api/#client-config,
+https://spec.matrix.org/v1.19/client-server-api/#room-tagging
 """
 
 from dataclasses import dataclass
@@ -79,7 +80,10 @@ class AccountDataApi:
         await self.account_data.put(who, user_id, room_id, type_, body)
 
     @endpoint(
-        "GET", _TAGS, auth=access_token_or_guest, spec="client-server-api/#get_matrixclientv3useruseridroomsroomidtags"
+        "GET",
+        _TAGS,
+        auth=access_token_or_guest,
+        spec="client-server-api/#get_matrixclientv3useruseridroomsroomidtags",
     )
     async def tags(self, who: Requester, user_id: Path[UserID], room_id: Path[RoomID]) -> dict[str, Any]:
         """The tags of a room."""

@@ -26,7 +26,9 @@ class FiltersApi:
         auth=access_token_or_guest,
         spec="client-server-api/#post_matrixclientv3useruseridfilter",
     )
-    async def create(self, who: Requester, user_id: Path[UserID], body: Body[dict[str, Any]]) -> dict[str, Any]:
+    async def create(
+        self, who: Requester, user_id: Path[UserID], body: Body[dict[str, Any]]
+    ) -> dict[str, Any]:
         """Store a filter."""
         return {"filter_id": await self.filters.create(who, user_id, body)}
 

@@ -24,7 +24,11 @@ class ProfileApi:
     profiles: Profiles
 
     @endpoint(
-        "GET", _PROFILE, auth=no_auth, limit="lookups", spec="client-server-api/#get_matrixclientv3profileuserid"
+        "GET",
+        _PROFILE,
+        auth=no_auth,
+        limit="lookups",
+        spec="client-server-api/#get_matrixclientv3profileuserid",
     )
     async def profile(self, user_id: Path[UserID]) -> dict[str, Any]:
         """The whole profile of a user."""

@@ -49,7 +49,10 @@ class PushRulesApi:
         return {"global": await self.push_rules.rules(who.user_id)}
 
     @endpoint(
-        "GET", f"{_RULES}global/", auth=access_token, spec="client-server-api/#get_matrixclientv3pushrulesglobal"
+        "GET",
+        f"{_RULES}global/",
+        auth=access_token,
+        spec="client-server-api/#get_matrixclientv3pushrulesglobal",
     )
     async def global_rules(self, who: Requester) -> dict[str, Any]:
         """All push rules of the user, as the only set of them."""
@@ -130,8 +133,12 @@ class PushRulesApi:
         """Turn a push rule on or off, or change its actions."""
         enabled, actions = body.enabled, body.actions
         if attribute is Attribute.ENABLED and enabled is not None:
-            await self.push_rules.change(who.user_id, lambda changes: changes.set_enabled(kind, rule_id, enabled))
+            await self.push_rules.change(
+                who.user_id, lambda changes: changes.set_enabled(kind, rule_id, enabled)
+            )
         elif attribute is Attribute.ACTIONS and actions is not None:
-            await self.push_rules.change(who.user_id, lambda changes: changes.set_actions(kind, rule_id, actions))
+            await self.push_rules.change(
+                who.user_id, lambda changes: changes.set_actions(kind, rule_id, actions)
+            )
         else:
             raise MissingParam(f"Missing `{attribute.value}`")

@@ -1,6 +1,7 @@
 """Account data: what clients keep on the server, for the account or for a room, and the tags of rooms.
 
-https://spec.matrix.org/v1.19/client-server-api/#client-config, https://spec.matrix.org/v1.19/client-server-api/#room-tagging
+https://spec.matrix.org/v1.19/client-server-api/#client-config,
+https://spec.matrix.org/v1.19/client-server-api/#room-tagging
 """
 
 from collections.abc import Callable
@@ -45,12 +46,14 @@ class AccountData:
     async def content(self, who: Requester, user_id: UserID, room_id: RoomID, type_: str) -> bytes:
         """The content of one type: JSON. Raises Forbidden, NotFound."""
         _check_own(who, user_id)
-        found = await self._database.transact(lambda tx: _content(tx, user_id, room_id, type_))
+        found = await self._database.read(lambda tx: _content(tx, user_id, room_id, type_))
         if found is None:
             raise NotFound("Account data not found")
         return found
 
-    async def put(self, who: Requester, user_id: UserID, room_id: RoomID, type_: str, content: dict[str, Any]) -> None:
+    async def put(
+        self, who: Requester, user_id: UserID, room_id: RoomID, type_: str, content: dict[str, Any]
+    ) -> None:
         """Replace the content of one type. Raises Forbidden, InvalidParam, ControlledByServer."""
         _check_own(who, user_id)
         if type_ in (PUSH_RULES, FULLY_READ):
@@ -66,9 +69,11 @@ class AccountData:
     async def tags(self, who: Requester, user_id: UserID, room_id: RoomID) -> dict[str, Any]:
         """The tags of a room. Raises Forbidden."""
         _check_own(who, user_id)
-        return await self._database.transact(lambda tx: _tags(tx, user_id, room_id))
+        return await self._database.read(lambda tx: _tags(tx, user_id, room_id))
 
-    async def put_tag(self, who: Requester, user_id: UserID, room_id: RoomID, tag: str, info: dict[str, Any]) -> None:
+    async def put_tag(
+        self, who: Requester, user_id: UserID, room_id: RoomID, tag: str, info: dict[str, Any]
+    ) -> None:
         """Add a tag to a room, or replace it. Raises Forbidden, InvalidParam, BadJson."""
         _check_own(who, user_id)
         if len(tag.encode()) > MAX_TAG_BYTES:
@@ -97,7 +102,8 @@ class AccountData:
             return RunResult(None, [put_entry(user_id, room_id, TAG, {"tags": after})])
 
         async with self._locks.holding(user_id):
-            await self._journal.write(Write(run=write, changes=Changes(users=frozenset((user_id,)))))
+            written: Write[None] = Write(run=write, changes=Changes(users=frozenset((user_id,))))
+            await self._journal.write(written)
 
 
 def put_entry(user_id: UserID, room_id: RoomID, type_: str, content: dict[str, Any]) -> Entry:
@@ -106,7 +112,9 @@ def put_entry(user_id: UserID, room_id: RoomID, type_: str, content: dict[str, A
 
 
 def changed_between(tx: Transaction, user_id: UserID, since: int, upto: int) -> list[AccountDatum]:
-    """What changed at positions after `since` up to `upto`, push rules included; everything if `since` is 0."""
+    """What changed at positions after `since` up to `upto`, push rules included; everything if `since` is
+    0.
+    """
     changed = StoredAccountData(tx).changed_between(user_id, since, upto)
     rules = StoredPushRules(tx).changed_between(user_id, since, upto)
     if rules is not None or since == 0:

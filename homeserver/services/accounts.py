@@ -17,7 +17,6 @@ from homeserver.services.passwords import Passwords
 from homeserver.services.sessions import Sessions
 from storage.database import Database
 from storage.journal import Changes, Journal, RunResult, Write
-from storage.query import Entry
 from storage.tables.account_data import AccountData
 from storage.tables.profiles import Profiles
 from storage.tables.users import Account, Users
@@ -76,7 +75,7 @@ class Accounts:
 
     async def check_available(self, user_id: UserID) -> None:
         """Raises UserInUse. IDs of deactivated accounts are never given again."""
-        if await self._database.transact(lambda tx: Users(tx).is_taken(user_id)):
+        if await self._database.read(lambda tx: Users(tx).is_taken(user_id)):
             raise UserInUse
 
     def insert(self, tx: Transaction, account: NewAccount, password_hash: str | None) -> None:
@@ -101,17 +100,19 @@ class Accounts:
 
     async def account(self, user_id: UserID) -> Account:
         """One account of this server. Raises NotFound."""
-        found = await self._database.transact(lambda tx: Users(tx).account(user_id))
+        found = await self._database.read(lambda tx: Users(tx).account(user_id))
         if found is None:
             raise NotFound("User not found")
         return found
 
     async def named(self, name: str) -> Account | None:
-        """The account that somebody means who logs in by a user ID or a localpart; in any case if that is unambiguous."""
+        """The account that somebody means who logs in by a user ID or a localpart; in any case if that is
+        unambiguous.
+        """
         user_id = UserID(name if is_user_id(name) else f"@{name}:{self._server_name}")
         if server_of(user_id) != self._server_name or not is_user_id(user_id):
             return None
-        found = await self._database.transact(lambda tx: Users(tx).accounts_in_any_case(user_id))
+        found = await self._database.read(lambda tx: Users(tx).accounts_in_any_case(user_id))
         exact = [account for account in found if account.user_id == user_id]
         if exact or len(found) != 1:
             return exact[0] if exact else None
@@ -120,7 +121,10 @@ class Accounts:
     async def set_password(
         self, user_id: UserID, password: str, *, log_out: bool, keep: Requester | None = None
     ) -> None:
-        """Change a password; `log_out` ends all sessions but the one of `keep`. Raises WeakPassword, Forbidden."""
+        """Change a password; `log_out` ends all sessions but the one of `keep`.
+
+        Raises WeakPassword, Forbidden.
+        """
         self._passwords.check_policy(password)
         hashed = await self._passwords.hash(password)
         if not await self._database.transact(lambda tx: Users(tx).set_password_hash(user_id, hashed)):
@@ -129,7 +133,9 @@ class Accounts:
             await self._devices.remove_others(user_id, keep)
 
     async def deactivate(self, user_id: UserID, *, erase: bool) -> None:
-        """Close an account for ever; with `erase` also its account data goes. Does nothing to one that is closed."""
+        """Close an account for ever; with `erase` also its account data goes. Does nothing to one that is
+        closed.
+        """
 
         def close(tx: Transaction) -> RunResult[bool]:
             closed = Users(tx).deactivate(user_id, erase) > 0
@@ -137,10 +143,10 @@ class Accounts:
                 Profiles(tx).delete(user_id)
             if closed and erase:
                 AccountData(tx).delete_all(user_id)
-            entries: list[Entry] = []
-            return RunResult(closed, entries)
+            return RunResult(closed)
 
-        done = await self._journal.write(Write(run=close, changes=Changes(users=frozenset((user_id,)))))
+        write: Write[bool] = Write(run=close, changes=Changes(users=frozenset((user_id,))))
+        done = await self._journal.write(write)
         if done.value:
             log.info("account deactivated", user=user_id, erase=erase)
             await self._devices.remove_others(user_id, None)
@@ -148,7 +154,7 @@ class Accounts:
 
     async def resume_departures(self) -> None:
         """Go on with taking deactivated users out of their rooms, after a restart."""
-        for user_id in await self._database.transact(lambda tx: Users(tx).departing()):
+        for user_id in await self._database.read(lambda tx: Users(tx).departing()):
             await self._depart(user_id)
 
     async def _depart(self, user_id: UserID) -> None:

@@ -40,12 +40,12 @@ class Devices:
 
     async def of_user(self, user_id: UserID) -> list[Device]:
         """All devices of a user, the oldest first."""
-        devices = await self._database.transact(lambda tx: StoredDevices(tx).of_user(user_id))
+        devices = await self._database.read(lambda tx: StoredDevices(tx).of_user(user_id))
         return [self._last_seen.updated(user_id, device) for device in devices]
 
     async def device(self, user_id: UserID, device_id: DeviceID) -> Device:
         """One device. Raises NotFound."""
-        found = await self._database.transact(lambda tx: StoredDevices(tx).device(user_id, device_id))
+        found = await self._database.read(lambda tx: StoredDevices(tx).device(user_id, device_id))
         if found is None:
             raise NotFound("No such device")
         return self._last_seen.updated(user_id, found)
@@ -60,7 +60,9 @@ class Devices:
             raise NotFound("No such device")
 
     async def remove(self, user_id: UserID, device_ids: Sequence[DeviceID]) -> None:
-        """Remove devices, their tokens and what else goes with them. Unknown ones are none of anybody's business."""
+        """Remove devices, their tokens and what else goes with them. Unknown ones are none of anybody's
+        business.
+        """
         wanted = list(device_ids)
 
         def delete(tx: Transaction) -> RunResult[list[bytes]]:
@@ -93,7 +95,8 @@ class Devices:
         return [entry for removed in self._removed for entry in removed(tx, user_id, gone)] if gone else []
 
     async def _write(self, user_id: UserID, delete: Callable[[Transaction], RunResult[list[bytes]]]) -> None:
-        done = await self._journal.write(Write(run=delete, changes=Changes(users=frozenset((user_id,)))))
+        write: Write[list[bytes]] = Write(run=delete, changes=Changes(users=frozenset((user_id,))))
+        done = await self._journal.write(write)
         self._sessions.forget(done.value)
 
 

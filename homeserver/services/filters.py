@@ -22,7 +22,9 @@ NO_FILTER = Filter()
 
 
 class Filters:
-    """Stored filters. The ID of one is a hash of its content, so that uploading it again makes no second one."""
+    """Stored filters. The ID of one is a hash of its content, so that uploading it again makes no second
+    one.
+    """
 
     def __init__(self, database: Database, cache: Cache[tuple[UserID, str], Filter]) -> None:
         self._database = database
@@ -43,7 +45,10 @@ class Filters:
         return await self._content(user_id, filter_id)
 
     async def named(self, user_id: UserID, text: str | None) -> Filter:
-        """The filter that a `filter` parameter means: an ID, or JSON, or nothing. Raises InvalidParam, BadJson, NotFound."""
+        """The filter that a `filter` parameter means: an ID, or JSON, or nothing.
+
+        Raises InvalidParam, BadJson, NotFound.
+        """
         if not text:
             return NO_FILTER
         if text.startswith("{"):
@@ -55,7 +60,7 @@ class Filters:
         return cached
 
     async def _content(self, user_id: UserID, filter_id: str) -> bytes:
-        found = await self._database.transact(lambda tx: StoredFilters(tx).content(user_id, filter_id))
+        found = await self._database.read(lambda tx: StoredFilters(tx).content(user_id, filter_id))
         if found is None:
             raise NotFound("No such filter")
         return found

@@ -1,6 +1,7 @@
 """Locks by key, for changes that read before they write.
 
-What one group of the journal writes its members cannot read, so that two changes of one thing must not share a group.
+What one group of the journal writes its members cannot read, so that two changes of one thing must not
+share a group.
 """
 
 from collections.abc import AsyncIterator, Hashable

@@ -75,6 +75,6 @@ class LastSeen:
 
     def _due(self) -> None:
         self._timer = None
-        Deferred.fromCoroutine(self.flush()).addErrback(
+        _ = Deferred.fromCoroutine(self.flush()).addErrback(
             lambda failure: log.error("last-seen times were not written", error=failure.getTraceback())
         )

@@ -59,7 +59,9 @@ class LoggedIn:
 class PasswordCheck:
     """Tells users by their password, and how often that may be tried."""
 
-    def __init__(self, accounts: Accounts, passwords: Passwords, database: Database, failures: FailureLimit | None) -> None:
+    def __init__(
+        self, accounts: Accounts, passwords: Passwords, database: Database, failures: FailureLimit | None
+    ) -> None:
         self._accounts = accounts
         self._passwords = passwords
         self._database = database
@@ -68,8 +70,8 @@ class PasswordCheck:
     async def account(self, credentials: dict[str, Any]) -> Account:
         """The account whose identifier and password these are.
 
-        Raises Forbidden, in the same time and words for a wrong password and an unknown user; MissingParam, BadJson, Unknown for
-        credentials that cannot be read; LimitExceeded.
+        Raises Forbidden, in the same time and words for a wrong password and an unknown user; MissingParam,
+        BadJson, Unknown for credentials that cannot be read; LimitExceeded.
         """
         name = user_of(credentials)
         password = credentials.get("password")
@@ -110,7 +112,10 @@ class Login:
         self._random = random
 
     async def by_password(self, credentials: dict[str, Any], wanted: NewSession) -> LoggedIn:
-        """Start a session for whoever knows the password. Raises as `PasswordCheck.account`, and UserLocked."""
+        """Start a session for whoever knows the password.
+
+        Raises as `PasswordCheck.account`, and UserLocked.
+        """
         account = await self._check.account(credentials)
         if account.locked:
             raise UserLocked
@@ -155,7 +160,11 @@ def user_of(credentials: dict[str, Any]) -> str:
     if kind in ("m.id.thirdparty", "m.id.phone"):
         raise Forbidden("Invalid username or password")  # no account has such an identifier
     if kind != "m.id.user":
-        raise Unknown("Unknown identifier type") if isinstance(kind, str) else MissingParam("Missing `identifier.type`")
+        raise (
+            Unknown("Unknown identifier type")
+            if isinstance(kind, str)
+            else MissingParam("Missing `identifier.type`")
+        )
     if user is None:
         raise MissingParam("Missing `identifier.user`")
     if not isinstance(user, str) or "\0" in user:

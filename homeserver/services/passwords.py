@@ -1,6 +1,7 @@
 """Hashing and checking passwords: argon2id, and bcrypt for the hashes of users that came from elsewhere.
 
-Hashing takes tens of milliseconds and of megabytes, so it runs on `HashWorkers`, off the reactor and only so many at a time.
+Hashing takes tens of milliseconds and of megabytes, so it runs on `HashWorkers`, off the reactor and only
+so many at a time.
 """
 
 import base64
@@ -41,7 +42,9 @@ class PasswordCosts:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a password was right; `rehashed` is a new hash to store where the old one is below today's costs."""
+    """Whether a password was right; `rehashed` is a new hash to store where the old one is below today's
+    costs.
+    """
 
     right: bool
     rehashed: str | None = None
@@ -50,7 +53,9 @@ class Verdict:
 class Passwords:
     """Makes and checks password hashes."""
 
-    def __init__(self, costs: PasswordCosts, minimum_length: int, workers: HashWorkers, random: Randomness) -> None:
+    def __init__(
+        self, costs: PasswordCosts, minimum_length: int, workers: HashWorkers, random: Randomness
+    ) -> None:
         self._hasher = PasswordHasher(
             time_cost=costs.passes, memory_cost=costs.memory_kib, parallelism=costs.lanes, type=Type.ID
         )
@@ -73,7 +78,8 @@ class Passwords:
     async def check(self, password: str, stored: str | None) -> Verdict:
         """Check a password against a stored hash.
 
-        Where there is none (no such user, no password) the same work is done, so that the time tells nothing.
+        Where there is none (no such user, no password) the same work is done, so that the time tells
+        nothing.
         """
         if len(password) > MAX_PASSWORD_LENGTH:
             return Verdict(False)
@@ -91,7 +97,9 @@ class Passwords:
             self._hasher.verify(stored, password)
         except (Argon2Error, InvalidHashError):
             return Verdict(False)
-        return Verdict(True, self._hasher.hash(password, salt=salt) if self._hasher.check_needs_rehash(stored) else None)
+        return Verdict(
+            True, self._hasher.hash(password, salt=salt) if self._hasher.check_needs_rehash(stored) else None
+        )
 
     def _salt(self) -> bytes:
         return base64.urlsafe_b64decode(self._random.token(18))[:16]

@@ -73,7 +73,7 @@ class Profiles:
 
     async def local(self, user_id: UserID) -> Profile:
         """The profile of a user of this server. Raises NotFound."""
-        stored = await self._database.transact(lambda tx: _stored(tx, user_id))
+        stored = await self._database.read(lambda tx: _stored(tx, user_id))
         if stored is None:
             raise NotFound("User not found")
         return _fields(stored)
@@ -100,9 +100,10 @@ class Profiles:
         value = body[key]
         if key in _TEXTS:
             _check_text(key, value)
-            if not value:
-                return await self.delete(who, user_id, key)
-        await self._change(who, user_id, key, lambda profile: profile | {key: value})
+        if key in _TEXTS and not value:
+            await self.delete(who, user_id, key)
+        else:
+            await self._change(who, user_id, key, lambda profile: profile | {key: value})
 
     async def delete(self, who: Requester, user_id: UserID, key: str) -> None:
         """Remove a field, if it is there. Raises Forbidden, UserSuspended, InvalidParam, KeyTooLarge."""
@@ -137,7 +138,9 @@ def _stored(tx: Transaction, user_id: UserID) -> StoredProfile | None:
     return stored
 
 
-def _changed(tx: Transaction, user_id: UserID, change: Callable[[Profile], Profile]) -> tuple[Profile, Profile]:
+def _changed(
+    tx: Transaction, user_id: UserID, change: Callable[[Profile], Profile]
+) -> tuple[Profile, Profile]:
     if not Users(tx).lock_row(user_id):
         raise NotFound("User not found")
     before = _fields(StoredProfiles(tx).profile(user_id) or _NOTHING)
@@ -155,7 +158,8 @@ def _fields(stored: StoredProfile) -> Profile:
         profile[DISPLAYNAME] = stored.displayname
     if stored.avatar_url is not None:
         profile[AVATAR_URL] = stored.avatar_url
-    return profile | orjson.loads(stored.fields)
+    profile.update(orjson.loads(stored.fields))
+    return profile
 
 
 def _check_key(key: str) -> None:

@@ -26,12 +26,12 @@ class PushRules:
 
     async def rules(self, user_id: UserID) -> Ruleset:
         """All rules of a user."""
-        return ruleset(user_id, await self._database.transact(lambda tx: rule_changes(tx, user_id)))
+        return ruleset(user_id, await self._database.read(lambda tx: rule_changes(tx, user_id)))
 
     async def rules_of(self, user_ids: Sequence[UserID]) -> dict[UserID, Ruleset]:
         """All rules of several users."""
         wanted = list(user_ids)
-        stored = dict(await self._database.transact(lambda tx: StoredPushRules(tx).of_users(wanted)))
+        stored = dict(await self._database.read(lambda tx: StoredPushRules(tx).of_users(wanted)))
         return {user_id: ruleset(user_id, RuleChanges.decode(stored.get(user_id))) for user_id in wanted}
 
     async def change(self, user_id: UserID, change: Callable[[RuleChanges], RuleChanges]) -> None:
@@ -46,8 +46,9 @@ class PushRules:
             return RunResult(None, [PUT_PUSH_RULES.entry(user_id=user_id, changes=after.encode())])
 
         async with self._locks.holding(user_id):
-            change(await self._database.transact(lambda tx: rule_changes(tx, user_id)))
-            await self._journal.write(Write(run=write, changes=Changes(users=frozenset((user_id,)))))
+            change(await self._database.read(lambda tx: rule_changes(tx, user_id)))
+            written: Write[None] = Write(run=write, changes=Changes(users=frozenset((user_id,))))
+            await self._journal.write(written)
 
 
 def rule_changes(tx: Transaction, user_id: UserID) -> RuleChanges:

@@ -27,7 +27,11 @@ log = structlog.get_logger(__name__)
 
 Mode = Literal["open", "token", "closed"]
 
-_FLOWS: Mapping[Mode, tuple[Flow, ...]] = {"open": ((DUMMY,),), "token": ((REGISTRATION_TOKEN,),), "closed": ()}
+_FLOWS: Mapping[Mode, tuple[Flow, ...]] = {
+    "open": ((DUMMY,),),
+    "token": ((REGISTRATION_TOKEN,),),
+    "closed": (),
+}
 _GENERATED_LETTERS = 12
 
 
@@ -74,7 +78,9 @@ class Parts:
 class Registration:
     """Makes accounts for whoever may have one."""
 
-    def __init__(self, mode: Mode, parts: Parts, database: Database, clock: Clock, random: Randomness) -> None:
+    def __init__(
+        self, mode: Mode, parts: Parts, database: Database, clock: Clock, random: Randomness
+    ) -> None:
         self._mode: Mode = mode
         self._accounts = parts.accounts
         self._login = parts.login
@@ -87,8 +93,9 @@ class Registration:
     async def register(self, operation: Operation, auth: object) -> Registered:
         """Register an account, once a flow is completed.
 
-        A repeated request with a session that registered an account logs in to that account. Raises InteractiveAuthRequired, Forbidden,
-        UserInUse, InvalidUsername, WeakPassword, MissingParam and what else is wrong with the body.
+        A repeated request with a session that registered an account logs in to that account. Raises
+        InteractiveAuthRequired, Forbidden, UserInUse, InvalidUsername, WeakPassword, MissingParam and what
+        else is wrong with the body.
         """
         self.check_open()
         remembered, result = await self._ui_auth.peek(auth)
@@ -119,7 +126,7 @@ class Registration:
         """Whether a registration token could be used now. Raises Forbidden where registration is closed."""
         self.check_open()
         now = self._clock.now_ms()
-        return bool(await self._database.transact(lambda tx: RegistrationTokens(tx).is_valid(token, now)))
+        return bool(await self._database.read(lambda tx: RegistrationTokens(tx).is_valid(token, now)))
 
     async def _check(self, wishes: Wishes) -> None:
         """What is wrong is said before the user goes through the stages."""

@@ -13,7 +13,7 @@ from homeserver.protocol.requester import Requester
 from homeserver.services.tokens import ACCESS, REFRESH, is_token, new_token, token_hash
 from storage.caches import Cache
 from storage.database import Database
-from storage.tables.access_tokens import AccessTokens, StoredToken
+from storage.tables.access_tokens import AccessTokens
 from storage.transaction import Transaction
 
 _NEVER = 1 << 62
@@ -58,7 +58,12 @@ class Sessions:
     """Issues tokens and knows them again; the hot path of every request touches only memory."""
 
     def __init__(
-        self, database: Database, cache: Cache[bytes, Session], lifetimes: Lifetimes, clock: Clock, random: Randomness
+        self,
+        database: Database,
+        cache: Cache[bytes, Session],
+        lifetimes: Lifetimes,
+        clock: Clock,
+        random: Randomness,
     ) -> None:
         self._database = database
         self._cache = cache
@@ -87,22 +92,26 @@ class Sessions:
             expires_in_ms=self._lifetimes.access_ms if refreshable else None,
         )
 
-    def store(self, tx: Transaction, pair: Pair, user_id: UserID, device_id: DeviceID, replaces: int | None = None) -> None:
+    def store(
+        self, tx: Transaction, pair: Pair, user_id: UserID, device_id: DeviceID, replaces: int | None = None
+    ) -> None:
         """Store new tokens of a device, within the caller's transaction."""
         tokens = AccessTokens(tx)
         now = self._clock.now_ms()
         refresh_id = None
         if pair.refresh_token is not None:
             until = None if self._lifetimes.refresh_ms is None else now + self._lifetimes.refresh_ms
-            refresh_id = tokens.add_refresh(token_hash(pair.refresh_token), user_id, device_id, now, until, replaces)
+            refresh_id = tokens.add_refresh(
+                token_hash(pair.refresh_token), user_id, device_id, now, until, replaces
+            )
         expires = None if pair.expires_in_ms is None else now + pair.expires_in_ms
         tokens.add(token_hash(pair.access_token), user_id, device_id, now, expires, refresh_id)
 
     async def refresh(self, refresh_token: str) -> Pair:
         """Exchange a refresh token for new tokens. Raises UnknownToken, UserLocked.
 
-        The old one stays good until one of the new tokens is used, so that a client that never got this answer can ask again.
-        https://spec.matrix.org/v1.19/client-server-api/#refreshing-access-tokens
+        The old one stays good until one of the new tokens is used, so that a client that never got this
+        answer can ask again. https://spec.matrix.org/v1.19/client-server-api/#refreshing-access-tokens
         """
         if not is_token(REFRESH, refresh_token):
             raise UnknownToken
@@ -124,16 +133,20 @@ class Sessions:
             raise UnknownToken("The refresh token has expired", soft_logout=True)
         dead = tokens.delete_successors(old.id)
         if old.replaces is not None:
-            dead += tokens.delete_pair(old.replaces)
+            dead += _settled(tx, old.replaces)
         self.store(tx, pair, old.user_id, old.device_id, replaces=old.id)
         return dead
 
     async def _load(self, key: bytes) -> Session:
         before = self._forgotten
-        stored, dead = await self._database.transact(lambda tx: _stored(tx, key))
-        self.forget(dead)
-        if stored is None:
+        stored = await self._database.read(lambda tx: AccessTokens(tx).token(key))
+        if stored is None or stored.deactivated:
             raise UnknownToken
+        dead: list[bytes] = []
+        old = stored.replaces
+        if old is not None:
+            dead = await self._database.transact(lambda tx: _settled(tx, old))
+            self.forget(dead)
         session = Session(
             requester=Requester(
                 user_id=stored.user_id,
@@ -159,20 +172,14 @@ class Sessions:
 
     async def forget_user(self, user_id: UserID) -> None:
         """Read a user's sessions anew at their next request: the user was locked, suspended, made an admin."""
-        self.forget(await self._database.transact(lambda tx: AccessTokens(tx).hashes_of(user_id)))
+        self.forget(await self._database.read(lambda tx: AccessTokens(tx).hashes_of(user_id)))
 
     async def end(self, token_id: int) -> None:
         """Delete one access token that belongs to no device."""
         self.forget(await self._database.transact(lambda tx: AccessTokens(tx).delete(token_id)))
 
 
-def _stored(tx: Transaction, key: bytes) -> tuple[StoredToken | None, list[bytes]]:
-    """Read a token; its first use ends the pair of tokens that it replaces."""
-    tokens = AccessTokens(tx)
-    stored = tokens.token(key)
-    if stored is None or stored.deactivated:
-        return None, []
-    if stored.used:
-        return stored, []
-    tokens.mark_used(stored.id)
-    return stored, [] if stored.replaces is None else tokens.delete_pair(stored.replaces)
+def _settled(tx: Transaction, old: int) -> list[bytes]:
+    """A new token was used: the pair that it replaces ends."""
+    AccessTokens(tx).settle(old)
+    return AccessTokens(tx).delete_pair(old)

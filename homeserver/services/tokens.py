@@ -1,7 +1,7 @@
 """What an access or refresh token looks like, and the hash under which it is known.
 
-A token is its kind, chance and a checksum. Whoever finds one in a log or a paste can tell what it is, and a mistyped one is
-refused without a look at the database. The server keeps only hashes.
+A token is its kind, chance and a checksum. Whoever finds one in a log or a paste can tell what it is, and a
+mistyped one is refused without a look at the database. The server keeps only hashes.
 """
 
 import hashlib

@@ -18,8 +18,8 @@ from homeserver.protocol.identifiers import UserID
 class TurnServer:
     """A TURN server, or none where there are no `uris`. `lifetime_ms` is how long credentials are good.
 
-    With a `shared_secret` each user gets credentials of their own, made as TURN servers do it ("REST API" of coturn): the user name is
-    the time of expiry and the user, the password its HMAC-SHA1.
+    With a `shared_secret` each user gets credentials of their own, made as TURN servers do it ("REST API"
+    of coturn): the user name is the time of expiry and the user, the password its HMAC-SHA1.
     """
 
     uris: Sequence[str]

@@ -1,8 +1,8 @@
 """User-interactive authentication: sessions that collect completed stages until one of the offered flows is done.
 
-A session belongs to one operation (method, path and who asks) and, from its first completed stage on, to one body. The body
-is kept, because clients may leave it out when they come back, but sealed with a key made of the session ID, which the server does not
-keep. A completed session is good for one use.
+A session belongs to one operation (method, path and who asks) and, from its first completed stage on, to
+one body. The body is kept, because clients may leave it out when they come back, but sealed with a key made
+of the session ID, which the server does not keep. A completed session is good for one use.
 
 https://spec.matrix.org/v1.19/client-server-api/#user-interactive-authentication-api
 """
@@ -77,7 +77,10 @@ class Stage(Protocol):
         """What a client must know to use the stage."""
 
     async def check(self, auth: Mapping[str, Any], operation: Operation) -> str:
-        """Return what the stage found out, an empty text if nothing. Raises StageFailed; any MatrixError ends the request."""
+        """Return what the stage found out, an empty text if nothing.
+
+        Raises StageFailed; any MatrixError ends the request.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +114,13 @@ class UiAuth:
         self._clock = clock
         self._random = random
 
-    async def prove(self, operation: Operation, auth: object, flows: Sequence[Flow], *, keep: bool = False) -> Proof:
+    async def prove(
+        self, operation: Operation, auth: object, flows: Sequence[Flow], *, keep: bool = False
+    ) -> Proof:
         """Return a proof that a flow was completed, whose session nobody can use again.
 
-        With `keep` the session stays for the caller to `finish`. Raises InteractiveAuthRequired until a flow is complete; Forbidden where the
-        session belongs to another operation.
+        With `keep` the session stays for the caller to `finish`. Raises InteractiveAuthRequired until a
+        flow is complete; Forbidden where the session belongs to another operation.
         """
         given = _auth_object(auth)
         session = await self._session(operation, given)
@@ -171,13 +176,17 @@ class UiAuth:
         elif session.stored and not await self._database.transact(
             lambda tx: UiAuthSessions(tx).consume(session.id_hash)
         ):
-            raise InteractiveAuthRequired(self._answer(self._renewed(session), flows, None))  # somebody else was faster
+            raise InteractiveAuthRequired(
+                self._answer(self._renewed(session), flows, None)
+            )  # somebody else was faster
         return Proof(session.operation.body, session.completed, session.id_hash if session.stored else None)
 
     def _renewed(self, session: _Session) -> _Session:
         return _Session(self._random.token(_SESSION_ID_BYTES), session.operation)
 
-    def _answer(self, session: _Session, flows: Sequence[Flow], failure: StageFailed | None) -> dict[str, object]:
+    def _answer(
+        self, session: _Session, flows: Sequence[Flow], failure: StageFailed | None
+    ) -> dict[str, object]:
         offered = {name: self._stages[name].params() for flow in flows for name in flow}
         answer: dict[str, object] = {
             "flows": [{"stages": list(flow)} for flow in flows],
@@ -195,7 +204,7 @@ class UiAuth:
             return None
         id_hash = _Session(session_id, Operation("", "", {})).id_hash
         since = self._clock.now_ms() - SESSION_LIFETIME_MS
-        stored = await self._database.transact(lambda tx: UiAuthSessions(tx).session(id_hash, since))
+        stored = await self._database.read(lambda tx: UiAuthSessions(tx).session(id_hash, since))
         return None if stored is None else _unsealed(session_id, stored)
 
     async def _save(self, session: _Session) -> None:
@@ -211,7 +220,13 @@ class UiAuth:
                 return
             bound = session.operation
             UiAuthSessions(tx).create(
-                session.id_hash, bound.user_id, bound.method, bound.path, body, completed, self._clock.now_ms()
+                session.id_hash,
+                bound.user_id,
+                bound.method,
+                bound.path,
+                body,
+                completed,
+                self._clock.now_ms(),
             )
 
         await self._database.transact(save)

@@ -45,7 +45,9 @@ class PasswordStage:
         return None
 
     async def check(self, auth: Mapping[str, Any], operation: Operation) -> str:
-        """Check a password. Somebody else's right password is Forbidden, so that one cannot act for another."""
+        """Check a password. Somebody else's right password is Forbidden, so that one cannot act for
+        another.
+        """
         try:
             account = await self._passwords.account(dict(auth))
         except Forbidden as error:
@@ -77,7 +79,7 @@ class RegistrationTokenStage:
         if (
             not isinstance(token, str)
             or "\0" in token
-            or not await self._database.transact(lambda tx: RegistrationTokens(tx).is_valid(token, now))
+            or not await self._database.read(lambda tx: RegistrationTokens(tx).is_valid(token, now))
         ):
             raise StageFailed("M_UNAUTHORIZED", "Invalid registration token")
         return token

@@ -50,8 +50,7 @@ create table access_tokens (
     device_id text collate "C",
     created_ts bigint not null,
     expires_ts bigint,
-    refresh_id bigint,                   -- the refresh token issued with it
-    used boolean not null default false
+    refresh_id bigint                    -- the refresh token issued with it
 );
 create index access_tokens_user on access_tokens (user_id, device_id);
 create index access_tokens_refresh on access_tokens (refresh_id) where refresh_id is not null;

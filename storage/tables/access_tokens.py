@@ -1,7 +1,8 @@
 """Access tokens and refresh tokens: their hashes, whose they are and how they follow one another.
 
-A refresh token and the access token issued with it are one *pair*. A refresh makes a new pair that `replaces` the old one; the old
-pair goes when either token of the new one is used (https://spec.matrix.org/v1.19/client-server-api/#refreshing-access-tokens).
+A refresh token and the access token issued with it are one *pair*. A refresh makes a new pair that
+`replaces` the old one; the old pair goes when either token of the new one is used
+(https://spec.matrix.org/v1.19/client-server-api/#refreshing-access-tokens).
 """
 
 from dataclasses import dataclass
@@ -40,12 +41,13 @@ class StoredRefreshToken:
 
 
 class AccessTokens(Queries):
-    """Reads and writes tokens of both kinds. Deletions return hashes of access tokens, so that caches forget them."""
+    """Reads and writes tokens of both kinds. Deletions return hashes of access tokens, for caches to forget."""
 
     @query(
         """select t.id, t.user_id, t.device_id, t.expires_ts, r.replaces,
                   u.is_admin, u.is_guest, u.locked, u.suspended, u.deactivated
-           from access_tokens t join users u on u.user_id = t.user_id left join refresh_tokens r on r.id = t.refresh_id
+           from access_tokens t join users u on u.user_id = t.user_id
+                left join refresh_tokens r on r.id = t.refresh_id
            where t.token_hash = %(token_hash)s""",
         maybe(StoredToken),
     )
@@ -53,7 +55,8 @@ class AccessTokens(Queries):
 
     @query(
         """insert into access_tokens (token_hash, user_id, device_id, created_ts, expires_ts, refresh_id)
-           values (%(token_hash)s, %(user_id)s, %(device_id)s, %(created_ts)s, %(expires_ts)s, %(refresh_id)s) returning id""",
+           values (%(token_hash)s, %(user_id)s, %(device_id)s, %(created_ts)s, %(expires_ts)s, %(refresh_id)s)
+           returning id""",
         one(int),
     )
     def add(
@@ -71,7 +74,8 @@ class AccessTokens(Queries):
 
     @query(
         """insert into refresh_tokens (token_hash, user_id, device_id, created_ts, expires_ts, replaces)
-           values (%(token_hash)s, %(user_id)s, %(device_id)s, %(created_ts)s, %(expires_ts)s, %(replaces)s) returning id""",
+           values (%(token_hash)s, %(user_id)s, %(device_id)s, %(created_ts)s, %(expires_ts)s, %(replaces)s)
+           returning id""",
         one(int),
     )
     def add_refresh(
@@ -108,15 +112,19 @@ class AccessTokens(Queries):
 
     @query(
         """with pairs as (delete from refresh_tokens where user_id = %(user_id)s and device_id = any(%(device_ids)s))
-           delete from access_tokens where user_id = %(user_id)s and device_id = any(%(device_ids)s) returning token_hash""",
+           delete from access_tokens where user_id = %(user_id)s and device_id = any(%(device_ids)s)
+           returning token_hash""",
         many(bytes),
     )
     def delete_of_devices(self, user_id: UserID, device_ids: list[DeviceID]) -> list[bytes]: ...
 
     @query(
-        """with pairs as (delete from refresh_tokens where user_id = %(user_id)s and device_id is distinct from %(keep)s)
+        """with pairs as (
+               delete from refresh_tokens where user_id = %(user_id)s and device_id is distinct from %(keep)s
+           )
            delete from access_tokens
-           where user_id = %(user_id)s and (device_id is distinct from %(keep)s or (device_id is null and id <> %(keep_id)s))
+           where user_id = %(user_id)s
+             and (device_id is distinct from %(keep)s or (device_id is null and id <> %(keep_id)s))
            returning token_hash""",
         many(bytes),
     )

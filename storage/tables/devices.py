@@ -32,7 +32,9 @@ class Devices(Queries):
            on conflict (user_id, device_id) do nothing""",
         affected,
     )
-    def create(self, user_id: UserID, device_id: DeviceID, display_name: str | None, created_ts: int) -> int: ...
+    def create(
+        self, user_id: UserID, device_id: DeviceID, display_name: str | None, created_ts: int
+    ) -> int: ...
 
     @query(
         """select device_id, display_name, last_seen_ts, last_seen_ip from devices

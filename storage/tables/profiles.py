@@ -42,11 +42,13 @@ class Profiles(Queries):
     @query(
         """insert into profiles (user_id, displayname, avatar_url, fields)
            values (%(user_id)s, %(displayname)s, %(avatar_url)s, %(fields)s)
-           on conflict (user_id) do update set displayname = excluded.displayname, avatar_url = excluded.avatar_url,
-                                               fields = excluded.fields""",
+           on conflict (user_id) do update set
+               displayname = excluded.displayname, avatar_url = excluded.avatar_url, fields = excluded.fields""",
         nothing,
     )
-    def put(self, user_id: UserID, displayname: str | None, avatar_url: str | None, fields: bytes) -> None: ...
+    def put(
+        self, user_id: UserID, displayname: str | None, avatar_url: str | None, fields: bytes
+    ) -> None: ...
 
     @query("delete from profiles where user_id = %(user_id)s", nothing)
     def delete(self, user_id: UserID) -> None: ...

@@ -17,7 +17,10 @@ class StoredPushRules(Queries):
     @query("select changes from push_rules where user_id = %(user_id)s", maybe(bytes))
     def of_user(self, user_id: UserID) -> bytes | None: ...
 
-    @query("select user_id, changes from push_rules where user_id = any(%(user_ids)s)", many(tuple[UserID, bytes]))
+    @query(
+        "select user_id, changes from push_rules where user_id = any(%(user_ids)s)",
+        many(tuple[UserID, bytes]),
+    )
     def of_users(self, user_ids: list[UserID]) -> list[tuple[UserID, bytes]]: ...
 
     @query(

@@ -37,9 +37,14 @@ class RegistrationTokens(Queries):
            values (%(token)s, %(uses_allowed)s, %(expires_ts)s, %(created_ts)s) on conflict (token) do nothing""",
         affected,
     )
-    def create(self, token: str, uses_allowed: int | None, expires_ts: int | None, created_ts: int) -> int: ...
+    def create(
+        self, token: str, uses_allowed: int | None, expires_ts: int | None, created_ts: int
+    ) -> int: ...
 
-    @query("select token, uses_allowed, completed, expires_ts from registration_tokens order by token", many(RegistrationToken))
+    @query(
+        "select token, uses_allowed, completed, expires_ts from registration_tokens order by token",
+        many(RegistrationToken),
+    )
     def all(self) -> list[RegistrationToken]: ...
 
     @query("delete from registration_tokens where token = %(token)s", affected)

@@ -27,7 +27,8 @@ class Users(Queries):
 
     @query(
         """insert into users (user_id, password_hash, created_ts, is_admin, is_guest, appservice_id, user_type)
-           values (%(user_id)s, %(password_hash)s, %(created_ts)s, %(is_admin)s, %(is_guest)s, %(appservice_id)s, %(user_type)s)
+           values (%(user_id)s, %(password_hash)s, %(created_ts)s, %(is_admin)s, %(is_guest)s,
+           %(appservice_id)s, %(user_type)s)
            on conflict (user_id) do nothing""",
         affected,
     )
@@ -43,14 +44,16 @@ class Users(Queries):
     ) -> int: ...
 
     @query(
-        """select user_id, password_hash, created_ts, is_admin, is_guest, appservice_id, locked, suspended, deactivated, erased
+        """select user_id, password_hash, created_ts, is_admin, is_guest, appservice_id,
+                  locked, suspended, deactivated, erased
            from users where user_id = %(user_id)s""",
         maybe(Account),
     )
     def account(self, user_id: UserID) -> Account | None: ...
 
     @query(
-        """select user_id, password_hash, created_ts, is_admin, is_guest, appservice_id, locked, suspended, deactivated, erased
+        """select user_id, password_hash, created_ts, is_admin, is_guest, appservice_id,
+                  locked, suspended, deactivated, erased
            from users where lower(user_id) = lower(%(user_id)s) order by user_id limit 2""",
         many(Account),
     )
@@ -101,7 +104,8 @@ class Users(Queries):
     def set_suspended(self, user_id: UserID, suspended: bool) -> int: ...
 
     @query(
-        """select user_id, password_hash, created_ts, is_admin, is_guest, appservice_id, locked, suspended, deactivated, erased
+        """select user_id, password_hash, created_ts, is_admin, is_guest, appservice_id,
+                  locked, suspended, deactivated, erased
            from users where user_id > %(after)s order by user_id limit %(count)s""",
         many(Account),
     )

@@ -40,7 +40,11 @@ def override_rules(user_id: UserID) -> list[Rule]:
     member = _match("type", "m.room.member")
     to_user = _match("state_key", user_id)
     no_state_key = _match("state_key", "")
-    mentions_user = {"kind": "event_property_contains", "key": r"content.m\.mentions.user_ids", "value": user_id}
+    mentions_user = {
+        "kind": "event_property_contains",
+        "key": r"content.m\.mentions.user_ids",
+        "value": user_id,
+    }
     mentions_room = {"kind": "event_property_is", "key": r"content.m\.mentions.room", "value": True}
     may_notify_room = {"kind": "sender_notification_permission", "key": "room"}
     is_edit = {"kind": "event_property_is", "key": r"content.m\.relates_to.rel_type", "value": "m.replace"}

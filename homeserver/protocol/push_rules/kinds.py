@@ -49,7 +49,10 @@ def check_actions(actions: object) -> list[Any]:
 
 
 def rule_parameters(kind: Kind, body: dict[str, Any]) -> dict[str, Any]:
-    """Return what the client may set of a rule: its actions, and its conditions or pattern. Raises MissingParam, BadJson."""
+    """Return what the client may set of a rule: its actions, and its conditions or pattern.
+
+    Raises MissingParam, BadJson.
+    """
     if "actions" not in body:
         raise MissingParam("Missing `actions`")
     parameters: dict[str, Any] = {"actions": check_actions(body["actions"])}

@@ -1,7 +1,7 @@
 """A user's push rules: the defaults, and over them what the user changed.
 
-Only the changes are stored, so that a new default rule reaches every user. `Changes` is a value: each operation returns
-another one.
+Only the changes are stored, so that a new default rule reaches every user. `Changes` is a value: each
+operation returns another one.
 
 https://spec.matrix.org/v1.19/client-server-api/#push-rules
 """
@@ -15,7 +15,13 @@ import orjson
 from homeserver.protocol.errors import BadState, InvalidParam, NotFound
 from homeserver.protocol.identifiers import UserID
 from homeserver.protocol.push_rules.defaults import Rule, master_rule, override_rules, underride_rules
-from homeserver.protocol.push_rules.kinds import MAX_RULES, Kind, check_actions, check_new_rule_id, rule_parameters
+from homeserver.protocol.push_rules.kinds import (
+    MAX_RULES,
+    Kind,
+    check_actions,
+    check_new_rule_id,
+    rule_parameters,
+)
 
 Ruleset = dict[str, list[Rule]]
 
@@ -24,7 +30,8 @@ Ruleset = dict[str, list[Rule]]
 class Changes:
     """What a user changed.
 
-    `own` are their rules by kind, the most important first; `defaults` has new values of `enabled` and `actions` for default rules.
+    `own` are their rules by kind, the most important first; `defaults` has new values of `enabled` and
+    `actions` for default rules.
     """
 
     own: Mapping[str, list[Rule]] = field(default_factory=dict)
@@ -39,11 +46,14 @@ class Changes:
         """What `encode` made; no changes for None."""
         return NO_CHANGES if data is None else Changes(**orjson.loads(data))
 
-    def put(self, kind: Kind, rule_id: str, body: dict[str, Any], before: str | None, after: str | None) -> "Changes":
+    def put(
+        self, kind: Kind, rule_id: str, body: dict[str, Any], before: str | None, after: str | None
+    ) -> "Changes":
         """Add or replace a rule of the user's own.
 
-        Of two neighbours given, `before` counts. A rule that exists stays in its place and as enabled as it was unless a
-        neighbour is given. Raises InvalidParam, MissingParam, BadJson, NotFound (no such neighbour), BadState (too many rules).
+        Of two neighbours given, `before` counts. A rule that exists stays in its place and as enabled as it
+        was unless a neighbour is given. Raises InvalidParam, MissingParam, BadJson, NotFound (no such
+        neighbour), BadState (too many rules).
         """
         check_new_rule_id(rule_id)
         rules = self._own(kind)
@@ -115,7 +125,9 @@ def ruleset(user_id: UserID, changes: Changes) -> Ruleset:
 
 
 def push_rules_content(user_id: UserID, changes: Changes) -> bytes:
-    """The content of the `m.push_rules` event: JSON. https://spec.matrix.org/v1.19/client-server-api/#push-rules-events"""
+    """The content of the `m.push_rules` event: JSON. https://spec.matrix.org/v1.19/client-server-api/#push-
+    rules-events
+    """
     return orjson.dumps({"global": ruleset(user_id, changes)})
 
 

@@ -19,15 +19,12 @@ from tests.protocol.pdus import ALICE, ALL_VERSIONS, CREATE, KEY, POWER, ROOM, S
 
 by_version = pytest.mark.parametrize("version", ALL_VERSIONS, ids=lambda version: version.id)
 
-MALFORMED: list[dict[str, Any]] = [
-    {name: value}
-    for name, values in {
-        "depth": [None, -1, 2**63, 1.0, True],
-        "prev_events": [None, {}, [1], [None], ["x"], [[]], ["$a"] * 21],
-        "auth_events": [None, {}, [[1, {}]], [["$a"]], ["$a"] * 11, [{}]],
-    }.items()
-    for value in values
-]
+MALFORMED_VALUES: dict[str, list[Any]] = {
+    "depth": [None, -1, 2**63, 1.0, True],
+    "prev_events": [None, {}, [1], [None], ["x"], [[]], ["$a"] * 21],
+    "auth_events": [None, {}, [[1, {}]], [["$a"]], ["$a"] * 11, [{}]],
+}
+MALFORMED = [{name: value} for name, values in MALFORMED_VALUES.items() for value in values]
 
 
 @given(events())

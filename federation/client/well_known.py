@@ -31,8 +31,8 @@ _NO_STORE: Final = re.compile(r"(?:^|[\s,])no-(?:store|cache)\b", re.IGNORECASE)
 class Delegation:
     """What a host's file said at the time `fetched`: where it delegates to, or None. Ask again when it `expires`.
 
-    Times are the clock's seconds. `failures` counts the errors in a row; after an error `to` is what was said before, as
-    long as that may be used.
+    Times are the clock's seconds. `failures` counts the errors in a row; after an error `to` is what was said before,
+    as long as that may be used.
     """
 
     to: HostAndPort | None

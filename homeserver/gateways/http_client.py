@@ -13,7 +13,7 @@ from urllib.parse import urljoin, urlsplit
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IHostnameResolver, IStreamClientEndpoint
+from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import (
@@ -113,7 +113,7 @@ class HttpClient:
     def __init__(
         self,
         reactor: Any,
-        resolver: IHostnameResolver,
+        resolver: Any,
         policy: AddressPolicy,
         tls: ClientTls,
         user_agent: str,

@@ -29,7 +29,7 @@ StateIDs = dict[StateKey, EventID]
 class SimulatedRoom:
     """A room of one version with the create event of `creator`; `trunk` begins there."""
 
-    def __init__(self, version: str, creator: str = ALICE, **create_content: Any) -> None:
+    def __init__(self, version: str, creator: str = ALICE, /, **create_content: Any) -> None:
         self.version = room_version(version)
         self.creator = creator
         self.events: dict[EventID, Event] = {}
@@ -44,7 +44,7 @@ class SimulatedRoom:
         self.create = self.trunk.send(creator, "m.room.create", content, "")
         self._room_id = self.create.room_id
 
-    def set_up(self, *members: str, join_rule: str = "public", **levels: Any) -> "Fork":
+    def set_up(self, *members: str, join_rule: Any = "public", **levels: Any) -> "Fork":
         """Join the creator, set power levels and join rule, join the members; return the trunk."""
         trunk = self.trunk
         trunk.join(self.creator)

@@ -1,0 +1,96 @@
+"""How long state resolution takes in a room of 10,000 members with two long forks.
+
+The forks hold 300 state events each: bans, joins, power levels, topics. The closures answer from
+memory, so what is measured is the algorithm; the auth difference is computed once beforehand, as
+the index of the storage would.
+
+    python -m benchmarks.state_resolution [members [events a fork]]
+"""
+
+import sys
+import time
+from collections.abc import Callable
+
+from homeserver.protocol.identifiers import StateKey
+from homeserver.protocol.state_resolution.resolve import resolve, resolve_conflicts
+from homeserver.protocol.state_resolution.sources import separate
+from homeserver.protocol.state_resolution.walking import auth_chain_difference, conflicted_subgraph
+from tests.protocol.room_simulation import ALICE, BOB, CAROL, Fork, SimulatedRoom
+
+REPEATS = 5
+MODERATORS = (ALICE, BOB, CAROL)
+
+
+def build(version: str, members: int, length: int) -> tuple[SimulatedRoom, Fork, Fork]:
+    """A room, and two forks of it that each go on for `length` state events."""
+    room = SimulatedRoom(version)
+    trunk = room.set_up(BOB, CAROL, users={BOB: 90, CAROL: 80})
+    for number in range(members):
+        trunk.join(f"@user{number}:server{number % 500}.example", unchecked=True)
+    ours, theirs = trunk.fork(), trunk.fork()
+    for number in range(length):
+        step(ours, number, 0)
+        step(theirs, number, 1)
+    return room, ours, theirs
+
+
+def step(fork: Fork, number: int, side: int) -> None:
+    """One more state event: mostly memberships, of users that both forks deal with."""
+    user = f"@user{number}:server{number % 500}.example"
+    moderator = MODERATORS[(number + side) % len(MODERATORS)]
+    match (number + side) % 5:
+        case 0:
+            fork.ban(moderator, user)
+        case 1:
+            fork.set_levels(ALICE, events={"m.room.topic": number % 50})
+        case 2:
+            fork.topic(moderator, f"topic {number} of side {side}")
+        case _:
+            fork.join(user, content={"displayname": f"side {side}"})
+
+
+def measure(name: str, work: Callable[[], dict[StateKey, object]]) -> None:
+    """Print the best of some runs, and how many keys came out."""
+    best = float("inf")
+    size = 0
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        size = len(work())
+        best = min(best, time.perf_counter() - start)
+    print(f"{name:45} {best * 1000:8.1f} ms   {size:6} keys")
+
+
+def main(members: int, length: int) -> None:
+    """Measure one room version of each algorithm, the whole and the part that a delta asks for."""
+    for version in ("1", "11", "12"):
+        room, ours, theirs = build(version, members, length)
+        sets = [ours.state, theirs.state]
+        ids = [frozenset(state.values()) for state in sets]
+        difference = auth_chain_difference(ids, room.fetch)
+        conflicts = separate(sets, absence_conflicts=True)
+        subgraph = conflicted_subgraph(conflicts.conflicted_ids(), room.fetch)
+        print(
+            f"version {version}: {len(conflicts.conflicted)} keys in conflict, "
+            f"{len(difference)} events in the auth difference"
+        )
+        measure(
+            "  whole states",
+            lambda: {**resolve(room.version, sets, room.fetch, lambda _: difference, lambda _: subgraph)},
+        )
+        measure(
+            "  whole states, the subgraph walked",
+            lambda: {**resolve(room.version, sets, room.fetch, lambda _: difference)},
+        )
+        measure(
+            "  conflicts only",
+            lambda: {
+                **resolve_conflicts(
+                    room.version, conflicts, room.fetch, lambda: difference, lambda _: subgraph
+                )
+            },
+        )
+
+
+if __name__ == "__main__":
+    arguments = [int(argument) for argument in sys.argv[1:]]
+    main(*(arguments + [10_000, 300][len(arguments) :]))

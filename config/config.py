@@ -15,6 +15,7 @@ from config.values import (
     check_base_url,
     check_dsn,
     check_server_name,
+    check_turn_uri,
     host_of,
 )
 
@@ -78,7 +79,7 @@ class SessionConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PasswordConfig:
-    """What hashing a password (argon2id) costs. Lower it only for tests."""
+    """New passwords, and what hashing one (argon2id) costs; lower the costs only for tests."""
 
     time_cost: int = setting("Passes over the memory.", default=2, minimum=1, maximum=100)
     memory_bytes: ByteSize = setting(
@@ -94,26 +95,6 @@ class PasswordConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TurnConfig:
-    """The TURN server that clients may use for calls."""
-
-    uris: tuple[str, ...] = setting(
-        "Its addresses. None: there is no such server.",
-        default=(),
-        example="[turn:turn.example.org?transport=udp]",
-    )
-    shared_secret: str | None = setting(
-        "The secret from which it makes users' credentials (`static-auth-secret` of coturn).",
-        default=None,
-        secret=True,
-        example="change-me",
-    )
-    lifetime_ms: Milliseconds = setting(
-        "How long credentials are good.", default=Milliseconds(3_600_000), minimum=60_000
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PresenceConfig:
     """Who is online."""
 
@@ -122,6 +103,31 @@ class PresenceConfig:
         "Exchange presence with other servers too, which costs traffic with each server in each shared room.",
         default=False,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnConfig:
+    """The TURN server that carries calls between clients which cannot reach each other."""
+
+    uris: tuple[str, ...] = setting(
+        "Its addresses, as clients are told them. Empty: none.",
+        default=(),
+        check=check_turn_uri,
+        example='["turn:turn.example.org?transport=udp"]',
+    )
+    shared_secret: str | None = setting(
+        "The secret that it shares with us (coturn's `static-auth-secret`), from which credentials are made.",
+        default=None,
+        secret=True,
+        example="change-me-too",
+    )
+    lifetime_ms: Milliseconds = setting(
+        "How long a client's credentials are good.", default=Milliseconds(3_600_000), minimum=60_000
+    )
+
+    def __post_init__(self) -> None:
+        if self.uris and self.shared_secret is None:
+            raise ValueError("`uris` are of no use without a `shared_secret`")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,7 +230,7 @@ class Config:
     rate_limits: RateLimits = setting("")
     federation: FederationConfig = setting("")
     presence: PresenceConfig = setting("")
-    turn: TurnConfig = setting("", default=TurnConfig())
+    turn: TurnConfig = setting("")
     media: MediaConfig = setting("")
     limits: Limits = setting("")
     cache_size_bytes: ByteSize = setting(

@@ -30,6 +30,7 @@ DURATION_UNITS = {
 }
 QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([A-Za-z]+)")
 HOST_NAME = re.compile(r"[A-Za-z0-9.-]{1,255}")
+TURN_URI = re.compile(r"turns?:[^\s?/]+(\?transport=[a-z]+)?")
 LOWEST_PORT, HIGHEST_PORT = 1, 65535
 
 
@@ -95,6 +96,12 @@ def check_base_url(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise ValueError(f"expected a URL such as https://matrix.example.org/, got {url!r}")
+
+
+def check_turn_uri(uri: str) -> None:
+    """Refuse what is no TURN URI: https://www.rfc-editor.org/rfc/rfc7065"""
+    if not TURN_URI.fullmatch(uri):
+        raise ValueError(f"expected a TURN address such as turn:turn.example.org?transport=udp, got {uri!r}")
 
 
 def check_dsn(dsn: str) -> None:

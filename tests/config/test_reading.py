@@ -183,6 +183,15 @@ def test_server_names_of_every_form_are_taken(name: str) -> None:
             "line 2: rate_limits.joins.per_second: expected a number, got .inf",
         ),
         (
+            "server_name: a\nturn: {uris: ['stun:turn.example.org'], shared_secret: b}",
+            "line 2: turn.uris: expected a TURN address such as turn:turn.example.org?transport=udp, "
+            "got 'stun:turn.example.org'",
+        ),
+        (
+            "server_name: a\nturn: {uris: ['turn:turn.example.org']}",
+            "line 2: turn: `uris` are of no use without a `shared_secret`",
+        ),
+        (
             "server_name: a\npublic_baseurl: matrix.example.org",
             "line 2: public_baseurl: expected a URL such as https://matrix.example.org/, got 'matrix.example.org'",
         ),

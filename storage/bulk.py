@@ -1,11 +1,11 @@
 """Statements that write many rows at once: what the journal's entries are made of.
 
-A `Bulk` is one multi-row INSERT, a `Deletion` one multi-row DELETE, an `Each` one statement a row (an UPDATE, mostly) that
-still shares the round trip of its group. An entry may have columns that only the journal can fill:
+A `Bulk` is one multi-row INSERT, a `Deletion` one multi-row DELETE, an `Each` one statement a row (an UPDATE,
+mostly) that still shares the round trip of its group. An entry may have columns that only the journal can fill:
 
 - *positions*: the stream position that the entry itself takes;
-- *refers*: the position that another entry of the same write takes. The caller gives the index of that entry among the
-  write's positioned entries.
+- *refers*: the position that another entry of the same write takes. The caller gives the index of that entry
+  among the write's positioned entries.
 
 While a group is written, the setting `meridian.pos` holds the position before its first one (see `storage.journal`).
 """
@@ -141,7 +141,12 @@ class Bulk(_Columns):
         flat: list[Any] = []
         for values, own, base in rows:
             if self.refers:
-                plain = "".join([f",{_position(base + 1 + v)}" if r else ",%s" for r, v in zip(refers, values, strict=True)])
+                plain = "".join(
+                    [
+                        f",{_position(base + 1 + v)}" if r else ",%s"
+                        for r, v in zip(refers, values, strict=True)
+                    ]
+                )
                 values = tuple([v for r, v in zip(refers, values, strict=True) if not r])
             mine = ",".join([_position(own)] * len(self.positions))
             templates.append(f"({(mine + plain).lstrip(',')})")
@@ -218,16 +223,19 @@ def bulk(
 ) -> Bulk:
     """Declare a multi-row INSERT.
 
-    `columns` are those the caller fills; `position` names the further ones that get the entry's own position; `refers` are those of
-    `columns` in which the caller puts the index of a positioned entry of the same write. `key`: columns
-    that ON CONFLICT DO UPDATE looks at, found by itself where they are named there; a second row with the same key goes into a second
-    statement, or with `latest` replaces the first. Statements of lower `rank` run earlier (foreign keys).
+    `columns` are those the caller fills; `position` names the further ones that get the entry's own position;
+    `refers` are those of `columns` in which the caller puts the index of a positioned entry of the same write.
+    `key`: columns that ON CONFLICT DO UPDATE looks at, found by itself where they are named there; a second row
+    with the same key goes into a second statement, or with `latest` replaces the first. Statements of lower `rank`
+    run earlier (foreign keys).
     """
     found = _CONFLICT_TARGET.search(on_conflict)
     names = key or (tuple(name.strip() for name in found[1].split(",")) if found else ())
     positions = _names(position)
     if set(names) - set(columns) or set(refers) - set(columns) or set(positions) & set(columns):
-        raise TypeError(f"{table}: key {names}, refers {refers} or position {positions} do not fit {tuple(columns)}")
+        raise TypeError(
+            f"{table}: key {names}, refers {refers} or position {positions} do not fit {tuple(columns)}"
+        )
     declared = Bulk(
         columns=tuple(columns),
         positions=positions,
@@ -261,7 +269,9 @@ def each(
     declared = Each(columns=tuple(columns), positions=_names(position), refers=refers, rank=rank, sql=sql)
     used = set(re.findall(r"%\((\w+)\)s", sql))
     if used != set(columns) | set(declared.positions) or set(refers) - set(columns):
-        raise TypeError(f"the SQL uses {sorted(used)}, declared are {sorted(set(columns) | set(declared.positions))}")
+        raise TypeError(
+            f"the SQL uses {sorted(used)}, declared are {sorted(set(columns) | set(declared.positions))}"
+        )
     BULKS.append(declared)
     return declared
 

@@ -22,8 +22,8 @@ from storage.transaction import Row, Transaction
 __all__ = [
     "DECLARED",
     "Bulk",
-    "Declared",
     "DeclarationError",
+    "Declared",
     "Each",
     "Entry",
     "NoRow",
@@ -179,7 +179,9 @@ def query(
     return declare
 
 
-def _check(name: str, sql: str, method: Callable[..., object], names: tuple[str, ...], shape: Shape[Any]) -> None:
+def _check(
+    name: str, sql: str, method: Callable[..., object], names: tuple[str, ...], shape: Shape[Any]
+) -> None:
     used = set(_PARAMETER.findall(sql))
     if used != set(names):
         raise DeclarationError(f"{name}: the SQL uses {sorted(used)}, the signature has {sorted(names)}")

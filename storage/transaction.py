@@ -16,11 +16,12 @@ class Transaction:
     the first statement and spares its round trip. Nothing is sent for a transaction that runs no statement.
     """
 
-    __slots__ = ("_cursor", "_opening", "queries")
+    __slots__ = ("_cursor", "_opening", "_outer", "queries")
 
     def __init__(self, cursor: Cursor, opening: str = "begin;") -> None:
         self._cursor = cursor
         self._opening = opening
+        self._outer: Transaction | None = None
         self.queries = 0
 
     def execute(self, sql: str, parameters: Parameters = None) -> None:
@@ -28,19 +29,23 @@ class Transaction:
 
         Raises psycopg2.Error as the server reports it.
         """
-        self.queries += 1
         if self._opening:
-            sql = self._opening + sql
-            self._opening = ""
+            sql = self._open() + sql
+        self.queries += 1
         self._cursor.execute(sql, parameters)
 
     def execute_raw(self, sql: bytes) -> None:
         """Run statements whose values are already in them, in one round trip."""
-        self.queries += 1
         if self._opening:
-            sql = self._opening.encode() + sql
-            self._opening = ""
+            sql = self._open().encode() + sql
+        self.queries += 1
         self._cursor.execute(sql)
+
+    def savepoint(self) -> "Transaction":
+        """The same transaction behind a savepoint named `member`, which is set by the first statement."""
+        inner = Transaction(self._cursor, self._opening + "savepoint member;")
+        inner._outer = self
+        return inner
 
     def rows(self) -> list[Row]:
         """All rows of the last statement."""
@@ -63,3 +68,9 @@ class Transaction:
     def mogrify(self, sql: str, parameters: Parameters) -> bytes:
         """The statement with its values in it, as it would be sent."""
         return self._cursor.mogrify(sql, parameters)
+
+    def _open(self) -> str:
+        opening, self._opening = self._opening, ""
+        if self._outer is not None:
+            self._outer._opening = ""
+        return opening

@@ -12,6 +12,7 @@ insert into stream (pos) values (0);
 create table journals (
     journal text collate "C" primary key,
     mark bigint not null,
+    pos bigint not null,
     seen_at timestamptz not null default now()
 ) with (fillfactor = 10);
 

@@ -1,11 +1,16 @@
 """What the HTTP machinery costs: CPU for each small request, memory for each long poll that waits.
 
-`python -m benchmarks.http` starts a server of its own on a free port of 127.0.0.1 and prints the figures. Requests per core
-are computed from the CPU time of the server's process, so that a busy machine does not spoil them.
+`python -m benchmarks.http` starts a server of its own on a free port of 127.0.0.1 and prints the figures. Requests
+per core are computed from the CPU time of the server's process, so that a busy machine does not spoil them.
 """
 
+# mypy: allow-untyped-calls
+# Twisted's reactor has no annotations.
+
 import argparse
+import cProfile
 import os
+import pstats
 import selectors
 import signal
 import socket
@@ -14,6 +19,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import orjson
 import structlog
 from twisted.internet import epollreactor
 from twisted.internet.defer import Deferred
@@ -40,7 +46,9 @@ _HEADERS = (
     "Connection: keep-alive\r\n"
 )
 WHOAMI = f"GET /_matrix/client/v3/account/whoami HTTP/1.1\r\n{_HEADERS}\r\n".encode()
-SYNC = f"GET /_matrix/client/v3/sync?since=m1_a.b.0&timeout=30000&filter=0 HTTP/1.1\r\n{_HEADERS}\r\n".encode()
+SYNC = (
+    f"GET /_matrix/client/v3/sync?since=m1_a.b.0&timeout=30000&filter=0 HTTP/1.1\r\n{_HEADERS}\r\n".encode()
+)
 _CONTENT = b'{"msgtype":"m.text","body":"hello"}'
 SEND = (
     f"PUT /_matrix/client/v3/rooms/!room:alpha.example/send/m.room.message/m123 HTTP/1.1\r\n{_HEADERS}"
@@ -56,15 +64,24 @@ class BenchmarkApi:
         """Say who asks."""
         return {"user_id": who.user_id, "device_id": who.device_id}
 
-    @endpoint("PUT", "/_matrix/client/{v3,r0}/rooms/{room_id}/send/{kind}/{txn_id}", auth=access_token, spec="")
+    @endpoint(
+        "PUT", "/_matrix/client/{v3,r0}/rooms/{room_id}/send/{kind}/{txn_id}", auth=access_token, spec=""
+    )
     async def send(
-        self, _who: Requester, room_id: Path[RoomID], kind: Path[str], txn_id: Path[str], body: Body[dict[str, Any]]
+        self,
+        _who: Requester,
+        room_id: Path[RoomID],
+        kind: Path[str],
+        txn_id: Path[str],
+        body: Body[dict[str, Any]],
     ) -> dict[str, Any]:
         """Take a message."""
         return {"event_id": f"${room_id}{kind}{txn_id}{len(body)}"}
 
     @endpoint("GET", "/_matrix/client/{v3,r0}/sync", auth=access_token, long_poll=True, spec="")
-    async def sync(self, _who: Requester, since: Query[str], timeout: Query[int], filter: Query[str]) -> dict[str, Any]:  # noqa: A002
+    async def sync(
+        self, _who: Requester, since: Query[str], timeout: Query[int], filter: Query[str]
+    ) -> dict[str, Any]:
         """Wait for ever."""
         waiting: Deferred[None] = Deferred()
         await waiting
@@ -81,10 +98,14 @@ def main() -> None:
     for name, data in (("whoami", WHOAMI), ("send", SEND)):
         for clients in (1, 64):
             rate, cpu = with_server(load, data, clients, options.seconds, profile=options.profile)
-            print(f"{name:8} {clients:3} clients {rate:8.0f}/s  {cpu * 1e6:6.1f} us CPU  {1 / cpu:8.0f}/s per core")
+            print(
+                f"{name:8} {clients:3} clients {rate:8.0f}/s  {cpu * 1e6:6.1f} us CPU  {1 / cpu:8.0f}/s per core"
+            )
     idle = with_server(memory_each, None, options.long_polls)
     waiting = with_server(memory_each, SYNC, options.long_polls)
-    print(f"idle connection {idle:7.0f} bytes; with a long poll {waiting:7.0f} bytes ({waiting - idle:.0f} more)")
+    print(
+        f"idle connection {idle:7.0f} bytes; with a long poll {waiting:7.0f} bytes ({waiting - idle:.0f} more)"
+    )
 
 
 def with_server(measure: Callable[..., T], *arguments: object, profile: bool = False) -> T:
@@ -106,7 +127,7 @@ def with_server(measure: Callable[..., T], *arguments: object, profile: bool = F
 
 def serve(listening: socket.socket, profile: bool) -> None:
     """Serve until terminated."""
-    reactor = epollreactor.EPollReactor()
+    reactor: Any = epollreactor.EPollReactor()
     log_to_nowhere()
     clock, metrics = ReactorClock(reactor), Metrics()
 
@@ -139,8 +160,7 @@ def serve(listening: socket.socket, profile: bool) -> None:
 
 def log_to_nowhere() -> None:
     """Write the log as a server would: JSON lines, made of bytes, into a file."""
-    import orjson
-
+    sink = os.fdopen(os.open(os.devnull, os.O_WRONLY), "wb")
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -148,22 +168,21 @@ def log_to_nowhere() -> None:
             structlog.processors.JSONRenderer(serializer=orjson.dumps),
         ],
         wrapper_class=structlog.make_filtering_bound_logger("info"),
-        logger_factory=structlog.BytesLoggerFactory(open(os.devnull, "wb")),
+        logger_factory=structlog.BytesLoggerFactory(sink),
         cache_logger_on_first_use=True,
     )
 
 
 def profiled(run: Callable[[], object]) -> None:
     """Run under a profiler and print what took longest."""
-    import cProfile
-    import pstats
-
     profiler = cProfile.Profile()
     profiler.runcall(run)
     pstats.Stats(profiler).sort_stats("tottime").print_stats(45)
 
 
-def load(address: tuple[str, int], server: int, data: bytes, clients: int, seconds: float) -> tuple[float, float]:
+def load(
+    address: tuple[str, int], server: int, data: bytes, clients: int, seconds: float
+) -> tuple[float, float]:
     """Send one request after the other from every client; return requests a second and CPU seconds a request."""
     sockets = [socket.create_connection(address) for _ in range(clients)]
     selector = selectors.EpollSelector()

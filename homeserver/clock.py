@@ -1,4 +1,4 @@
-"""Time and chance as parameters: what everything above the protocol asks for instead of reading a clock or a generator."""
+"""Time and chance as parameters: what everything above the protocol asks for instead of a clock."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar

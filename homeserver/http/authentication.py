@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from homeserver.protocol.errors import MissingToken, Unauthorized, UnknownToken
+from homeserver.protocol.errors import InvalidParam, MissingToken, Unauthorized, UnknownToken
 from homeserver.protocol.identifiers import ServerName, parse_server_name
 
 
@@ -27,7 +27,14 @@ admin_token: Final = Marker("admin_token")
 server_signature: Final = Marker("server_signature")
 no_auth: Final = Marker("no_auth", gives_principal=False)
 
-MARKERS: Final = (access_token, access_token_or_guest, optional_access_token, admin_token, server_signature, no_auth)
+MARKERS: Final = (
+    access_token,
+    access_token_or_guest,
+    optional_access_token,
+    admin_token,
+    server_signature,
+    no_auth,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +57,9 @@ class ServerSignature:
 
 # https://datatracker.ietf.org/doc/html/rfc9110#section-11.4: name BWS = BWS (token / quoted-string). The specification
 # asks us to be lenient with older servers, which send bare values with colons, slashes and padding.
-_PARAMETER = re.compile(r'[ \t,]*([A-Za-z0-9!#$%&\'*+.^_`|~-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*))[ \t]*(?=,|$)')
+_PARAMETER = re.compile(
+    r'[ \t,]*([A-Za-z0-9!#$%&\'*+.^_`|~-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*))[ \t]*(?=,|$)'
+)
 _ESCAPED = re.compile(r"\\(.)")
 _SCHEME: Final = "x-matrix "
 
@@ -63,7 +72,11 @@ def server_signatures(headers: Sequence[str]) -> tuple[ServerSignature, ...]:
 
     Raises Unauthorized when there is none, one is malformed, or they name different servers.
     """
-    found = tuple(_server_signature(header[len(_SCHEME):]) for header in headers if header[: len(_SCHEME)].lower() == _SCHEME)
+    found = tuple(
+        _server_signature(header[len(_SCHEME) :])
+        for header in headers
+        if header[: len(_SCHEME)].lower() == _SCHEME
+    )
     if not found:
         raise Unauthorized("This endpoint needs a request signed by a server")
     if any((each.origin, each.destination) != (found[0].origin, found[0].destination) for each in found):
@@ -91,6 +104,8 @@ def _server_signature(parameters: str) -> ServerSignature:
             key_id=values["key"],
             signature=values["sig"],
         )
+    except InvalidParam:
+        raise Unauthorized("The Authorization header names no server") from None
     except KeyError as missing:
         raise Unauthorized(f"The Authorization header has no {missing.args[0]}") from None
 
@@ -101,7 +116,8 @@ def bearer_token(headers: Sequence[str], query: Sequence[str] = ()) -> str:
     `query` holds the values of `?access_token=` where the server still accepts them.
     https://spec.matrix.org/latest/client-server-api/#using-access-tokens
 
-    Raises MissingToken when there is none, UnknownToken when the header is not a bearer token or tokens contradict each other.
+    Raises MissingToken when there is none, UnknownToken when tokens contradict
+    each other.
     """
     tokens = {_bearer(header) for header in headers} | set(query)
     if not tokens:

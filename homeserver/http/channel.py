@@ -1,8 +1,9 @@
 """One client connection: Twisted's parser, with our limits in time and size, and an exchange for each request.
 
 Twisted's HTTPChannel decides what is a request and where it ends. It answers one request after the other, refuses what
-could be read in two ways (two lengths, a length and chunks, a malformed chunk) and stops reading from clients that do not
-take their answers. Timeouts are deadlines that the site looks at once a second, so an idle connection costs no timer.
+could be read in two ways (two lengths, a length and chunks, a malformed chunk) and stops reading from clients that
+do not take their answers. Timeouts are deadlines that the site looks at once a second, so an idle connection costs
+no timer.
 """
 
 # mypy: allow-untyped-calls
@@ -11,7 +12,7 @@ take their answers. Timeouts are deadlines that the site looks at once a second,
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import connectionDone
@@ -21,14 +22,16 @@ from twisted.web.http import HTTPChannel
 
 from homeserver.http.exchange import Exchange, Serving, header_values
 
+_BLANKS: Final = (b" ", b"\t")
+
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
     """What one client may cost. Times are seconds, sizes bytes.
 
-    A request's head must arrive within `head_timeout` of its first byte. A body must come at `body_min_rate` bytes a second
-    after `body_grace`. A connection without a request is closed after `idle_timeout`, one that does not take its answer
-    after `write_timeout`. After a refusal up to `linger_bytes` are thrown away within `linger_timeout`.
+    A request's head must arrive within `head_timeout` of its first byte. A body must come at `body_min_rate` bytes
+    a second after `body_grace`. A connection without a request is closed after `idle_timeout`, one that does not
+    take its answer after `write_timeout`. After a refusal up to `linger_bytes` are thrown away within `linger_timeout`.
     """
 
     max_connections: int = 50_000
@@ -61,7 +64,7 @@ class Channel(HTTPChannel):
     _draining = False
     _body_started = 0.0
 
-    def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
+    def connectionMade(self) -> None:
         """Start with the patience of a request's head: a handshake is part of it."""
         self.MAX_LENGTH = self.totalHeadersSize = self.limits.max_head_bytes
         self.maxHeaders = self.limits.max_headers
@@ -69,14 +72,21 @@ class Channel(HTTPChannel):
         self.deadline = self.now() + self.limits.head_timeout
         super().connectionMade()
 
-    def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
+    def dataReceived(self, data: bytes) -> None:
         """Feed the parser."""
         if self._idle:
             self._idle = False
             self.deadline = self.now() + self.limits.head_timeout
         LineReceiver.dataReceived(self, data)
 
-    def allHeadersReceived(self) -> None:  # noqa: N802 - Twisted's name
+    def lineReceived(self, line: bytes) -> None:
+        """Take a line of the head. One that goes on with the line before has been forbidden since 2014."""
+        if line[:1] in _BLANKS:
+            self._respondToBadRequestAndDisconnect()
+        else:
+            super().lineReceived(line)
+
+    def allHeadersReceived(self) -> None:
         """Refuse what is too large already by its own account, before any of it is read."""
         exchange = self.requests[-1]
         self.persistent = self.checkPersistence(exchange, self._version)
@@ -91,7 +101,7 @@ class Channel(HTTPChannel):
             if any(value.lower() == b"100-continue" for value in header_values(exchange, b"expect")):
                 self._send100Continue()
 
-    def rawDataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
+    def rawDataReceived(self, data: bytes) -> None:
         """Take a piece of a body, and give the next one as long as the rate demands."""
         super().rawDataReceived(data)
         if self.busy or not self.requests:
@@ -102,14 +112,14 @@ class Channel(HTTPChannel):
         elif received > self.limits.linger_bytes:
             self.loseConnection()
 
-    def checkPersistence(self, exchange: Exchange, version: bytes) -> bool:  # noqa: N802 - Twisted's name
+    def checkPersistence(self, exchange: Exchange, version: bytes) -> bool:
         """Tell whether another request may follow this one."""
         if version != b"HTTP/1.1" or self.serving.closing:
             return False
         tokens = b",".join(header_values(exchange, b"connection")).lower()
         return b"close" not in [token.strip() for token in tokens.split(b",")]
 
-    def allContentReceived(self) -> None:  # noqa: N802 - Twisted's name
+    def allContentReceived(self) -> None:
         """Answer, which may take as long as it takes."""
         if getattr(self.transport, "disconnecting", False):
             return
@@ -117,19 +127,21 @@ class Channel(HTTPChannel):
         self.busy = True
         super().allContentReceived()
 
-    def requestDone(self, request: Any) -> None:  # noqa: N802 - Twisted's name
+    def requestDone(self, request: Any) -> None:
         """Wait for the next request, if there may be one."""
         self.busy = False
         self._idle = True
-        self.deadline = self.now() + (self.limits.write_timeout if self._waitingForTransport else self.limits.idle_timeout)
+        self.deadline = self.now() + (
+            self.limits.write_timeout if self._waitingForTransport else self.limits.idle_timeout
+        )
         super().requestDone(request)
 
-    def pauseProducing(self) -> None:  # noqa: N802 - Twisted's name
+    def pauseProducing(self) -> None:
         """Give a client that does not take its answer some time to do so."""
         super().pauseProducing()
         self.deadline = self.now() + self.limits.write_timeout
 
-    def resumeProducing(self) -> None:  # noqa: N802 - Twisted's name
+    def resumeProducing(self) -> None:
         """Go on as before the client was too slow."""
         super().resumeProducing()
         self.deadline = inf if self.busy else self.now() + self.limits.idle_timeout
@@ -152,26 +164,30 @@ class Channel(HTTPChannel):
             self.deadline = self.now() + self.limits.linger_timeout
             self.loseConnection()
 
-    def lineLengthExceeded(self, line: bytes) -> None:  # noqa: N802 - Twisted's name
+    def lineLengthExceeded(self, line: bytes) -> None:
         """Refuse a line that is longer than a whole head may be."""
         self._respondToBadRequestAndDisconnect()
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802 - Twisted's name
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Tell the exchange and the site."""
         super().connectionLost(reason)
         self.requests.clear()
         self.lost(self)
 
-    def _maybeChooseTransferDecoder(self, header: bytes, data: bytes) -> bool:  # noqa: N802 - Twisted's name
-        if header == b"Content-Length" and len(data) > 18:  # no such body exists, and int() has a limit of its own
+    def _maybeChooseTransferDecoder(self, header: bytes, data: bytes) -> bool:
+        if (
+            header == b"Content-Length" and len(data) > 18
+        ):  # no such body exists, and int() has a limit of its own
             return self._failChooseTransferDecoder()
         return bool(super()._maybeChooseTransferDecoder(header, data))
 
-    def _respondToBadRequestAndDisconnect(self) -> None:  # noqa: N802 - Twisted's name
+    def _respondToBadRequestAndDisconnect(self) -> None:
         """Answer what is not HTTP; a request that was refused has had its answer."""
         if not self._draining:
             self.refused("malformed")
-            self.transport.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+            self.transport.write(
+                b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+            )
             self.deadline = self.now() + self.limits.linger_timeout
         self.loseConnection()
 

@@ -1,4 +1,7 @@
-"""From text and JSON to the types that endpoints declare. Decoders are chosen at import, by type; a request only calls them."""
+"""From text and JSON to the types that endpoints declare.
+
+Decoders are chosen at import, by type; a request only calls them.
+"""
 
 import enum
 import re
@@ -7,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
-import orjson
 
 from homeserver.http.request import Request
 from homeserver.protocol import identifiers

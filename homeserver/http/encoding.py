@@ -40,12 +40,20 @@ class Stream:
 
 
 def page(html: str, status: int = 200, headers: HeaderPairs = ()) -> Response:
-    """Return an answer for people: HTML that may load nothing unless `headers` bring a wider Content-Security-Policy."""
-    policy = () if any(name.lower() == "content-security-policy" for name, _ in headers) else (_CLOSED_POLICY,)
+    """Return an answer for people.
+
+    The HTML may load nothing unless `headers` bring a wider Content-Security-Policy.
+    """
+    policy = (
+        () if any(name.lower() == "content-security-policy" for name, _ in headers) else (_CLOSED_POLICY,)
+    )
     return Response(status, (("Content-Type", "text/html; charset=utf-8"), *policy, *headers), html.encode())
 
 
-_CLOSED_POLICY = ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
+_CLOSED_POLICY = (
+    "Content-Security-Policy",
+    "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+)
 
 
 def encode_json(value: object) -> bytes:

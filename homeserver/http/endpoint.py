@@ -7,9 +7,10 @@ async def join_room(self, who: Requester, room_id_or_alias: Path[RoomIDOrAlias],
                     via: Query[tuple[ServerName, ...]] = ()) -> Joined: ...
 ```
 
-The first parameter is the principal that `auth` gives (none for `no_auth`). A parameter of type `Request` is the request
-itself. A trailing underscore is not part of a wire name (`from_` is `from`), dashes of header names are underscores, and
-`Annotated[Query[str], named("max-age")]` gives wire names of its own, of which the first that was sent counts.
+The first parameter is the principal that `auth` gives (none for `no_auth`). A parameter of type `Request` is the
+request itself. A trailing underscore is not part of a wire name (`from_` is `from`), dashes of header names are
+underscores, and `Annotated[Query[str], named("max-age")]` gives wire names of its own, of which the first that was
+sent counts.
 """
 
 import enum
@@ -21,7 +22,14 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
 from homeserver.http.authentication import Marker
-from homeserver.http.decoding import BodyDecoder, TextDecoder, ValuesDecoder, body_decoder, text_decoder, values_decoder
+from homeserver.http.decoding import (
+    BodyDecoder,
+    TextDecoder,
+    ValuesDecoder,
+    body_decoder,
+    text_decoder,
+    values_decoder,
+)
 from homeserver.http.request import Request
 from homeserver.protocol.errors import InvalidParam, MissingParam
 
@@ -134,9 +142,9 @@ def endpoint(
 ) -> Callable[[F], F]:
     """Declare a method as the answer to `method` on `paths`.
 
-    `limit` names the rate limit that each call counts against. A `long_poll` is cancelled when its client goes away; any
-    other call runs to its end. `empty_body_ok` takes no body for `{}`. `body_limit` names the configured size limit.
-    Raises TypeError, at import, when the signature and the paths do not agree.
+    `limit` names the rate limit that each call counts against. A `long_poll` is cancelled when its client goes
+    away; any other call runs to its end. `empty_body_ok` takes no body for `{}`. `body_limit` names the configured
+    size limit. Raises TypeError, at import, when the signature and the paths do not agree.
     """
 
     def declare(function: F) -> F:
@@ -224,7 +232,9 @@ class _Signature:
             raise TypeError(f"{function.__qualname__} must be a coroutine function")
         self._where = function.__qualname__
         hints = get_type_hints(function, include_extras=True)
-        self._placed: dict[Place, list[tuple[inspect.Parameter, Any, named | None]]] = {place: [] for place in Place}
+        self._placed: dict[Place, list[tuple[inspect.Parameter, Any, named | None]]] = {
+            place: [] for place in Place
+        }
         self.request_name: str | None = None
         principals = []
         for parameter in itertools.islice(inspect.signature(function).parameters.values(), 1, None):
@@ -236,7 +246,9 @@ class _Signature:
             else:
                 principals.append(parameter.name)
         if len(principals) != int(auth.gives_principal):
-            raise TypeError(f"{self._where}: {auth.name} does not fit the parameters without a place: {principals}")
+            raise TypeError(
+                f"{self._where}: {auth.name} does not fit the parameters without a place: {principals}"
+            )
 
     def path_parameters(self, paths: Sequence[str]) -> tuple[PathParameter, ...]:
         found = tuple(
@@ -252,7 +264,13 @@ class _Signature:
 
     def parameters(self) -> tuple[Parameter, ...]:
         return tuple(
-            Parameter(parameter.name, place, _wire_names(parameter.name, place, names), values_decoder(kind), _default(parameter))
+            Parameter(
+                parameter.name,
+                place,
+                _wire_names(parameter.name, place, names),
+                values_decoder(kind),
+                _default(parameter),
+            )
             for place in (Place.QUERY, Place.HEADER)
             for parameter, kind, names in self._placed[place]
         )

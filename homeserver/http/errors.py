@@ -10,6 +10,7 @@ from homeserver.protocol.errors import LimitExceeded, MatrixError
 STATUS: Final[Mapping[type[MatrixError], int]] = {
     errors.MatrixError: 400,
     errors.Unknown: 400,
+    errors.AlreadyExists: 409,
     errors.BadGateway: 502,
     errors.BadJson: 400,
     errors.InvalidEvent: 400,

@@ -1,9 +1,10 @@
-"""One request and its answer on a connection: what Twisted's HTTPChannel fills in, kept as small as a waiting one must be.
+"""One request and its answer on a connection: what Twisted's channel fills in, as small as a waiting one must be.
 
-A request's headers, body and query are dropped as soon as its arguments are decoded; a long poll that waits is an exchange,
-a task and the frames of its coroutines.
+A request's headers, body and query are dropped as soon as its arguments are decoded; a long poll that waits is an
+exchange, a task and the frames of its coroutines.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -22,6 +23,7 @@ _WITHOUT_CORS: Final = ("/_matrix/federation/", "/metrics", "/_meridian/metrics"
 # A request that has arrived gets no further headers or pieces: all that wait share these.
 _NO_HEADERS: Final[dict[bytes, list[bytes]]] = {}
 _NO_CHUNKS: Final[list[bytes]] = []
+_NO_GZIP: Final = re.compile(rb"gzip[ \t]*;[ \t]*q=0(?:\.0*)?[ \t]*(?:,|$)", re.IGNORECASE)
 _NO_BODY: Final = frozenset((204, 304))
 
 
@@ -45,11 +47,11 @@ class Connection(Protocol):
 
     def write(self, data: bytes) -> None: ...
 
-    def requestDone(self, request: Any) -> None: ...  # noqa: N802 - Twisted's name
+    def requestDone(self, request: Any) -> None: ...
 
-    def registerProducer(self, producer: Any, streaming: bool) -> None: ...  # noqa: N802 - Twisted's name
+    def registerProducer(self, producer: Any, streaming: bool) -> None: ...
 
-    def unregisterProducer(self) -> None: ...  # noqa: N802 - Twisted's name
+    def unregisterProducer(self) -> None: ...
 
     def drain(self) -> None: ...
 
@@ -91,15 +93,15 @@ class Exchange:
     # What Twisted's channel calls, by its names.
 
     @property
-    def requestHeaders(self) -> "Exchange":  # noqa: N802 - Twisted's name
+    def requestHeaders(self) -> "Exchange":
         """The headers so far: this object keeps them itself."""
         return self
 
-    def addRawHeader(self, name: bytes, value: bytes) -> None:  # noqa: N802 - Twisted's name
+    def addRawHeader(self, name: bytes, value: bytes) -> None:
         """Keep one more header."""
         self.headers.setdefault(name.lower(), []).append(value)
 
-    def handleContentChunk(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
+    def handleContentChunk(self, data: bytes) -> None:
         """Keep a piece of the body; refuse the request when it is too much."""
         self._received += len(data)
         if self._refused:
@@ -110,7 +112,7 @@ class Exchange:
         if isinstance(self._match, Match):
             self._chunks.append(data)
 
-    def requestReceived(self, _command: bytes, _path: bytes, _version: bytes) -> None:  # noqa: N802 - Twisted's name
+    def requestReceived(self, _command: bytes, _path: bytes, _version: bytes) -> None:
         """Answer the request: all of it has arrived."""
         connection = self._connection
         if connection is None:
@@ -124,11 +126,13 @@ class Exchange:
         elif self._match is not None:
             self._send(self._refusal(connection, self._match))
 
-    def connectionLost(self, _reason: object) -> None:  # noqa: N802 - Twisted's name
+    def connectionLost(self, _reason: object) -> None:
         """Cancel what is only done for this client; anything else runs to its end."""
         self._connection = None
         match = self._match
-        if isinstance(self._task, StreamSender) or (isinstance(match, Match) and match.route.target.endpoint.long_poll):
+        if isinstance(self._task, StreamSender) or (
+            isinstance(match, Match) and match.route.target.endpoint.long_poll
+        ):
             self.cancel()
 
     # What our channel calls.
@@ -149,7 +153,7 @@ class Exchange:
         self._method = command.decode("ascii")
         self._target = target.decode("ascii", "replace")
         self._head_only = self._method == "HEAD"
-        self._gzip = any(b"gzip" in value for value in self.headers.get(b"accept-encoding", ()))
+        self._gzip = any(map(_accepts_gzip, self.headers.get(b"accept-encoding", ())))
         self._limit = serving.pipeline.default_body_limit
         try:
             self._match = _matched(serving.router, self._method, self._target)
@@ -195,10 +199,12 @@ class Exchange:
 
     def _refusal(self, connection: Connection, error: MatrixError) -> Answer:
         pipeline = connection.serving.pipeline
-        return pipeline.refusal(error, self._method, self._target.partition("?")[0], self._address(connection))
+        return pipeline.refusal(
+            error, self._method, self._target.partition("?")[0], self._address(connection)
+        )
 
     def _refuse(self, error: MatrixError) -> None:
-        """Answer now; what is still to come of the body is thrown away, for a while, so that the client sees the answer."""
+        """Answer now, and throw away for a while what is still to come, so that the client sees the answer."""
         connection = self._connection
         if connection is None:
             return
@@ -247,6 +253,10 @@ class Exchange:
     def _finish(self, connection: Connection) -> None:
         self._connection = None
         connection.requestDone(self)
+
+
+def _accepts_gzip(accepted: bytes) -> bool:
+    return b"gzip" in accepted and _NO_GZIP.search(accepted) is None
 
 
 def _matched(router: Router[Prepared], method: str, target: str) -> Match[Prepared]:

@@ -42,7 +42,9 @@ class Heads:
                 _DEFAULT_LINES if not headers else _with_defaults(headers),
                 _CORS if cors else b"",
                 b"Connection: close\r\n" if close else b"",
-                b"Transfer-Encoding: chunked\r\n\r\n" if length is None else b"Content-Length: %d\r\n\r\n" % length,
+                b"Transfer-Encoding: chunked\r\n\r\n"
+                if length is None
+                else b"Content-Length: %d\r\n\r\n" % length,
             )
         )
 
@@ -66,5 +68,8 @@ def _status_line(status: int) -> bytes:
 def _with_defaults(headers: HeaderPairs) -> bytes:
     own = {name.lower() for name, _ in headers}
     lines = [line for name, line in _DEFAULTS.items() if name not in own]
-    lines += [f"{name}: {value.translate(_UNSAFE)}\r\n".encode("utf-8", "surrogateescape") for name, value in headers]
+    lines += [
+        f"{name}: {value.translate(_UNSAFE)}\r\n".encode("utf-8", "surrogateescape")
+        for name, value in headers
+    ]
     return b"".join(lines)

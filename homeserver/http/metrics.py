@@ -57,13 +57,19 @@ class Metrics:
             registry=self.registry,
         )
         self.connections = Gauge("meridian_http_connections", "Open connections", registry=self.registry)
-        self.in_flight = Gauge("meridian_http_requests_in_flight", "Requests being answered", registry=self.registry)
+        self.in_flight = Gauge(
+            "meridian_http_requests_in_flight", "Requests being answered", registry=self.registry
+        )
         self.refused = Counter(
-            "meridian_http_refused", "Requests and connections refused before an endpoint saw them", ("reason",),
+            "meridian_http_refused",
+            "Requests and connections refused before an endpoint saw them",
+            ("reason",),
             registry=self.registry,
         )
         self.reactor_lag = Histogram(
-            "meridian_reactor_lag_seconds", "How late the reactor makes a call", buckets=_LAG_BUCKETS,
+            "meridian_reactor_lag_seconds",
+            "How late the reactor makes a call",
+            buckets=_LAG_BUCKETS,
             registry=self.registry,
         )
 

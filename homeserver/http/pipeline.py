@@ -136,7 +136,7 @@ class Pipeline:
                 answer = Answer(_CLIENT_GONE, (), b"")
             else:
                 errcode = "M_UNKNOWN"
-                answer = self._incident(match, request)
+                answer = self._incident(match, request, error)
         self._record(match, request, answer, errcode, self._now() - started)
         return answer
 
@@ -174,18 +174,23 @@ class Pipeline:
         return prepared.call(*principals, **arguments)
 
     async def _compressed(self, answer: Answer) -> Answer:
-        if any(name.lower() == "content-encoding" for name, _ in answer.headers) or not _worth_compressing(answer):
+        if any(name.lower() == "content-encoding" for name, _ in answer.headers) or not _worth_compressing(
+            answer
+        ):
             return answer
         if len(answer.body) < _GZIP_OFF_REACTOR_FROM:
             body = _gzip(answer.body)
         else:
             body = await self._off_reactor(lambda: _gzip(answer.body))
-        return Answer(answer.status, (*answer.headers, ("Content-Encoding", "gzip"), ("Vary", "Accept-Encoding")), body)
+        return Answer(
+            answer.status, (*answer.headers, ("Content-Encoding", "gzip"), ("Vary", "Accept-Encoding")), body
+        )
 
-    def _incident(self, match: Match[Prepared], request: Request) -> Answer:
+    def _incident(self, match: Match[Prepared], request: Request, error: Exception) -> Answer:
         incident = self._random.letters(12)
-        log.exception(
+        log.error(
             "a request failed by a bug",
+            exc_info=error,
             incident=incident,
             endpoint=match.route.target.endpoint.name,
             request_id=request.request_id,
@@ -242,7 +247,9 @@ def _who(principal: object) -> str | None:
 
 
 def _worth_compressing(answer: Answer) -> bool:
-    kind = next((value for name, value in answer.headers if name.lower() == "content-type"), "application/json")
+    kind = next(
+        (value for name, value in answer.headers if name.lower() == "content-type"), "application/json"
+    )
     return kind.startswith(("application/json", "text/"))
 
 

@@ -46,6 +46,10 @@ class Bucket:
         if len(self._full_at) > self._sweep_at:
             self._sweep(now)
 
+    def __len__(self) -> int:
+        """How many keys are remembered."""
+        return len(self._full_at)
+
     def _sweep(self, now: float) -> None:
         self._full_at = {key: full_at for key, full_at in self._full_at.items() if full_at > now}
         self._sweep_at = max(_FIRST_SWEEP, 2 * len(self._full_at))
@@ -64,7 +68,7 @@ class RateLimits:
         return frozenset(self._buckets)
 
     def bucket(self, name: str) -> Bucket | None:
-        """Return the bucket of a name, or None when limits are off. Raises KeyError for a name that is not configured."""
+        """Return the bucket of a name, or None when limits are off. Raises KeyError for an unknown name."""
         bucket = self._buckets[name]
         return bucket if self._enabled else None
 

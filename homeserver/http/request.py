@@ -18,11 +18,22 @@ class Request:
     """A request whose body has arrived.
 
     `target` is the request target as it was sent (path and query, percent-encoded), which is what servers sign.
-    `address` is the client's address in text; behind a trusted proxy the one the proxy saw. `abandoned` tells that nobody
-    waits for the answer any more.
+    `address` is the client's address in text; behind a trusted proxy the one the proxy saw. `abandoned` tells that
+    nobody waits for the answer any more.
     """
 
-    __slots__ = ("_json", "_query", "abandoned", "address", "body", "headers", "method", "principal", "request_id", "target")
+    __slots__ = (
+        "_json",
+        "_query",
+        "abandoned",
+        "address",
+        "body",
+        "headers",
+        "method",
+        "principal",
+        "request_id",
+        "target",
+    )
 
     def __init__(
         self,
@@ -46,7 +57,7 @@ class Request:
 
     @property
     def query(self) -> Mapping[str, Sequence[str]]:
-        """The decoded query: every value of every key. Raises InvalidParam when it is not UTF-8 or has too many fields."""
+        """The decoded query: every value of every key. Raises InvalidParam for bad UTF-8 or too many fields."""
         if self._query is None:
             self._query = _parsed_query(self.target)
         return self._query

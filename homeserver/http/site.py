@@ -47,7 +47,7 @@ class Site(ServerFactory):
         """How many connections are open."""
         return len(self._channels)
 
-    def buildProtocol(self, addr: IAddress | None) -> Channel | None:  # noqa: N802 - Twisted's name
+    def buildProtocol(self, addr: IAddress | None) -> Channel | None:
         """Return the protocol of a new connection, or None to close it at once."""
         if self._serving.closing or len(self._channels) >= self._limits.max_connections:
             self._refused("too many connections")

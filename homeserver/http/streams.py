@@ -18,7 +18,9 @@ class StreamSender:
     Without `write` nothing is sent and the source is closed: the client left before the first piece.
     """
 
-    def __init__(self, stream: Stream, write: Callable[[bytes], None] | None, finished: Callable[[], None]) -> None:
+    def __init__(
+        self, stream: Stream, write: Callable[[bytes], None] | None, finished: Callable[[], None]
+    ) -> None:
         self._stream = stream
         self._write = write
         self._finished = finished
@@ -36,18 +38,18 @@ class StreamSender:
         self._stopped = True
         self._task.cancel()
 
-    def pauseProducing(self) -> None:  # noqa: N802 - Twisted's name
+    def pauseProducing(self) -> None:
         """Hold back: the client is slower than we are."""
         if self._resumed is None:
             self._resumed = Deferred()
 
-    def resumeProducing(self) -> None:  # noqa: N802 - Twisted's name
+    def resumeProducing(self) -> None:
         """Go on."""
         resumed, self._resumed = self._resumed, None
         if resumed is not None and not resumed.called:
             resumed.callback(None)
 
-    def stopProducing(self) -> None:  # noqa: N802 - Twisted's name
+    def stopProducing(self) -> None:
         """Stop: the connection is lost."""
         self.cancel()
 

@@ -1,7 +1,7 @@
 """Runs the coroutine of one request over Deferreds.
 
-Twisted's `Deferred.fromCoroutine` does the same for everybody, with a Deferred, a copy of the context and some closures a
-coroutine. A request needs none of them: most finish without ever waiting, and thousands may wait for hours.
+Twisted's `Deferred.fromCoroutine` does the same for everybody, with a Deferred, a copy of the context and some
+closures a coroutine. A request needs none of them: most finish without ever waiting, and thousands may wait for hours.
 """
 
 from collections.abc import Callable, Coroutine
@@ -28,7 +28,9 @@ class Task(Generic[T]):
 
     __slots__ = ("_coroutine", "_done", "_request_id", "_waiting")
 
-    def __init__(self, coroutine: Coroutine[Deferred[Any], Any, T], done: Callable[[T], None], request_id: str) -> None:
+    def __init__(
+        self, coroutine: Coroutine[Deferred[Any], Any, T], done: Callable[[T], None], request_id: str
+    ) -> None:
         self._coroutine = coroutine
         self._done = done
         self._request_id = request_id

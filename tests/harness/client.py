@@ -95,7 +95,9 @@ class Client:
         """PUT a body (bytes as they are, anything else as JSON), and wait for the answer."""
         return self.request("PUT", path, {} if body is None else body, query, headers)
 
-    def delete(self, path: str, body: object = None, query: QueryValues | None = None, **headers: str) -> Reply:
+    def delete(
+        self, path: str, body: object = None, query: QueryValues | None = None, **headers: str
+    ) -> Reply:
         """DELETE, with a body if there is one, and wait for the answer."""
         return self.request("DELETE", path, body, query, headers)
 

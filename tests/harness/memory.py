@@ -78,7 +78,7 @@ class MemoryTransport(StringTransport):
 
     aborted = False
 
-    def setTcpNoDelay(self, enabled: bool) -> None:  # noqa: N802 - Twisted's name
+    def setTcpNoDelay(self, enabled: bool) -> None:
         """There is nothing to delay."""
 
 

@@ -98,12 +98,26 @@ class SampleApi:
         order: Query[Literal["new", "old"]] = "new",
     ) -> dict[str, Any]:
         """Read messages."""
-        return {"room": room_id, "dir": dir_.name, "limit": limit, "lazy": lazy, "from": from_, "order": order}
+        return {
+            "room": room_id,
+            "dir": dir_.name,
+            "limit": limit,
+            "lazy": lazy,
+            "from": from_,
+            "order": order,
+        }
 
     @endpoint("PUT", "/_matrix/client/v3/rooms/{room_id}/state/{kind}", auth=access_token, spec="")
-    @endpoint("PUT", "/_matrix/client/v3/rooms/{room_id}/state/{kind}/{state_key}", auth=access_token, spec="")
+    @endpoint(
+        "PUT", "/_matrix/client/v3/rooms/{room_id}/state/{kind}/{state_key}", auth=access_token, spec=""
+    )
     async def put_state(
-        self, who: Requester, room_id: Path[RoomID], kind: Path[str], body: Body[dict[str, Any]], state_key: Path[str] = ""
+        self,
+        who: Requester,
+        room_id: Path[RoomID],
+        kind: Path[str],
+        body: Body[dict[str, Any]],
+        state_key: Path[str] = "",
     ) -> dict[str, Any]:
         """Set state."""
         self.seen.append(body)
@@ -176,7 +190,9 @@ class SampleApi:
         """Answer in pieces."""
         return Stream(self._pieces(), 200, (("Content-Type", "image/png"),), length)
 
-    @endpoint("PUT", "/_matrix/federation/v1/send/{txn_id}", auth=server_signature, spec="", body_limit="federation")
+    @endpoint(
+        "PUT", "/_matrix/federation/v1/send/{txn_id}", auth=server_signature, spec="", body_limit="federation"
+    )
     async def send(self, origin: Origin, txn_id: Path[str], body: Body[dict[str, Any]]) -> dict[str, Any]:
         """Take a transaction."""
         return {"origin": origin.server, "txn": txn_id, "size": len(body)}

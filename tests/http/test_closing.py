@@ -1,0 +1,106 @@
+"""Clients that go away, and a server that does."""
+
+from twisted.internet.defer import Deferred
+
+from homeserver.http.task import REQUEST_ID, add_request_id
+from tests.harness.memory import MemoryConnection
+from tests.http.sample import Sample
+
+SYNC = "/_matrix/client/v3/sync"
+SLOW = "/_matrix/client/v3/slow"
+
+
+def closing(sample: Sample, grace: float = 5) -> list[None]:
+    done: list[None] = []
+    _ = Deferred.fromCoroutine(sample.site.close(grace)).addCallback(done.append)
+    return done
+
+
+def test_a_long_poll_ends_with_its_client() -> None:
+    sample = Sample()
+    pending = sample.client.start("GET", SYNC)
+    pending.abandon()
+    assert sample.api.finished == ["@alice:test"]
+    assert sample.site.connections == 0
+
+
+def test_anything_else_runs_to_its_end_without_its_client() -> None:
+    sample = Sample()
+    pending = sample.client.start("POST", SLOW, {"a": 1})
+    pending.abandon()
+    assert sample.api.finished == []
+    sample.api.waiting[0].callback({})
+    assert sample.api.finished == ["slow 1"]
+
+
+def test_a_failure_that_comes_late_is_an_incident() -> None:
+    sample = Sample()
+    pending = sample.client.start("POST", SLOW)
+    sample.api.waiting[0].errback(ZeroDivisionError())
+    assert pending.reply.status == 500
+
+
+def test_a_cancelled_call_whose_client_waits_is_an_incident() -> None:
+    sample = Sample()
+    pending = sample.client.start("GET", SYNC)
+    sample.api.waiting[0].cancel()
+    assert pending.reply.status == 500
+
+
+def test_closing_without_connections_is_done_at_once() -> None:
+    assert closing(Sample()) == [None]
+
+
+def test_closing_ends_idle_connections() -> None:
+    sample = Sample()
+    connection = MemoryConnection(sample.site)
+    done = closing(sample)
+    connection.send(b"")
+    assert connection.closed
+    assert done == [None]
+
+
+def test_closing_waits_for_answers_and_says_that_the_connection_ends() -> None:
+    sample = Sample()
+    pending = sample.client.start("GET", SYNC)
+    done = closing(sample)
+    assert done == []
+    sample.api.waiting[0].callback({"next_batch": "1"})
+    reply = pending.reply
+    assert (reply.json, reply.headers["connection"]) == ({"next_batch": "1"}, "close")
+    assert done == [None]
+
+
+def test_closing_waits_only_so_long() -> None:
+    sample = Sample()
+    pending = sample.client.start("GET", SYNC)
+    done = closing(sample, grace=5)
+    sample.clock.advance(4)
+    assert done == []
+    sample.clock.advance(2)
+    assert done == [None]
+    assert pending.connection.closed
+    assert sample.api.finished == ["@alice:test"]
+
+
+def test_no_connection_is_taken_while_closing() -> None:
+    sample = Sample()
+    sample.client.start("GET", SYNC)
+    closing(sample)
+    assert MemoryConnection(sample.site).refused
+
+
+def test_nothing_is_left_to_do_after_closing() -> None:
+    sample = Sample()
+    sample.client.get("/_matrix/client/v3/raw")
+    closing(sample)
+    assert sample.clock.twisted.getDelayedCalls() == []
+
+
+def test_a_line_of_log_names_its_request() -> None:
+    assert add_request_id(None, "info", {"event": "x"}) == {"event": "x"}
+    token = REQUEST_ID.set("r-1")
+    try:
+        assert add_request_id(None, "info", {"event": "x"}) == {"event": "x", "request_id": "r-1"}
+    finally:
+        REQUEST_ID.reset(token)

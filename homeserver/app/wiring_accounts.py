@@ -1,0 +1,153 @@
+"""Construction of accounts: who users are, how they log in, and what they keep about themselves."""
+
+from dataclasses import dataclass
+
+from homeserver.admin_api.register import RegisterApi
+from homeserver.app.client_authentication import ClientAuthentication
+from homeserver.app.core import Core
+from homeserver.client_api.account import AccountApi
+from homeserver.client_api.account_data import AccountDataApi
+from homeserver.client_api.capabilities import CapabilitiesApi
+from homeserver.client_api.devices import DevicesApi
+from homeserver.client_api.filters import FiltersApi
+from homeserver.client_api.login import LoginApi
+from homeserver.client_api.profile import ProfileApi
+from homeserver.client_api.push_rules import PushRulesApi
+from homeserver.client_api.registration import RegistrationApi
+from homeserver.client_api.versions import VersionsApi
+from homeserver.client_api.voip import VoipApi
+from homeserver.client_api.well_known import WellKnownApi
+from homeserver.http.endpoint import BoundEndpoint, collect
+from homeserver.http.rate_limits import RateLimits
+from homeserver.services.account_data import AccountData
+from homeserver.services.accounts import Accounts, Moderation
+from homeserver.services.devices import Devices
+from homeserver.services.filters import Filters
+from homeserver.services.last_seen import LastSeen
+from homeserver.services.login import Login, PasswordCheck
+from homeserver.services.passwords import HashWorkers, PasswordCosts, Passwords
+from homeserver.services.profiles import Profiles
+from homeserver.services.push_rules import PushRules
+from homeserver.services.registration import Parts, Registration
+from homeserver.services.sessions import Lifetimes, Sessions
+from homeserver.services.shared_secret_registration import SharedSecretRegistration
+from homeserver.services.turn import TurnServer
+from homeserver.services.ui_auth import UiAuth
+from homeserver.services.ui_auth_stages import DummyStage, PasswordStage, RegistrationTokenStage
+
+_SESSION_BYTES = 500  # a key, a session and its requester, as sys.getsizeof adds them up
+_FILTER_BYTES = 1500
+
+
+@dataclass(frozen=True, slots=True)
+class AccountsArea:
+    """Accounts, and what other areas connect to: see the `when_...` methods of the services."""
+
+    accounts: Accounts
+    moderation: Moderation
+    devices: Devices
+    sessions: Sessions
+    last_seen: LastSeen
+    login: Login
+    ui_auth: UiAuth
+    profiles: Profiles
+    account_data: AccountData
+    filters: Filters
+    push_rules: PushRules
+    authentication: ClientAuthentication
+    endpoints: list[BoundEndpoint]
+
+
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    """Who users are and how they prove it."""
+
+    passwords: Passwords
+    sessions: Sessions
+    last_seen: LastSeen
+    devices: Devices
+    accounts: Accounts
+    login: Login
+    ui_auth: UiAuth
+
+
+def build_accounts(core: Core, hash_workers: HashWorkers, limits: RateLimits) -> AccountsArea:
+    """Construct the area. `hash_workers` run password hashing, a bounded number at a time."""
+    config, database, journal = core.config, core.database, core.journal
+    identity = _identity(core, hash_workers, limits)
+    profiles = Profiles(core.server_name, database)
+    account_data = AccountData(database, journal)
+    filters = Filters(database, core.caches.cache("filters", lambda filter: _FILTER_BYTES))
+    push_rules = PushRules(database, journal)
+    turn = TurnServer(config.turn.uris, config.turn.shared_secret, config.turn.lifetime_ms, core.clock)
+    endpoints = collect(
+        VersionsApi(),
+        WellKnownApi(config.public_baseurl),
+        *_registration(core, identity),
+        LoginApi(identity.login, identity.sessions, identity.devices),
+        AccountApi(identity.accounts, identity.ui_auth),
+        DevicesApi(identity.devices, identity.ui_auth),
+        ProfileApi(profiles),
+        AccountDataApi(account_data),
+        FiltersApi(filters),
+        PushRulesApi(push_rules),
+        CapabilitiesApi(config.default_room_version),
+        VoipApi(turn),
+    )
+    return AccountsArea(
+        accounts=identity.accounts,
+        moderation=Moderation(database, identity.sessions),
+        devices=identity.devices,
+        sessions=identity.sessions,
+        last_seen=identity.last_seen,
+        login=identity.login,
+        ui_auth=identity.ui_auth,
+        profiles=profiles,
+        account_data=account_data,
+        filters=filters,
+        push_rules=push_rules,
+        authentication=ClientAuthentication(
+            identity.sessions, identity.last_seen, tokens_in_query=config.access_tokens_in_query
+        ),
+        endpoints=endpoints,
+    )
+
+
+def _identity(core: Core, hash_workers: HashWorkers, limits: RateLimits) -> _Identity:
+    config, database, journal, clock, random = (
+        core.config,
+        core.database,
+        core.journal,
+        core.clock,
+        core.random,
+    )
+    hashing = config.passwords
+    costs = PasswordCosts(hashing.time_cost, hashing.memory_bytes // 1024, hashing.parallelism)
+    passwords = Passwords(costs, hashing.minimum_length, hash_workers, random)
+    lifetimes = Lifetimes(config.sessions.access_token_lifetime_ms, config.sessions.refresh_token_lifetime_ms)
+    cache = core.caches.cache("sessions", lambda session: _SESSION_BYTES)
+    sessions = Sessions(database, cache, lifetimes, clock, random)
+    last_seen = LastSeen(journal, clock)
+    devices = Devices(database, journal, sessions, last_seen)
+    accounts = Accounts(core.server_name, database, journal, devices, passwords, clock)
+    check = PasswordCheck(accounts, passwords, database, limits.bucket("login_failures"))
+    stages = [DummyStage(), PasswordStage(check), RegistrationTokenStage(database, clock)]
+    return _Identity(
+        passwords=passwords,
+        sessions=sessions,
+        last_seen=last_seen,
+        devices=devices,
+        accounts=accounts,
+        login=Login(check, sessions, database, clock, random),
+        ui_auth=UiAuth(database, stages, clock, random),
+    )
+
+
+def _registration(core: Core, identity: _Identity) -> tuple[RegistrationApi, RegisterApi]:
+    config = core.config.registration
+    parts = Parts(identity.accounts, identity.login, identity.passwords, identity.ui_auth)
+    registration = Registration(config.mode, parts, core.database, core.clock, core.random)
+    by_secret = SharedSecretRegistration(
+        config.shared_secret, identity.accounts, identity.login, core.database, core.clock, core.random
+    )
+    return RegistrationApi(registration), RegisterApi(by_secret)

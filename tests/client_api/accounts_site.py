@@ -1,0 +1,120 @@
+"""A site that serves accounts alone, and people who use it."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from config.loading import parse
+from homeserver.app.core import Core
+from homeserver.app.wiring_accounts import AccountsArea, build_accounts
+from homeserver.http.metrics import Metrics
+from homeserver.http.pipeline import Pipeline
+from homeserver.http.rate_limits import RateLimits
+from homeserver.http.router import Router
+from homeserver.http.site import Site
+from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.signing_keys import SigningKey
+from storage.caches import CacheBudget
+from storage.database import Database
+from storage.journal import Journal
+from storage.workers import InlineWorkers
+from tests.harness.client import Client, Reply
+from tests.harness.memory import SeededRandom, SteppingClock, at_once, result_of
+
+SETTINGS = """
+server_name: test
+registration: {mode: open, shared_secret: sesame}
+passwords: {time_cost: 1, memory: 8KiB}
+rate_limits: {enabled: false}
+turn: {uris: ["turn:turn.test"], shared_secret: turn-secret}
+"""
+PASSWORD = "correct horse"
+
+
+class User:
+    """Somebody with an account."""
+
+    def __init__(self, site: "AccountsSite", answer: dict[str, Any]) -> None:
+        self.user_id: str = answer["user_id"]
+        self.device_id: str = answer["device_id"]
+        self.token: str = answer["access_token"]
+        self.http = site.http.with_token(self.token)
+
+
+class AccountsSite:
+    """A server's accounts behind real HTTP, with a clock that stands still."""
+
+    def __init__(self, database: Database, settings: str = "") -> None:
+        self.config = parse(_merged(SETTINGS, settings), Path("/nowhere"))
+        self.clock = SteppingClock()
+        self.database = database
+        self.journal = Journal(database, "test")
+        result_of(_started(self.journal))
+        random = SeededRandom()
+        core = Core(
+            config=self.config,
+            server_name=ServerName(self.config.server_name),
+            signing_key=SigningKey("1", bytes(32)),
+            clock=self.clock,
+            random=random,
+            database=database,
+            journal=self.journal,
+            caches=CacheBudget(1_000_000),
+        )
+        limits = RateLimits(
+            self.config.rate_limits.by_name, self.clock, enabled=self.config.rate_limits.enabled
+        )
+        self.area: AccountsArea = build_accounts(core, InlineWorkers(), limits)
+        metrics = Metrics()
+        pipeline = Pipeline(
+            authenticators=self.area.authentication.authenticators(),
+            limits=limits,
+            body_limits={"default": 1_000_000},
+            metrics=metrics,
+            clock=self.clock,
+            random=random,
+            off_reactor=at_once,
+        )
+        router = Router(pipeline.routes(self.area.endpoints))
+        self.http = Client(Site(router, pipeline, metrics, self.clock))
+
+    def register(self, username: str, password: str = PASSWORD, **more: Any) -> User:
+        """Make an account, logged in."""
+        body = {"username": username, "password": password, "auth": {"type": "m.login.dummy"}, **more}
+        reply = self.http.post("/_matrix/client/v3/register", body)
+        assert reply.status == 200, reply.text
+        return User(self, reply.json)
+
+    def login(self, user: User | str, password: str = PASSWORD, **more: Any) -> User:
+        """Log in once more."""
+        reply = self.try_login(user.user_id if isinstance(user, User) else user, password, **more)
+        assert reply.status == 200, reply.text
+        return User(self, reply.json)
+
+    def try_login(self, name: str, password: str = PASSWORD, **more: Any) -> Reply:
+        """Ask to log in."""
+        body = {
+            "type": "m.login.password",
+            "identifier": {"type": "m.id.user", "user": name},
+            "password": password,
+            **more,
+        }
+        return self.http.post("/_matrix/client/v3/login", body)
+
+
+def password_auth(user: User, password: str = PASSWORD, **more: Any) -> dict[str, Any]:
+    """The `auth` of somebody who knows the password."""
+    identifier = {"type": "m.id.user", "user": user.user_id}
+    return {"type": "m.login.password", "identifier": identifier, "password": password, **more}
+
+
+def _merged(settings: str, changes: str) -> str:
+    merged = yaml.safe_load(settings)
+    for section, values in (yaml.safe_load(changes) or {}).items():
+        merged[section] = {"enabled": True, **values} if section == "rate_limits" else values
+    return yaml.safe_dump(merged)
+
+
+async def _started(journal: Journal) -> None:
+    await journal.start()

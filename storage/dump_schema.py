@@ -33,14 +33,20 @@ def dump_schema(dsn: str) -> str:
     ).stdout
     lines = [line for line in dumped.splitlines() if not _NOISE.match(line)]
     text = re.sub(r"\n{3,}", "\n\n", "\n".join(lines).strip())
-    return HEADER + text.replace("CREATE SCHEMA public;\n\n", "").replace("public.", "") + "\n"
+    return (
+        HEADER
+        + text.removeprefix("COMMENT ON SCHEMA public IS 'standard public schema';")
+        .lstrip()
+        .replace("public.", "")
+        + "\n"
+    )
 
 
 def main() -> None:
     """Dump what a fresh database looks like."""
     with TemporaryDirectory(prefix="meridian-schema-") as folder:
         Path(folder).chmod(0o755)
-        server = EmbeddedPostgres(Path(folder))
+        server = EmbeddedPostgres(Path(folder), {"fsync": "off"})
         dsn = server.start()
         try:
             migrate(dsn)

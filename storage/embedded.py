@@ -12,7 +12,7 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ctypes import CDLL
 from hashlib import sha256
 from pathlib import Path
@@ -60,7 +60,9 @@ log = structlog.get_logger(__name__)
 class EmbeddedPostgres:
     """The server in `data_dir`/postgresql. All methods block: they are for the start and the end of the program."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, settings: Mapping[str, str] | None = None) -> None:
+        """`settings`: further ones of PostgreSQL, over ours."""
+        self._settings = dict(settings or {})
         self._base = data_dir.absolute() / "postgresql"
         self._data = self._base / "data"
         self._log = self._base / "postgresql.log"
@@ -178,6 +180,7 @@ class EmbeddedPostgres:
                 "--encoding=UTF8",
                 "--no-instructions",
                 *locale,
+                *(["--no-sync"] if self._settings.get("fsync") == "off" else []),
             ],
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -197,6 +200,7 @@ class EmbeddedPostgres:
         settings = {
             **_SETTINGS,
             **_SETTINGS_BY_VERSION.get(binaries.version, {}),
+            **self._settings,
             "unix_socket_directories": f'"{self._socket_dir()}"',
         }
         arguments = [str(binaries.path("postgres")), "-D", str(self._data)]

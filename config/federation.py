@@ -56,6 +56,13 @@ class FederationConfig:
         check=check_domain_pattern,
         example='["*.spam.example"]',
     )
+    delegate_to: str | None = setting(
+        "What `/.well-known/matrix/server` tells other servers: to where they are to connect instead of port 8448 of "
+        "`server_name`. Absent: nothing.",
+        default=None,
+        check=check_server_name,
+        example="matrix.example.org:443",
+    )
     verify_tls: bool = setting(
         "Check other servers' certificates. Off: anyone on the way can read and change what is said.",
         default=True,

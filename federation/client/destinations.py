@@ -39,6 +39,7 @@ class Attempt:
 
     server: ServerName
     pause: int
+    despite_pause: bool = False
 
 
 @dataclass(slots=True)
@@ -84,10 +85,10 @@ class DestinationHealth:
         """
         record = self._failing.get(server)
         if record is None:
-            return Attempt(server, 0)
+            return Attempt(server, 0, despite_pause)
         if record.retry_ms > self._clock.now_ms() and not despite_pause:
             raise Unreachable(server, "it has not answered for some time", record.retry_ms)
-        return Attempt(server, record.pause)
+        return Attempt(server, record.pause, despite_pause)
 
     def succeeded(self, attempt: Attempt) -> None:
         """The server answered."""

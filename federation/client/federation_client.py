@@ -40,11 +40,19 @@ _AWAY: Final = range(500, 600)
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who this server is to the others. `may_ask` says which of them it deals with at all."""
+    """Who this server is to the others, and with which of them (`permits`) it deals at all."""
 
     server_name: ServerName
     signing_key: SigningKey
-    may_ask: Callable[[ServerName], bool] = lambda _: True
+    permits: Callable[[ServerName], bool] = lambda _: True
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait for an answer of a route that does not say, and how much to read of any."""
+
+    seconds: float = 60.0
+    max_bytes: int = 256 * 10**6
 
 
 class FederationClient:
@@ -53,12 +61,18 @@ class FederationClient:
     """
 
     def __init__(
-        self, identity: Identity, http: HttpClient, discovery: Discovery, health: DestinationHealth
+        self,
+        identity: Identity,
+        http: HttpClient,
+        discovery: Discovery,
+        health: DestinationHealth,
+        patience: Patience = Patience(),
     ) -> None:
         self._identity = identity
         self._http = http
         self._discovery = discovery
         self._health = health
+        self._patience = patience
         self._decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 
     async def request(
@@ -83,7 +97,10 @@ class FederationClient:
             destination,
             route.target(path, query),
             body,
-            Limits(max_bytes or route.max_answer_bytes, timeout_s or route.timeout_s),
+            Limits(
+                min(max_bytes or route.max_answer_bytes, self._patience.max_bytes),
+                timeout_s or route.timeout_s or self._patience.seconds,
+            ),
             despite_pause,
         )
         try:
@@ -119,7 +136,7 @@ class FederationClient:
         identity = self._identity
         if destination == identity.server_name:
             raise Unreachable(destination, "it is this server")
-        if not identity.may_ask(destination):
+        if not identity.permits(destination):
             raise Unreachable(destination, "this server does not deal with it")
         attempt = self._health.admit(destination, despite_pause)
         content = None if body is None else _canonical(body)
@@ -155,17 +172,21 @@ class FederationClient:
         except OutboundError as error:
             if isinstance(error, NotConnected):
                 self._discovery.forget(server)
-            self._health.failed(attempt)
+            self._failed(attempt)
             raise Unreachable(server, str(error), self._health.retry_at_ms(server)) from error
 
     def _refused(self, attempt: Attempt, answer: Answer) -> RemoteError:
         """Read an error, and learn from it whether the server is there."""
         error = _remote_error(attempt.server, answer)
         if answer.status in _AWAY or answer.status == 429:
-            self._health.failed(attempt, at_least_ms=error.retry_after_ms or 0)
+            self._failed(attempt, error.retry_after_ms or 0)
         else:
             self._health.succeeded(attempt)
         return error
+
+    def _failed(self, attempt: Attempt, at_least_ms: int = 0) -> None:
+        if not attempt.despite_pause:
+            self._health.failed(attempt, at_least_ms)
 
     def _decoder(self, kind: Any) -> msgspec.json.Decoder[Any]:
         decoder = self._decoders.get(kind)

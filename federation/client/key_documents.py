@@ -20,16 +20,20 @@ MAX_KEYS: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class PublishedKeys:
-    """The keys of a server by ID, as of one document. `document` is the JSON as it was signed; times are ms."""
+    """The keys of a server by ID, as of one document. `document` is the JSON as it was signed; times are ms.
+
+    `direct` tells that it came from the server itself just now; what a notary has may be old.
+    """
 
     server: ServerName
     keys: dict[str, VerifyKey]
     valid_until_ts: int
     fetched_ts: int
     document: dict[str, Any]
+    direct: bool
 
 
-def read_document(document: Any, now_ms: int) -> PublishedKeys:
+def read_document(document: Any, now_ms: int, direct: bool) -> PublishedKeys:
     """Read a document and check that its server has signed it. Raises BadJson or InvalidSignature.
 
     "Servers MUST use the lesser of this field [`valid_until_ts`] and 7 days into the future when determining if a key
@@ -57,7 +61,9 @@ def read_document(document: Any, now_ms: int) -> PublishedKeys:
         for key_id, each in published.old_verify_keys.items()
         if (key := _key(key_id, each.key, max(0, min(each.expired_ts, now_ms)), expired=True)) is not None
     }
-    return PublishedKeys(ServerName(published.server_name), old | in_use, valid_until, now_ms, document)
+    return PublishedKeys(
+        ServerName(published.server_name), old | in_use, valid_until, now_ms, document, direct
+    )
 
 
 def _key(key_id: str, text: str, valid_until_ts: int, *, expired: bool) -> VerifyKey | None:

@@ -64,7 +64,7 @@ class KeyFetcher:
         await self._places.acquire()
         try:
             document = await self._client.request(OWN, server, despite_pause=despite_pause)
-            published = read_document(document, self._clock.now_ms())
+            published = read_document(document, self._clock.now_ms(), direct=True)
         except MatrixError as error:
             log.info("a server's keys could not be had", server=server, reason=error.message)
             return None
@@ -89,7 +89,7 @@ class KeyFetcher:
         own = await self.directly(notary, despite_pause=False)
         if own is None:
             return []
-        criteria = {
+        criteria: dict[str, dict[str, KeyCriteria]] = {
             server: {key_id: KeyCriteria(until or None) for key_id, until in keys.items() if key_id}
             for server, keys in wanted.items()
         }
@@ -102,7 +102,7 @@ class KeyFetcher:
         for document in answer.server_keys:
             try:
                 verify_json(document, notary, own.keys)
-                published = read_document(document, self._clock.now_ms())
+                published = read_document(document, self._clock.now_ms(), direct=False)
                 if published.server not in wanted:
                     raise InvalidSignature("nobody asked for it")
             except MatrixError as error:

@@ -21,8 +21,9 @@ MAX_LIFETIME_S: Final = 48 * 3600.0
 MIN_LIFETIME_S: Final = 300.0
 FIRST_ERROR_LIFETIME_S: Final = 60.0
 MAX_ERROR_LIFETIME_S: Final = 3600.0
+TIMEOUT_S: Final = 10.0
 
-_LIMITS: Final = Limits(WELL_KNOWN.max_answer_bytes, WELL_KNOWN.timeout_s, redirects=5, https_only=True)
+_LIMITS: Final = Limits(WELL_KNOWN.max_answer_bytes, TIMEOUT_S, redirects=5, https_only=True)
 _MAX_AGE: Final = re.compile(r"(?:^|[\s,])max-age\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
 _NO_STORE: Final = re.compile(r"(?:^|[\s,])no-(?:store|cache)\b", re.IGNORECASE)
 

@@ -46,7 +46,6 @@ BACKFILL: Final = Route(
     History,
     query=BackfillFrom,
     max_answer_bytes=64 * MIB,
-    timeout_s=60.0,
 )
 MISSING_EVENTS: Final = Route(
     "POST",
@@ -54,5 +53,4 @@ MISSING_EVENTS: Final = Route(
     MissingEvents,
     body=MissingEventsQuery,
     max_answer_bytes=16 * MIB,
-    timeout_s=60.0,
 )

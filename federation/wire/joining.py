@@ -45,7 +45,6 @@ MAKE_JOIN: Final = Route(
     "/_matrix/federation/v1/make_join/{room_id}/{user_id}",
     Template,
     query=SupportedVersions,
-    timeout_s=40.0,
 )
 SEND_JOIN: Final = Route(
     "PUT",

@@ -77,7 +77,6 @@ NOTARY: Final = Route(
     KeyDocuments,
     query=KeyQueryParameters,
     signed=False,
-    timeout_s=20.0,
 )
 NOTARY_BY_ID: Final = Route(
     "GET",
@@ -85,7 +84,6 @@ NOTARY_BY_ID: Final = Route(
     KeyDocuments,
     query=KeyQueryParameters,
     signed=False,
-    timeout_s=20.0,
 )
 NOTARY_BATCH: Final = Route(
     "POST",
@@ -94,5 +92,4 @@ NOTARY_BATCH: Final = Route(
     body=KeyQuery,
     signed=False,
     max_answer_bytes=16 * MIB,
-    timeout_s=30.0,
 )

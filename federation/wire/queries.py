@@ -42,12 +42,8 @@ class OpenIDUser(msgspec.Struct, frozen=True):
     sub: str
 
 
-DIRECTORY: Final = Route(
-    "GET", "/_matrix/federation/v1/query/directory", AliasAnswer, query=AliasQuery, timeout_s=20.0
-)
-PROFILE: Final = Route(
-    "GET", "/_matrix/federation/v1/query/profile", JsonObject, query=ProfileQuery, timeout_s=15.0
-)
+DIRECTORY: Final = Route("GET", "/_matrix/federation/v1/query/directory", AliasAnswer, query=AliasQuery)
+PROFILE: Final = Route("GET", "/_matrix/federation/v1/query/profile", JsonObject, query=ProfileQuery)
 OPENID_USERINFO: Final = Route(
     "GET", "/_matrix/federation/v1/openid/userinfo", OpenIDUser, query=OpenIDQuery, signed=False
 )

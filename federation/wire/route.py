@@ -35,7 +35,8 @@ class Route(Generic[AnswerT]):
 
     `path` has its parameters in braces; `query` and `body` are the types of what is sent, None where nothing is;
     `answer` is the type of a 200's JSON. `signed` says whether a request must carry a server's signature.
-    `max_answer_bytes` and `timeout_s` bound what the asking side reads and waits.
+    `max_answer_bytes` and `timeout_s` bound what the asking side reads and waits; without the latter it is what the
+    operator says.
     """
 
     method: Method
@@ -45,7 +46,7 @@ class Route(Generic[AnswerT]):
     body: Any = None
     signed: bool = True
     max_answer_bytes: int = 1 * MIB
-    timeout_s: float = 30.0
+    timeout_s: float | None = None
 
     def target(
         self, path: Mapping[str, str], query: msgspec.Struct | Mapping[str, object] | None = None

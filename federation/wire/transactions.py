@@ -34,5 +34,4 @@ SEND: Final = Route(
     TransactionAnswer,
     body=Transaction,
     max_answer_bytes=1 * MIB,
-    timeout_s=60.0,
 )

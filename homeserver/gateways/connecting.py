@@ -46,11 +46,19 @@ class Place:
 class Connector:
     """Makes endpoints for places, under one policy of addresses."""
 
-    def __init__(self, reactor: Any, resolver: Any, policy: AddressPolicy, tls: ClientTls) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        resolver: Any,
+        policy: AddressPolicy,
+        tls: ClientTls,
+        timeout_s: float = CONNECT_TIMEOUT_S,
+    ) -> None:
         self._reactor = reactor
         self._resolver = resolver
         self._policy = policy
         self._tls = tls
+        self._timeout_s = timeout_s
 
     def endpoint(self, places: Sequence[Place]) -> Any:
         """Return an endpoint that connects to the first of the places that takes the connection."""
@@ -67,7 +75,7 @@ class Connector:
 
     async def _connect_one(self, place: Place, factory: Any) -> Any:
         gate = _Gate(self._reactor, self._resolver, self._policy)
-        endpoint: Any = HostnameEndpoint(gate, place.host, place.port, timeout=CONNECT_TIMEOUT_S)
+        endpoint: Any = HostnameEndpoint(gate, place.host, place.port, timeout=self._timeout_s)
         if place.tls_name is not None:
             endpoint = wrapClientTLS(self._tls.expecting(place.tls_name), endpoint)
         try:

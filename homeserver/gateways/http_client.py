@@ -35,7 +35,6 @@ from homeserver.gateways.connecting import AddressForbidden, Connector, Place
 from homeserver.gateways.tls import ClientTls
 
 KEEP_ALIVE_S: Final = 50
-CONNECTIONS_PER_HOST: Final = 12
 IDLE_CONNECTIONS_PER_HOST: Final = 4
 _REDIRECTS: Final = frozenset((301, 302, 303, 307, 308))
 _REPEATABLE: Final = frozenset(("GET", "HEAD", "PUT", "DELETE"))
@@ -104,6 +103,15 @@ class Target:
 Sink = Callable[[bytes], object]
 
 
+@dataclass(frozen=True, slots=True)
+class Manners:
+    """How the client introduces itself, and how much it asks of one host."""
+
+    user_agent: str
+    connections_per_host: int = 8
+    connect_timeout_s: float = 10.0
+
+
 class HttpClient:
     """HTTP/1.1 with kept connections, bounded in every way.
 
@@ -111,20 +119,15 @@ class HttpClient:
     """
 
     def __init__(
-        self,
-        reactor: Any,
-        resolver: Any,
-        policy: AddressPolicy,
-        tls: ClientTls,
-        user_agent: str,
+        self, reactor: Any, resolver: Any, policy: AddressPolicy, tls: ClientTls, manners: Manners
     ) -> None:
         self._reactor = reactor
-        self._connector = Connector(reactor, resolver, policy, tls)
+        self._connector = Connector(reactor, resolver, policy, tls, manners.connect_timeout_s)
         self._pool = HTTPConnectionPool(reactor)
-        self._pool.maxPersistentPerHost = IDLE_CONNECTIONS_PER_HOST
+        self._pool.maxPersistentPerHost = min(IDLE_CONNECTIONS_PER_HOST, manners.connections_per_host)
         self._pool.cachedConnectionTimeout = KEEP_ALIVE_S
         self._pool.retryAutomatically = False
-        self._user_agent = user_agent.encode()
+        self._manners = manners
         self._slots: dict[Target, DeferredSemaphore] = {}
 
     async def request(
@@ -207,10 +210,12 @@ class HttpClient:
         sink: Sink | None,
         url: str,
     ) -> Answer:
-        raw = Headers({b"Host": [target.host_header.encode()], b"User-Agent": [self._user_agent]})
+        raw = Headers(
+            {b"Host": [target.host_header.encode()], b"User-Agent": [self._manners.user_agent.encode()]}
+        )
         for name, value in headers.items():
             raw.setRawHeaders(name, [value])
-        async with _Slot(self._slots, target):
+        async with _Slot(self._slots, target, self._manners.connections_per_host):
             response = await self._respond(target, method, path, raw, body)
             reader = _Reader(max_bytes, sink if 200 <= response.code < 300 else None)
             if (
@@ -370,14 +375,15 @@ class _Reader(Protocol):
 class _Slot:
     """One of the connections that a host may have at a time; the others wait in order."""
 
-    def __init__(self, slots: dict[Target, DeferredSemaphore], target: Target) -> None:
+    def __init__(self, slots: dict[Target, DeferredSemaphore], target: Target, number: int) -> None:
         self._slots = slots
         self._target = target
+        self._number = number
 
     async def __aenter__(self) -> None:
         semaphore = self._slots.get(self._target)
         if semaphore is None:
-            semaphore = self._slots[self._target] = DeferredSemaphore(CONNECTIONS_PER_HOST)
+            semaphore = self._slots[self._target] = DeferredSemaphore(self._number)
         await semaphore.acquire()
 
     async def __aexit__(self, *_: object) -> None:

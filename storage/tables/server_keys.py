@@ -15,7 +15,6 @@ class StoredServerKey:
     public: bytes
     valid_until_ts: int
     expired: bool
-    fetched_ts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +41,8 @@ class ServerKeys(Queries):
     """Reads and writes keys of other servers."""
 
     @query(
-        """select k.server_name, k.key_id, k.public, k.valid_until_ts, k.expired, d.fetched_ts
-           from server_keys k join server_key_documents d on d.id = k.document_id
-           where k.server_name = any(%(servers)s)""",
+        """select server_name, key_id, public, valid_until_ts, expired
+           from server_keys where server_name = any(%(servers)s)""",
         many(StoredServerKey),
     )
     def of_servers(self, servers: list[ServerName]) -> list[StoredServerKey]: ...

@@ -18,7 +18,7 @@ from zope.interface import implementer
 from homeserver.app.runtime import ReactorClock
 from homeserver.clock import Clock
 from homeserver.gateways.addresses import AddressPolicy
-from homeserver.gateways.http_client import HttpClient
+from homeserver.gateways.http_client import HttpClient, Manners
 from homeserver.gateways.tls import ClientTls
 from tests.harness.certificates import Authority, Leaf
 
@@ -193,7 +193,9 @@ def http_client(
     names: Names | None = None, policy: AddressPolicy = LOOPBACK, verify: bool = True
 ) -> HttpClient:
     """The outbound client as the server has it, over these names and trusting the tests' authority."""
-    return HttpClient(reactor, names or Names(), policy, ClientTls(AUTHORITY.pem, verify), "Meridian/test")
+    return HttpClient(
+        reactor, names or Names(), policy, ClientTls(AUTHORITY.pem, verify), Manners("Meridian/test")
+    )
 
 
 async def sleep(seconds: float) -> None:

@@ -126,6 +126,8 @@ def test_references_have_their_limit(version: RoomVersion, name: str, limit: int
     assert ids == [f"$e{i}" for i in range(limit)]
     with pytest.raises(InvalidEvent):
         parse_pdu(event_of(version).pdu | {name: references}, version)
+    old = parse_pdu(event_of(version).pdu | {name: references}, version, limit_references=False)
+    assert len(old.pdu[name]) == limit + 1
 
 
 @by_version
@@ -177,8 +179,9 @@ def test_only_the_create_event_of_version_12_may_lack_a_room_id() -> None:
     without = {key: value for key, value in event_of(version).pdu.items() if key != "room_id"}
     with pytest.raises(InvalidEvent):
         parse_pdu(without, version)
-    with pytest.raises(InvalidEvent):
-        parse_pdu(create.pdu | {"room_id": None}, version)
+    for change in ({"room_id": None}, {"state_key": "x"}):
+        with pytest.raises(InvalidEvent):
+            parse_pdu(create.pdu | change, version)
 
 
 def test_a_foreign_event_id_in_the_pdu_does_not_become_the_events() -> None:

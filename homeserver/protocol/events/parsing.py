@@ -27,7 +27,7 @@ _MAX_TIMESTAMP = 2**63 - 1
 _MISSING = object()
 
 
-def parse_pdu(pdu: Any, version: RoomVersion) -> Event:
+def parse_pdu(pdu: Any, version: RoomVersion, *, limit_references: bool = True) -> Event:
     """The event of a PDU received from another server, with its ID. Raises `InvalidEvent`.
 
     `unsigned` is dropped: nobody vouches for it. Where the specification gives it a meaning
@@ -39,7 +39,7 @@ def parse_pdu(pdu: Any, version: RoomVersion) -> Event:
     pdu = {key: value for key, value in pdu.items() if key != "unsigned"}
     try:
         (check_canonical if version.strict_canonical_json else check_depth)(pdu)
-        check_shape(pdu, version)
+        check_shape(pdu, version, limit_references=limit_references)
         encoded = encode_pdu(pdu, version)
         if len(encoded) > MAX_PDU_BYTES:
             raise InvalidEvent(f"The event is larger than {MAX_PDU_BYTES} bytes")
@@ -50,7 +50,7 @@ def parse_pdu(pdu: Any, version: RoomVersion) -> Event:
         raise InvalidEvent(error.message) from error
 
 
-def check_shape(pdu: dict[str, Any], version: RoomVersion) -> None:
+def check_shape(pdu: dict[str, Any], version: RoomVersion, *, limit_references: bool = True) -> None:
     """Whether the PDU has the [event format](https://spec.matrix.org/v1.19/rooms/v12/#event-format)
     of the room version.
 
@@ -61,8 +61,8 @@ def check_shape(pdu: dict[str, Any], version: RoomVersion) -> None:
     if type(pdu.get("content")) is not dict:
         raise InvalidEvent("content is not an object")
     _check_hashes_and_signatures(pdu)
-    _check_references(pdu, "prev_events", MAX_PREV_EVENTS, version)
-    _check_references(pdu, "auth_events", MAX_AUTH_EVENTS, version)
+    _check_references(pdu, "prev_events", MAX_PREV_EVENTS if limit_references else None, version)
+    _check_references(pdu, "auth_events", MAX_AUTH_EVENTS if limit_references else None, version)
     if version.event_format is EventFormat.HASHED_REFERENCES:
         event_id = pdu.get("event_id")
         if not (type(event_id) is str and is_event_id(event_id)):
@@ -78,10 +78,15 @@ def _check_names(pdu: dict[str, Any], version: RoomVersion) -> None:
     if not (type(sender) is str and is_user_id(sender)):
         raise InvalidEvent("sender is not a user ID")
     room_id = pdu.get("room_id", _MISSING)
-    if room_id is _MISSING and version.room_id_is_create_hash and pdu["type"] == "m.room.create":
+    if room_id is _MISSING and _may_lack_room_id(pdu, version):
         return
     if not (type(room_id) is str and is_room_id(room_id)):
         raise InvalidEvent("room_id is not a room ID")
+
+
+def _may_lack_room_id(pdu: dict[str, Any], version: RoomVersion) -> bool:
+    """Whether this is the one event of a room that the room is named after."""
+    return version.room_id_is_create_hash and pdu["type"] == "m.room.create" and pdu.get("state_key") == ""
 
 
 def _check_numbers(pdu: dict[str, Any], version: RoomVersion) -> None:
@@ -105,10 +110,12 @@ def _check_hashes_and_signatures(pdu: dict[str, Any]) -> None:
             raise InvalidEvent("signatures are not strings by server and by key")
 
 
-def _check_references(pdu: dict[str, Any], name: str, limit: int, version: RoomVersion) -> None:
+def _check_references(pdu: dict[str, Any], name: str, limit: int | None, version: RoomVersion) -> None:
     references = pdu.get(name)
-    if type(references) is not list or len(references) > limit:
-        raise InvalidEvent(f"{name} is not a list of at most {limit} events")
+    if type(references) is not list:
+        raise InvalidEvent(f"{name} is not a list")
+    if limit is not None and len(references) > limit:
+        raise InvalidEvent(f"{name} has more than {limit} events")
     hashed = version.event_format is EventFormat.HASHED_REFERENCES
     for reference in references:
         if hashed:

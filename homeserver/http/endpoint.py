@@ -70,8 +70,14 @@ class Parameter:
     python_name: str
     place: Place
     names: tuple[str, ...]
+    kind: object
     decode: ValuesDecoder
     default: object = _REQUIRED
+
+    @property
+    def required(self) -> bool:
+        """Whether a request without it is refused."""
+        return self.default is _REQUIRED
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +85,7 @@ class PathParameter:
     """A parameter read from one segment of the path."""
 
     python_name: str
+    kind: object
     decode: TextDecoder
     default: object = _REQUIRED
 
@@ -252,7 +259,7 @@ class _Signature:
 
     def path_parameters(self, paths: Sequence[str]) -> tuple[PathParameter, ...]:
         found = tuple(
-            PathParameter(parameter.name, text_decoder(kind), _default(parameter))
+            PathParameter(parameter.name, kind, text_decoder(kind), _default(parameter))
             for parameter, kind, _ in self._placed[Place.PATH]
         )
         for path in paths:
@@ -268,6 +275,7 @@ class _Signature:
                 parameter.name,
                 place,
                 _wire_names(parameter.name, place, names),
+                kind,
                 values_decoder(kind),
                 _default(parameter),
             )

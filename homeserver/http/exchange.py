@@ -217,9 +217,9 @@ class Exchange:
     def _send(self, answer: Answer) -> None:
         self._task = self._request = None
         connection = self._connection
+        if answer.stream is not None and (connection is None or self._head_only):
+            StreamSender(answer.stream, None, lambda: None).start()
         if connection is None:
-            if answer.stream is not None:
-                StreamSender(answer.stream, None, lambda: None).start()
             return
         self._write(connection, answer)
         if answer.stream is None or self._head_only:

@@ -1,6 +1,5 @@
 """The sockets that sites are served on: TCP, TLS and unix."""
 
-import re
 import socket
 import stat
 from collections.abc import Sequence
@@ -9,9 +8,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import structlog
-from OpenSSL import SSL, crypto
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from OpenSSL import SSL
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IOpenSSLContextFactory
 from twisted.internet.ssl import CertificateOptions, TLSVersion
+from zope.interface import implementer
 
 from config.listeners import Listener, Tls, address_of
 from homeserver.clock import Clock
@@ -21,7 +26,6 @@ log = structlog.get_logger(__name__)
 
 _BACKLOG: Final = 1024
 _CHECK_CERTIFICATE_EVERY: Final = 10.0  # seconds
-_PEM_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,7 @@ class Listeners:
         listener, site = binding.listener, binding.site
         try:
             return self._listening(listener, site)
-        except (OSError, ValueError, crypto.Error, SSL.Error) as error:
+        except (OSError, ValueError, CannotListenError, SSL.Error) as error:
             raise ValueError(f"Cannot listen on {address_of(listener)}: {error}") from error
 
     def _listening(self, listener: Listener, site: Site) -> Any:
@@ -91,6 +95,7 @@ class Listeners:
         return opened
 
 
+@implementer(IOpenSSLContextFactory)
 class ReloadedContexts:
     """TLS contexts that follow their files: a renewed certificate is used without a restart.
 
@@ -120,7 +125,7 @@ class ReloadedContexts:
                 self._context = _context(self._tls)
                 self._stamp = stamp
                 log.info("certificate reloaded", certificate=str(self._tls.certificate))
-        except (OSError, ValueError, crypto.Error, SSL.Error) as error:
+        except (OSError, ValueError, SSL.Error) as error:
             log.error("certificate not reloaded", certificate=str(self._tls.certificate), error=repr(error))
 
     def _files(self) -> tuple[int, int]:
@@ -128,14 +133,20 @@ class ReloadedContexts:
 
 
 def _context(tls: Tls) -> SSL.Context:
-    blocks = _PEM_CERTIFICATE.findall(tls.certificate.read_bytes())
-    if not blocks:
-        raise ValueError(f"{tls.certificate} holds no certificate")
-    first, *chain = [crypto.load_certificate(crypto.FILETYPE_PEM, block) for block in blocks]
+    try:
+        certificates: list[Any] = x509.load_pem_x509_certificates(tls.certificate.read_bytes())
+    except ValueError:
+        raise ValueError(f"{tls.certificate} holds no certificate") from None
+    try:
+        key: Any = load_pem_private_key(tls.private_key.read_bytes(), None)
+    except (TypeError, ValueError, UnsupportedAlgorithm):
+        raise ValueError(
+            f"{tls.private_key} holds no private key that can be read without a password"
+        ) from None
     options = CertificateOptions(
-        privateKey=crypto.load_privatekey(crypto.FILETYPE_PEM, tls.private_key.read_bytes()),
-        certificate=first,
-        extraCertChain=chain,
+        privateKey=key,
+        certificate=certificates[0],
+        extraCertChain=certificates[1:],
         raiseMinimumTo=TLSVersion.TLSv1_2,
         acceptableProtocols=[b"http/1.1"],
     )

@@ -15,7 +15,7 @@ log = structlog.get_logger(__name__)
 class StreamSender:
     """A push producer for Twisted's transports. `complete` tells afterwards whether all that was promised was sent.
 
-    Without `write` nothing is sent and the source is closed: the client left before the first piece.
+    Without `write` nothing is sent and the source is closed: nobody is there to take the first piece.
     """
 
     def __init__(
@@ -54,6 +54,11 @@ class StreamSender:
         self.cancel()
 
     async def _pump(self) -> None:
+        if not self._stopped:
+            await self._send()
+        await _closed(self._stream.chunks)
+
+    async def _send(self) -> None:
         chunked = self._stream.length is None
         sent = 0
         try:
@@ -73,7 +78,6 @@ class StreamSender:
             self._stopped = True
         except Exception:
             log.exception("an answer broke off")
-        await _closed(self._stream.chunks)
 
     def _done(self, _result: None) -> None:
         self._finished()

@@ -113,6 +113,16 @@ class MemoryConnection:
         """Whether the server closed the connection."""
         return self._lost or self.transport.disconnecting or bool(self.transport.disconnected)
 
+    def stall(self) -> None:
+        """Take no more of what the server sends."""
+        producer: Any = self.transport.producer
+        producer.pauseProducing()
+
+    def resume(self) -> None:
+        """Take what the server sends again."""
+        producer: Any = self.transport.producer
+        producer.resumeProducing()
+
     def close(self) -> None:
         """Go away without a word."""
         if not self._lost:

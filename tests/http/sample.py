@@ -1,7 +1,7 @@
 """A small API that the tests of the machinery serve, and a site that serves it."""
 
 import enum
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -67,6 +67,7 @@ class SampleApi:
     finished: list[str] = field(default_factory=list)
     seen: list[object] = field(default_factory=list)
     chunks: list[bytes] = field(default_factory=list)
+    before_chunk: Callable[[bytes], object] = repr
 
     @endpoint(
         "POST",
@@ -200,6 +201,7 @@ class SampleApi:
     async def _pieces(self) -> AsyncIterator[bytes]:
         try:
             for chunk in self.chunks:
+                self.before_chunk(chunk)
                 yield chunk
         finally:
             self.finished.append("stream")
@@ -244,12 +246,13 @@ class Sample:
     metrics: Metrics = field(default_factory=Metrics)
     limits: ConnectionLimits = field(default_factory=ConnectionLimits)
     x_forwarded: bool = False
+    joins_at_once: int = 3
     site: Site = field(init=False)
     pipeline: Pipeline = field(init=False)
     client: Client = field(init=False)
 
     def __post_init__(self) -> None:
-        limits = {"joins": LimitOf(1.0, 3), "address": LimitOf(0.1, 1000)}
+        limits = {"joins": LimitOf(1.0, self.joins_at_once), "address": LimitOf(0.1, 1000)}
         self.pipeline = pipeline(self.clock, self.metrics, limits)
         endpoints = collect(self.api, MetricsApi(self.metrics), HealthApi({}))
         router = Router(self.pipeline.routes(endpoints))

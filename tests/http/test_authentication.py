@@ -6,7 +6,9 @@ from homeserver.http.authentication import ServerSignature, bearer_token, server
 from homeserver.protocol.errors import MissingToken, Unauthorized, UnknownToken
 from homeserver.protocol.identifiers import ServerName
 
-SIGNATURE = ServerSignature(ServerName("origin.hs"), ServerName("destination.hs"), "ed25519:key1", "ABC+def/12=")
+SIGNATURE = ServerSignature(
+    ServerName("origin.hs"), ServerName("destination.hs"), "ed25519:key1", "ABC+def/12="
+)
 
 
 @pytest.mark.parametrize(
@@ -65,8 +67,14 @@ def test_no_header_breaks_the_parser(text: str) -> None:
         pass
 
 
-@given(st.text(st.characters(codec="ascii", exclude_characters='"\\', exclude_categories=["Cc"]), min_size=1,
-max_size=30)) def test_quoted_values_come_back_whole(signature: str) -> None:
+@given(
+    st.text(
+        st.characters(codec="ascii", exclude_characters='"\\', exclude_categories=["Cc"]),
+        min_size=1,
+        max_size=30,
+    )
+)
+def test_quoted_values_come_back_whole(signature: str) -> None:
     (parsed,) = server_signatures([f'X-Matrix origin=a,key="k",sig="{signature}"'])
     assert parsed.signature == signature
 

@@ -289,7 +289,7 @@ def test_a_client_that_does_not_take_its_answer_is_cut_off() -> None:
     sample = Sample(limits=ConnectionLimits(write_timeout=20))
     connection = connected(sample)
     connection.send(RAW)
-    connection.transport.producer.pauseProducing()
+    connection.stall()
     sample.clock.advance(25)
     assert connection.transport.disconnected or connection.closed
 

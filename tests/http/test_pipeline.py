@@ -17,8 +17,11 @@ JOIN = "/_matrix/client/v3/join/!room:test"
 
 def test_a_request_is_authenticated_decoded_called_and_encoded() -> None:
     reply = Sample().client.post(JOIN, {"reason": "hello"}, {"via": ["a.test", "b.test"]})
-    assert (reply.status, reply.json) == (200, {"room_id": "!room:test", "via": ["a.test", "b.test"], "reason":
-    "hello"}) assert reply.headers["content-type"] == "application/json"
+    assert (reply.status, reply.json) == (
+        200,
+        {"room_id": "!room:test", "via": ["a.test", "b.test"], "reason": "hello"},
+    )
+    assert reply.headers["content-type"] == "application/json"
     assert reply.headers[CORS] == "*"
 
 
@@ -37,7 +40,10 @@ def test_with_an_unknown_token() -> None:
 
 
 def test_who_asks_is_checked_before_what_is_asked() -> None:
-    assert Sample().client.with_token("bad").post("/_matrix/client/v3/join/nonsense", b"{").errcode == "M_UNKNOWN_TOKEN"
+    assert (
+        Sample().client.with_token("bad").post("/_matrix/client/v3/join/nonsense", b"{").errcode
+        == "M_UNKNOWN_TOKEN"
+    )
 
 
 def test_a_token_may_be_optional() -> None:
@@ -72,8 +78,14 @@ def test_a_query_that_is_not_utf8() -> None:
 
 @pytest.mark.parametrize(
     ("body", "errcode"),
-    [(b"{", "M_NOT_JSON"), (b"", "M_NOT_JSON"), (b"[]", "M_BAD_JSON"), (b'{"name":1}', "M_BAD_JSON"), (b"{}",
-    "M_MISSING_PARAM")], )
+    [
+        (b"{", "M_NOT_JSON"),
+        (b"", "M_NOT_JSON"),
+        (b"[]", "M_BAD_JSON"),
+        (b'{"name":1}', "M_BAD_JSON"),
+        (b"{}", "M_MISSING_PARAM"),
+    ],
+)
 def test_bad_bodies(body: bytes, errcode: str) -> None:
     reply = Sample().client.post("/_matrix/client/v3/named", body)
     assert (reply.status, reply.errcode) == (400, errcode)
@@ -158,8 +170,12 @@ def test_one_line_of_log_a_request() -> None:
         "address": "192.0.2.1",
         "request_id": first["request_id"],
     }
-    assert (second["status"], second["errcode"], second["path"]) == (404, "M_UNRECOGNIZED",
-    "/_matrix/client/v3/nothing") assert first["request_id"] != second["request_id"]
+    assert (second["status"], second["errcode"], second["path"]) == (
+        404,
+        "M_UNRECOGNIZED",
+        "/_matrix/client/v3/nothing",
+    )
+    assert first["request_id"] != second["request_id"]
 
 
 def test_big_answers_are_compressed_for_clients_that_can_read_them() -> None:
@@ -184,7 +200,9 @@ def test_small_answers_are_not_compressed() -> None:
 def test_what_does_not_shrink_is_not_compressed() -> None:
     sample = Sample()
     data = zlib.compress(b"x" * 100_000) * 20
-    reply = sample.client.post("/_matrix/media/v3/upload", data, Content_Type="image/png", Accept_Encoding="gzip")
+    reply = sample.client.post(
+        "/_matrix/media/v3/upload", data, Content_Type="image/png", Accept_Encoding="gzip"
+    )
     assert (reply.body, "content-encoding" in reply.headers) == (data, False)
 
 
@@ -194,7 +212,10 @@ def test_raw_json_html_and_bodies_of_any_kind() -> None:
     page = client.get("/_matrix/client/v3/fallback")
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert "default-src 'none'" in page.headers["content-security-policy"]
-    assert client.post("/_matrix/media/v3/upload", b"\x00\xff", Content_Type="x/y").headers["content-type"] == "x/y"
+    assert (
+        client.post("/_matrix/media/v3/upload", b"\x00\xff", Content_Type="x/y").headers["content-type"]
+        == "x/y"
+    )
 
 
 def test_a_header_of_an_answer_cannot_start_another() -> None:
@@ -254,6 +275,8 @@ def test_an_endpoint_with_an_unknown_limit_is_refused_at_composition() -> None:
 def test_an_endpoint_that_nothing_authenticates_is_refused_at_composition() -> None:
     clock, metrics = SteppingClock(), Metrics()
     authenticators = {marker: each for marker, each in AUTHENTICATORS.items() if marker != access_token}
-    bare = Pipeline(authenticators, RateLimits({}, clock), {"default": 1}, metrics, clock, SeededRandom(), at_once)
+    bare = Pipeline(
+        authenticators, RateLimits({}, clock), {"default": 1}, metrics, clock, SeededRandom(), at_once
+    )
     with pytest.raises(ValueError, match=r"nothing authenticates|no rate limit"):
         bare.routes(collect(SampleApi()))

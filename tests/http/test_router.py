@@ -63,8 +63,10 @@ def test_method_decides_between_routes_of_one_path() -> None:
     assert found("PUT", "/rooms/a/state/x/y")[0] == "put state"
 
 
-@pytest.mark.parametrize("path", ["/", "", "/version", "/versions/", "/rooms", "/rooms/a/b/c/d/e/f", "//versions",
-"/versions//"]) def test_unknown_paths_are_unrecognized(path: str) -> None:
+@pytest.mark.parametrize(
+    "path", ["/", "", "/version", "/versions/", "/rooms", "/rooms/a/b/c/d/e/f", "//versions", "/versions//"]
+)
+def test_unknown_paths_are_unrecognized(path: str) -> None:
     with pytest.raises(Unrecognized) as raised:
         ROUTER.match("GET", path)
     assert not isinstance(raised.value, UnrecognizedMethod)

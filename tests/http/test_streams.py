@@ -1,4 +1,5 @@
 from tests.harness.client import parse_reply
+from tests.harness.memory import MemoryConnection
 from tests.http.sample import Sample
 
 STREAM = "/_matrix/media/v3/stream"
@@ -45,19 +46,49 @@ def test_a_stream_is_never_compressed() -> None:
 
 
 def test_a_stream_waits_for_a_slow_client() -> None:
-    sample = streaming(b"abc", b"def")
-    connection = sample.client.start("GET", "/_matrix/client/v3/raw").connection
-    connection.received()
-    connection.transport.producer.pauseProducing()
+    sample = streaming(b"abc", b"def", b"ghi")
+    connection = MemoryConnection(sample.site)
+    sample.api.before_chunk = lambda chunk: connection.stall() if chunk == b"def" else None
     connection.send(b"GET /_matrix/media/v3/stream HTTP/1.1\r\nHost: x\r\n\r\n")
-    connection.transport.producer.resumeProducing()
-    parsed = parse_reply(connection.received())
+    data = connection.received()
+    assert b"def" in data
+    assert b"ghi" not in data
+    connection.resume()
+    parsed = parse_reply(data + connection.received())
     assert parsed is not None
-    assert parsed[0].body == b"abcdef"
+    assert parsed[0].body == b"abcdefghi"
 
 
 def test_a_stream_ends_with_its_client() -> None:
+    sample = streaming(b"abc", b"def", b"ghi")
+    connection = MemoryConnection(sample.site)
+    taken: list[bytes] = []
+
+    def stall(chunk: bytes) -> None:
+        taken.append(chunk)
+        connection.stall()
+
+    sample.api.before_chunk = stall
+    connection.send(b"GET /_matrix/media/v3/stream HTTP/1.1\r\nHost: x\r\n\r\n")
+    connection.close()
+    assert taken == [b"abc"]
+    assert sample.api.finished == ["stream"]
+
+
+def test_nothing_is_streamed_for_head() -> None:
     sample = streaming(b"abc")
-    pending = sample.client.start("HEAD", STREAM)
-    assert pending.reply.status == 200
-    assert sample.api.finished == ["stream"] or sample.api.finished == []
+    reply = sample.client.request("HEAD", STREAM, query={"length": 3})
+    assert (reply.status, reply.headers["content-length"], reply.body) == (200, "3", b"")
+
+
+def test_a_stream_that_breaks_off_ends_the_connection() -> None:
+    sample = streaming(b"abc", b"def")
+
+    def fail(chunk: bytes) -> None:
+        if chunk == b"def":
+            raise OSError("disk")
+
+    sample.api.before_chunk = fail
+    pending = sample.client.start("GET", STREAM)
+    assert pending.connection.closed
+    assert not pending.done

@@ -23,7 +23,6 @@ FIRST_ERROR_LIFETIME_S: Final = 60.0
 MAX_ERROR_LIFETIME_S: Final = 3600.0
 TIMEOUT_S: Final = 10.0
 
-_LIMITS: Final = Limits(WELL_KNOWN.max_answer_bytes, TIMEOUT_S, redirects=5, https_only=True)
 _MAX_AGE: Final = re.compile(r"(?:^|[\s,])max-age\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
 _NO_STORE: Final = re.compile(r"(?:^|[\s,])no-(?:store|cache)\b", re.IGNORECASE)
 
@@ -45,14 +44,15 @@ class Delegation:
 class WellKnownFetcher:
     """Asks for the file. What is remembered of it is the caller's to keep."""
 
-    def __init__(self, http: HttpClient, clock: Clock) -> None:
+    def __init__(self, http: HttpClient, clock: Clock, timeout_s: float = TIMEOUT_S) -> None:
         self._http = http
         self._clock = clock
+        self._limits = Limits(WELL_KNOWN.max_answer_bytes, timeout_s, redirects=5, https_only=True)
 
     async def delegation(self, host: str, previous: Delegation | None) -> Delegation:
         """Ask the host. Never raises: an error is a result, that is remembered for a while."""
         try:
-            answer = await self._http.request("GET", f"https://{host}{WELL_KNOWN.path}", limits=_LIMITS)
+            answer = await self._http.request("GET", f"https://{host}{WELL_KNOWN.path}", limits=self._limits)
             to = _delegate(answer)
         except (OutboundError, InvalidParam, msgspec.MsgspecError, ValueError):
             return self._failed(previous)

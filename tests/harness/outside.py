@@ -189,12 +189,35 @@ def always(status: int, body: bytes, **headers: str) -> Callable[[Any], None]:
     return lambda request: respond(request, status, body, **headers)
 
 
+class Streets:
+    """The reactor, with a world of addresses that lead to servers on loopback."""
+
+    def __init__(self) -> None:
+        self.houses: dict[tuple[str, int], int] = {}
+        self.called: list[tuple[str, int]] = []
+
+    def connectTCP(self, host: str, port: int, *arguments: Any, **named: Any) -> Any:
+        """Connect to where the address leads; to nobody where it leads nowhere."""
+        self.called.append((host, port))
+        return reactor.connectTCP("127.0.0.1", self.houses.get((host, port), 1), *arguments, **named)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(reactor, name)
+
+
 def http_client(
-    names: Names | None = None, policy: AddressPolicy = LOOPBACK, verify: bool = True
+    names: Names | None = None,
+    policy: AddressPolicy = LOOPBACK,
+    verify: bool = True,
+    streets: Streets | None = None,
 ) -> HttpClient:
     """The outbound client as the server has it, over these names and trusting the tests' authority."""
     return HttpClient(
-        reactor, names or Names(), policy, ClientTls(AUTHORITY.pem, verify), Manners("Meridian/test")
+        streets or reactor,
+        names or Names(),
+        policy,
+        ClientTls(AUTHORITY.pem, verify),
+        Manners("Meridian/test"),
     )
 
 

@@ -64,7 +64,7 @@ def server_can_see(
     """
     standings = {membership for user_id, membership in memberships.items() if server_of(user_id) == server}
     if event.type == _MEMBER and event.state_key is not None and event.membership is not None:
-        if event.state_key.partition(":")[2] == server:
+        if server_of(event.state_key) == server:
             standings.add(event.membership)
     return any(
         _allows(setting, standing, joined_since)

@@ -40,8 +40,8 @@ def none_rejected(event_ids: Collection[EventID]) -> Set[EventID]:
 class Conflicts:
     """State sets, told apart into what they agree on and what they do not.
 
-    `conflicted` has the distinct event IDs of each key in dispute. `unconflicted` may be a view
-    over something larger: it is only asked for single keys.
+    `conflicted` has the distinct event IDs of each key in dispute. `unconflicted` may be a view of
+    something larger: it is only ever asked by `get`, once for a key, and never for one in dispute.
     """
 
     conflicted: Mapping[StateKey, frozenset[EventID]]
@@ -51,6 +51,11 @@ class Conflicts:
         """The conflicted state set."""
         return frozenset().union(*self.conflicted.values())
 
+    def agreed(self, keys: Iterable[StateKey]) -> dict[StateKey, EventID]:
+        """What the unconflicted state map has under some keys."""
+        asked = ((key, self.unconflicted.get(key)) for key in set(keys) - self.conflicted.keys())
+        return {key: event_id for key, event_id in asked if event_id is not None}
+
 
 def separate(state_sets: Sequence[StateMap], *, absence_conflicts: bool) -> Conflicts:
     """Tell apart the unconflicted state map and the conflicted state set.
@@ -59,13 +64,9 @@ def separate(state_sets: Sequence[StateMap], *, absence_conflicts: bool) -> Conf
     (`absence_conflicts`); in version 1 only different event IDs for the same key are.
     """
     first, *others = state_sets
-    disputed = {
-        key
-        for other in others
-        for key in (first.keys() | other.keys() if len(first) != len(other) else first.keys())
-        if first.get(key) != other.get(key)
-    }
+    disputed: set[StateKey] = set()
     for other in others:
+        disputed.update(key for key, event_id in first.items() if other.get(key) != event_id)
         disputed.update(other.keys() - first.keys())
     unconflicted = {key: event_id for key, event_id in first.items() if key not in disputed}
     conflicted: dict[StateKey, frozenset[EventID]] = {}

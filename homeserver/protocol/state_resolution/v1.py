@@ -39,14 +39,13 @@ class _State:
 
     def __init__(self, conflicts: Conflicts, source: EventSource, candidates: Iterable[Event]) -> None:
         self.resolved: dict[StateKey, EventID] = {}
-        self._unconflicted = conflicts.unconflicted
+        self._agreed = conflicts.agreed(key for event in candidates for key in auth_types_of(event))
         self._source = source
-        needed = {key for event in candidates for key in auth_types_of(event)}
-        source.load(self._unconflicted[key] for key in needed if key in self._unconflicted)
+        source.load(self._agreed.values())
 
     def __call__(self, event_type: str, state_key: str) -> Event | None:
         key = (event_type, state_key)
-        event_id = self.resolved.get(key) or self._unconflicted.get(key)
+        event_id = self.resolved.get(key) or self._agreed.get(key)
         return None if event_id is None else self._source.find(event_id)
 
     def allows(self, event: Event, replaced: Event | None = None) -> bool:

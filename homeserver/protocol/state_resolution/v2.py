@@ -6,7 +6,7 @@ the empty state map, and it takes the conflicted state subgraph into the full co
 Spec: https://spec.matrix.org/latest/rooms/v12/#state-resolution
 """
 
-from collections.abc import Mapping, Set
+from collections.abc import Collection, Mapping, Set
 from typing import Final
 
 from homeserver.protocol.auth_rules.selection import auth_types_of
@@ -18,6 +18,7 @@ from homeserver.protocol.state_resolution.ordering import (
     reverse_topological_power_ordering,
 )
 from homeserver.protocol.state_resolution.sources import (
+    CREATE_KEY,
     JOIN_RULES_KEY,
     MEMBER,
     POWER_LEVELS_KEY,
@@ -43,10 +44,11 @@ def resolve_v2(
 
     The full conflicted set is the caller's, so that this function is the same for v2 and v2.1.
     """
-    base = _EMPTY if from_empty_state else conflicts.unconflicted
     source.load(full_conflicted_ids)
     full = {event.event_id: event for event in source.among(full_conflicted_ids) if event.key is not None}
-    rejected = _load_surroundings(full, base, source, rejected_among)
+    agreed = conflicts.agreed(_keys_in_question(full.values(), of_their_auth=not from_empty_state))
+    base = _EMPTY if from_empty_state else agreed
+    rejected = _load_surroundings(full.values(), base, source, rejected_among)
 
     power = _power_events_and_their_auth(full)
     state: dict[StateKey, EventID] = {}
@@ -55,11 +57,20 @@ def resolve_v2(
     head = None if head_id is None else source.find(head_id)
     remaining = [event for event_id, event in full.items() if event_id not in power]
     iterative_auth_checks(mainline_ordering(remaining, head, source), state, base, source, rejected)
-    return {key: event_id for key, event_id in state.items() if key not in conflicts.unconflicted}
+    return {key: event_id for key, event_id in state.items() if key not in agreed}
+
+
+def _keys_in_question(events: Collection[Event], *, of_their_auth: bool) -> set[StateKey]:
+    """The keys that the events may take, and with `of_their_auth` those that they are judged by."""
+    keys = {event.key for event in events if event.key is not None}
+    if of_their_auth:
+        keys.update(key for event in events for key in auth_types_of(event))
+        keys.update((CREATE_KEY, POWER_LEVELS_KEY))
+    return keys
 
 
 def _load_surroundings(
-    full: Mapping[EventID, Event],
+    events: Collection[Event],
     base: StateMap,
     source: EventSource,
     rejected_among: RejectedAmong,
@@ -69,13 +80,11 @@ def _load_surroundings(
     These are the auth events, and the unconflicted state that the events are judged by. Returns
     which of the auth events were rejected.
     """
-    auth_ids = {auth_id for event in full.values() for auth_id in event.auth_event_ids}
+    auth_ids = {auth_id for event in events for auth_id in event.auth_event_ids}
     auth_ids.update(
-        create_event_id(event.room_id) for event in full.values() if event.version.room_id_is_create_hash
+        create_event_id(event.room_id) for event in events if event.version.room_id_is_create_hash
     )
-    keys = {key for event in full.values() for key in auth_types_of(event)} if base else set()
-    keys.add(POWER_LEVELS_KEY)
-    source.load(auth_ids | {base[key] for key in keys if key in base})
+    source.load(auth_ids.union(base.values()))
     return rejected_among(auth_ids)
 
 

@@ -87,6 +87,10 @@ class NotFound(MatrixError, errcode="M_NOT_FOUND", says="Not found"):
     """No resource was found."""
 
 
+class AlreadyExists(Unknown, says="Already exists"):
+    """What was to be made is there already, and the error has no code of its own."""
+
+
 class UnknownPos(MatrixError, errcode="M_UNKNOWN_POS", says="Unknown position"):
     """A sliding sync position that we do not know (any more): the client starts anew (MSC4186)."""
 

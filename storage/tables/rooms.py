@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from homeserver.protocol.identifiers import RoomAlias, RoomID, ServerName, UserID
-from storage.query import Queries, affected, bulk, many, maybe, nothing, query
+from storage.query import Queries, affected, bulk, each, many, maybe, nothing, query
 
 _SUMMARY = """name, topic, avatar_url, canonical_alias, room_type, join_rule, history_visibility, guest_access,
               encryption, joined_members, invited_members, local_members"""
@@ -130,3 +130,7 @@ ROOM_SERVERS = bulk(
 """Adds `joined_members` (negative: takes away); `joined_pos` is when it happened, be it a join or a leave."""
 
 NEW_ALIASES = bulk("room_aliases", ("alias", "room_id", "creator"))
+PUBLISHED_ROOMS = each(
+    "update room_summaries set published = true where room_id = %(room_id)s", ("room_id",), rank=1
+)
+"""Lists new rooms in the directory."""

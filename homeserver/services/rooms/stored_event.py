@@ -32,6 +32,7 @@ class StoredEvent:
         "pos",
         "received_ts",
         "redacted_by",
+        "shared_unsigned",
         "state_after",
         "state_before",
         "status",
@@ -64,6 +65,8 @@ class StoredEvent:
         self.state_after = state_after
         self.transaction = transaction
         self.redacted_by = redacted_by
+        self.shared_unsigned: bytes | None = None
+        """The part of `unsigned` that all clients see, made by the renderer; None until then."""
         self._client: bytes | None = None
 
     @property
@@ -81,6 +84,7 @@ class StoredEvent:
         """Take the redacted form of the event, before it is written."""
         self.event = event
         self.redacted_by = redaction_id
+        self.shared_unsigned = None
         self._client = None
 
     def __repr__(self) -> str:

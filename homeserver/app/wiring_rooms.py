@@ -1,0 +1,128 @@
+"""Construction of what users do in rooms, and of its endpoints."""
+
+from dataclasses import dataclass
+
+from homeserver.app.core import Core
+from homeserver.app.wiring_rooms_core import RoomsCore
+from homeserver.client_api.aliases import AliasesApi
+from homeserver.client_api.context import ContextApi
+from homeserver.client_api.create_room import CreateRoomApi
+from homeserver.client_api.directory import DirectoryApi
+from homeserver.client_api.members import MembersApi
+from homeserver.client_api.membership import MembershipApi
+from homeserver.client_api.messages import MessagesApi
+from homeserver.client_api.redact import RedactApi
+from homeserver.client_api.room_state import RoomStateApi
+from homeserver.client_api.sending import SendingApi
+from homeserver.http.endpoint import BoundEndpoint, collect
+from homeserver.services.rooms.access import Access
+from homeserver.services.rooms.actions import RoomActions
+from homeserver.services.rooms.aliases import Aliases
+from homeserver.services.rooms.context import Contexts
+from homeserver.services.rooms.creation import Creation
+from homeserver.services.rooms.directory import Directory
+from homeserver.services.rooms.founding import Founding
+from homeserver.services.rooms.gaps import Gaps
+from homeserver.services.rooms.history import History
+from homeserver.services.rooms.invite_permission import InvitePermission
+from homeserver.services.rooms.joining import Joining
+from homeserver.services.rooms.member_contents import MemberContents
+from homeserver.services.rooms.membership import Membership
+from homeserver.services.rooms.outside_rooms import OutsideRooms
+from homeserver.services.rooms.profile_changes import ProfileChanges
+from homeserver.services.rooms.redacting import Redacting
+from homeserver.services.rooms.remote import Backfill, RemoteDirectory, RemoteMembership
+from homeserver.services.rooms.rendering import Renderer
+from homeserver.services.rooms.restricted_joins import RestrictedJoins
+from homeserver.services.rooms.sending import Sending
+from homeserver.services.rooms.shown_state import ShownState
+from homeserver.services.rooms.state_reading import StateReading
+from homeserver.services.rooms.transactions import Transactions
+
+
+@dataclass(frozen=True, slots=True)
+class Remotes:
+    """What rooms have of other servers; nothing where the server does not federate."""
+
+    membership: RemoteMembership | None = None
+    directory: RemoteDirectory | None = None
+    backfill: Backfill | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """The services of rooms that others build on, and the endpoints."""
+
+    access: Access
+    renderer: Renderer
+    actions: RoomActions
+    creation: Creation
+    membership: Membership
+    joining: Joining
+    sending: Sending
+    history: History
+    aliases: Aliases
+    directory: Directory
+    restricted_joins: RestrictedJoins
+    invite_permission: InvitePermission
+    profile_changes: ProfileChanges
+    endpoints: list[BoundEndpoint]
+
+
+def build_rooms(core: Core, rooms: RoomsCore, remotes: Remotes | None = None) -> Rooms:
+    """Build them; without ``remotes`` rooms are only those of this server."""
+    remotes = remotes or Remotes()
+    name, database = core.server_name, core.database
+    actions = RoomActions(rooms.heads, rooms.states, rooms.writer, rooms.local_events)
+    access = Access(database, rooms.heads, rooms.states, rooms.events)
+    renderer = Renderer(core.clock, rooms.events, rooms.states)
+    contents = MemberContents(database, name)
+    permission = InvitePermission(database, name)
+    restricted = RestrictedJoins(database, rooms.heads, rooms.states, name)
+    aliases = Aliases(name, database, access, actions, remotes.membership)
+    joining = Joining(actions, aliases, contents, restricted, remotes.membership)
+    outside = OutsideRooms(name, database, core.journal, remotes.membership)
+    membership = Membership(name, actions, contents, permission, outside, remotes.membership)
+    transactions = Transactions(database, core.caches, core.clock)
+    redacting = Redacting(actions, rooms.events, transactions)
+    sending = Sending(actions, transactions, redacting, membership, joining, aliases)
+    creation = Creation(
+        name,
+        database,
+        Founding(name, core.clock, core.random, rooms.writer, rooms.local_events),
+        contents,
+        permission,
+        remotes.membership,
+        default_version=core.config.default_room_version,
+    )
+    history = History(database, rooms.events, access, Gaps(database, remotes.backfill))
+    shown_state = ShownState(rooms.states, rooms.events)
+    state_reading = StateReading(database, rooms.states, rooms.events, access)
+    directory = Directory(name, database, access, actions, remotes.directory)
+    return Rooms(
+        access=access,
+        renderer=renderer,
+        actions=actions,
+        creation=creation,
+        membership=membership,
+        joining=joining,
+        sending=sending,
+        history=history,
+        aliases=aliases,
+        directory=directory,
+        restricted_joins=restricted,
+        invite_permission=permission,
+        profile_changes=ProfileChanges(database, actions),
+        endpoints=collect(
+            CreateRoomApi(creation),
+            MembershipApi(joining, membership),
+            SendingApi(sending),
+            RedactApi(redacting),
+            RoomStateApi(access, state_reading, renderer),
+            MessagesApi(history, shown_state, renderer),
+            ContextApi(Contexts(access, history, shown_state), renderer),
+            MembersApi(state_reading, renderer),
+            AliasesApi(aliases),
+            DirectoryApi(directory),
+        ),
+    )

@@ -1,0 +1,168 @@
+"""Joining, inviting and leaving; kicks and bans.
+
+https://spec.matrix.org/v1.19/client-server-api/#room-membership
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import msgspec
+
+from homeserver.http.authentication import access_token, access_token_or_guest
+from homeserver.http.endpoint import Body, Path, Query, endpoint, named
+from homeserver.protocol.errors import MissingParam, ThreepidDenied
+from homeserver.protocol.identifiers import RoomID, RoomIDOrAlias, ServerName, UserID
+from homeserver.protocol.requester import Requester
+from homeserver.services.rooms.joining import Joining
+from homeserver.services.rooms.membership import Membership
+
+Via = Annotated[Query[tuple[ServerName, ...]], named("via", "server_name")]
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """A body that says why, or nothing."""
+
+    reason: str | None = None
+
+
+class Target(msgspec.Struct, frozen=True):
+    """A body that names a user."""
+
+    user_id: UserID
+    reason: str | None = None
+
+
+class Invitee(msgspec.Struct, frozen=True):
+    """The body of an invite. The fields of an invite by e-mail address or phone number are there to be
+    refused.
+    """
+
+    user_id: UserID | None = None
+    reason: str | None = None
+    medium: str | None = None
+    address: str | None = None
+
+
+class Entered(msgspec.Struct, frozen=True):
+    """The answer to a join or a knock."""
+
+    room_id: RoomID
+
+
+@dataclass(frozen=True, slots=True)
+class MembershipApi:
+    """Endpoints about memberships."""
+
+    joining: Joining
+    membership: Membership
+
+    @endpoint(
+        "POST",
+        "/_matrix/client/{v3,r0}/join/{room_id_or_alias}",
+        auth=access_token_or_guest,
+        limit="joins",
+        empty_body_ok=True,
+        spec="client-server-api/#post_matrixclientv3joinroomidoralias",
+    )
+    async def join(
+        self, who: Requester, room_id_or_alias: Path[RoomIDOrAlias], body: Body[Reason], via: Via = ()
+    ) -> Entered:
+        """Join a room by its ID or one of its aliases."""
+        return Entered(await self.joining.join(who, room_id_or_alias, via, body.reason))
+
+    @endpoint(
+        "POST",
+        "/_matrix/client/{v3,r0}/rooms/{room_id}/join",
+        auth=access_token_or_guest,
+        limit="joins",
+        empty_body_ok=True,
+        spec="client-server-api/#post_matrixclientv3roomsroomidjoin",
+    )
+    async def join_by_id(
+        self, who: Requester, room_id: Path[RoomID], body: Body[Reason], via: Via = ()
+    ) -> Entered:
+        """Join a room by its ID."""
+        return Entered(await self.joining.join(who, room_id, via, body.reason))
+
+    @endpoint(
+        "POST",
+        "/_matrix/client/{v3,r0,unstable}/knock/{room_id_or_alias}",
+        auth=access_token,
+        limit="joins",
+        empty_body_ok=True,
+        spec="client-server-api/#post_matrixclientv3knockroomidoralias",
+    )
+    async def knock(
+        self, who: Requester, room_id_or_alias: Path[RoomIDOrAlias], body: Body[Reason], via: Via = ()
+    ) -> Entered:
+        """Ask to be let into a room."""
+        return Entered(await self.joining.knock(who, room_id_or_alias, via, body.reason))
+
+    @endpoint(
+        "POST",
+        "/_matrix/client/{v3,r0}/rooms/{room_id}/invite",
+        auth=access_token,
+        limit="invites",
+        spec="client-server-api/#post_matrixclientv3roomsroomidinvite",
+    )
+    async def invite(self, who: Requester, room_id: Path[RoomID], body: Body[Invitee]) -> None:
+        """Invite a user."""
+        if body.medium is not None or body.address is not None:
+            raise ThreepidDenied(
+                "This server has no identity server to invite by e-mail address or phone number"
+            )
+        if body.user_id is None:
+            raise MissingParam("Missing `user_id`")
+        await self.membership.invite(who, room_id, body.user_id, body.reason)
+
+    @endpoint(
+        "POST",
+        "/_matrix/client/{v3,r0}/rooms/{room_id}/leave",
+        auth=access_token_or_guest,
+        empty_body_ok=True,
+        spec="client-server-api/#post_matrixclientv3roomsroomidleave",
+    )
+    async def leave(self, who: Requester, room_id: Path[RoomID], body: Body[Reason]) -> None:
+        """Leave a room, reject an invite or take back a knock."""
+        await self.membership.leave(who, room_id, body.reason)
+
+    @endpoint(
+        "POST",
+        "/_matrix/client/{v3,r0}/rooms/{room_id}/forget",
+        auth=access_token_or_guest,
+        empty_body_ok=True,
+        spec="client-server-api/#post_matrixclientv3roomsroomidforget",
+    )
+    async def forget(self, who: Requester, room_id: Path[RoomID], body: Body[dict[str, Any]]) -> None:
+        """Forget a room that was left."""
+        await self.membership.forget(who, room_id)
+
+    @endpoint(
+        "POST",
+        "/_matrix/client/{v3,r0}/rooms/{room_id}/kick",
+        auth=access_token,
+        spec="client-server-api/#post_matrixclientv3roomsroomidkick",
+    )
+    async def kick(self, who: Requester, room_id: Path[RoomID], body: Body[Target]) -> None:
+        """Make a user leave."""
+        await self.membership.kick(who, room_id, body.user_id, body.reason)
+
+    @endpoint(
+        "POST",
+        "/_matrix/client/{v3,r0}/rooms/{room_id}/ban",
+        auth=access_token,
+        spec="client-server-api/#post_matrixclientv3roomsroomidban",
+    )
+    async def ban(self, who: Requester, room_id: Path[RoomID], body: Body[Target]) -> None:
+        """Ban a user."""
+        await self.membership.ban(who, room_id, body.user_id, body.reason)
+
+    @endpoint(
+        "POST",
+        "/_matrix/client/{v3,r0}/rooms/{room_id}/unban",
+        auth=access_token,
+        spec="client-server-api/#post_matrixclientv3roomsroomidunban",
+    )
+    async def unban(self, who: Requester, room_id: Path[RoomID], body: Body[Target]) -> None:
+        """End a ban."""
+        await self.membership.unban(who, room_id, body.user_id, body.reason)

@@ -1,0 +1,48 @@
+"""Redacting events.
+
+https://spec.matrix.org/v1.19/client-server-api/#redactions
+"""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from homeserver.client_api.sending import SentEvent
+from homeserver.http.authentication import access_token
+from homeserver.http.endpoint import Body, Path, endpoint
+from homeserver.protocol.identifiers import EventID, RoomID
+from homeserver.protocol.requester import Requester
+from homeserver.services.rooms.redacting import Redacting
+
+
+class RedactionReason(msgspec.Struct, frozen=True):
+    """The body of a redaction."""
+
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RedactApi:
+    """The endpoint that redacts."""
+
+    redacting: Redacting
+
+    @endpoint(
+        "PUT",
+        "/_matrix/client/{v3,r0}/rooms/{room_id}/redact/{event_id}/{txn_id}",
+        auth=access_token,
+        limit="messages",
+        empty_body_ok=True,
+        spec="client-server-api/#put_matrixclientv3roomsroomidredacteventidtxnid",
+    )
+    async def redact(
+        self,
+        who: Requester,
+        room_id: Path[RoomID],
+        event_id: Path[EventID],
+        txn_id: Path[str],
+        body: Body[RedactionReason],
+    ) -> SentEvent:
+        """Strip an event of its content."""
+        content = {} if body.reason is None else {"reason": body.reason}
+        return SentEvent(await self.redacting.redact(who, room_id, event_id, txn_id, content))

@@ -1,0 +1,67 @@
+"""Sending message events and setting state.
+
+https://spec.matrix.org/v1.19/client-server-api/#sending-events-to-a-room
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from homeserver.http.authentication import access_token, access_token_or_guest
+from homeserver.http.endpoint import Body, Path, Query, endpoint
+from homeserver.protocol.identifiers import EventID, RoomID
+from homeserver.protocol.requester import Requester
+from homeserver.services.rooms.sending import Sending
+
+
+class SentEvent(msgspec.Struct, frozen=True):
+    """The event that came of a request."""
+
+    event_id: EventID
+
+
+@dataclass(frozen=True, slots=True)
+class SendingApi:
+    """Endpoints that send events."""
+
+    sending: Sending
+
+    @endpoint(
+        "PUT",
+        "/_matrix/client/{v3,r0}/rooms/{room_id}/send/{event_type}/{txn_id}",
+        auth=access_token_or_guest,
+        limit="messages",
+        spec="client-server-api/#put_matrixclientv3roomsroomidsendeventtypetxnid",
+    )
+    async def send(
+        self,
+        who: Requester,
+        room_id: Path[RoomID],
+        event_type: Path[str],
+        txn_id: Path[str],
+        body: Body[dict[str, Any]],
+        ts: Query[int | None] = None,
+    ) -> SentEvent:
+        """Send a message event."""
+        return SentEvent(await self.sending.send(who, room_id, event_type, txn_id, body, ts))
+
+    @endpoint(
+        "PUT",
+        "/_matrix/client/{v3,r0}/rooms/{room_id}/state/{event_type}",
+        "/_matrix/client/{v3,r0}/rooms/{room_id}/state/{event_type}/{state_key}",
+        auth=access_token,
+        limit="messages",
+        spec="client-server-api/#put_matrixclientv3roomsroomidstateeventtypestatekey",
+    )
+    async def put_state(
+        self,
+        who: Requester,
+        room_id: Path[RoomID],
+        event_type: Path[str],
+        body: Body[dict[str, Any]],
+        state_key: Path[str] = "",
+        ts: Query[int | None] = None,
+    ) -> SentEvent:
+        """Set an entry of the room's state."""
+        return SentEvent(await self.sending.put_state(who, room_id, event_type, state_key, body, ts))

@@ -1,0 +1,81 @@
+"""The first write of a room."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from homeserver.clock import Clock, Randomness
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.identifiers import RoomID, ServerName
+from homeserver.protocol.room_versions import RoomVersion
+from homeserver.services.rooms.draft import RoomDraft
+from homeserver.services.rooms.local_events import EventIntent, LocalEvents
+from homeserver.services.rooms.writer import RoomWriter
+
+
+class _Taken(Exception):
+    """Another room has that ID."""
+
+
+class Founding:
+    """Writes the first events of rooms."""
+
+    def __init__(
+        self,
+        server_name: ServerName,
+        clock: Clock,
+        random: Randomness,
+        writer: RoomWriter,
+        local_events: LocalEvents,
+    ) -> None:
+        self._server_name = server_name
+        self._clock = clock
+        self._random = random
+        self._writer = writer
+        self._local_events = local_events
+
+    async def found(
+        self,
+        version: RoomVersion,
+        create: EventIntent,
+        first: Sequence[EventIntent],
+        also: Callable[[RoomDraft, Event], None],
+    ) -> RoomID:
+        """Write a create event and the ``first`` ones after it, with what ``also`` adds to the draft; the new
+        room's ID.
+
+        Raises `NotAuthorised`, EventTooLarge, BadJson."""
+        now = self._clock.now_ms()
+        while True:
+            event = self._local_events.create_event(
+                version, self._chosen_id(version), replace(create, origin_server_ts=now)
+            )
+            try:
+                await self._write(version, event, first, also)
+            except _Taken:
+                # Where the ID is made of the create event, the same one in the same millisecond would be the
+                # same room.
+                now += 1
+            else:
+                return event.room_id
+
+    def _chosen_id(self, version: RoomVersion) -> RoomID | None:
+        if version.room_id_is_create_hash:
+            return None
+        return RoomID(f"!{self._random.letters(18)}:{self._server_name}")
+
+    async def _write(
+        self,
+        version: RoomVersion,
+        create: Event,
+        first: Sequence[EventIntent],
+        also: Callable[[RoomDraft, Event], None],
+    ) -> None:
+        async def job(draft: RoomDraft) -> None:
+            if draft.extremities:
+                raise _Taken
+            await self._local_events.append_built(draft, create, None)
+            for intent in first:
+                await self._local_events.append(draft, intent)
+            also(draft, create)
+
+        await self._writer.write(create.room_id, job, create=version)

@@ -1,0 +1,143 @@
+"""Pages of a room's history.
+
+The order of history is (depth, ordering); a page that goes forward from a place in the stream follows the
+stream instead. https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3roomsroomidmessages
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from homeserver.protocol.errors import InvalidParam
+from homeserver.protocol.filters import RoomEventFilter
+from homeserver.protocol.identifiers import RoomID
+from homeserver.protocol.requester import Requester
+from homeserver.protocol.stream_tokens import LiveToken, PageToken, TopologicalToken
+from homeserver.services.rooms.access import Access, Seen, Standing
+from homeserver.services.rooms.event_store import EventStore
+from homeserver.services.rooms.gaps import Gaps
+from homeserver.services.rooms.page_places import FURTHEST, LATEST, START, Span, just_before, of_event
+from homeserver.services.rooms.page_places import fetch as fetch_rows
+from homeserver.services.rooms.stored_event import StoredEvent
+from storage.database import Database
+from storage.tables.events import Events
+
+MAX_LIMIT = 1000
+MAX_SCANNED = 2000
+"""Events that one page looks at at most, however few of them it may show."""
+_BLOCK = 200
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """Which page: ``start`` None is the end of the history that the direction begins with."""
+
+    backwards: bool
+    start: PageToken | None = None
+    stop: PageToken | None = None
+    limit: int = 10
+    filter: RoomEventFilter = field(default_factory=RoomEventFilter)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page in the order asked for; ``end`` is None where nothing further can be seen."""
+
+    events: Sequence[Seen]
+    start: PageToken
+    end: PageToken | None
+    standing: Standing
+
+
+class History:
+    """Reads pages of history as users may see them."""
+
+    def __init__(self, database: Database, events: EventStore, access: Access, gaps: Gaps) -> None:
+        self._database = database
+        self._events = events
+        self._access = access
+        self._gaps = gaps
+
+    async def page(self, who: Requester, room_id: RoomID, request: PageRequest) -> Page:
+        """One page. Raises Forbidden, InvalidParam."""
+        if request.limit < 1:
+            raise InvalidParam("`limit` must be positive")
+        standing = await self._access.standing(room_id, who.user_id)
+        upto = FURTHEST if standing.upto is None else standing.upto
+        start = request.start or (
+            LiveToken(min(standing.head.last_pos, upto)) if request.backwards else START
+        )
+        span = await self._span(room_id, request, start, upto)
+        seen, end = await self._collect(standing, request, span)
+        return Page(seen, start, end, standing)
+
+    async def around(
+        self,
+        standing: Standing,
+        event: StoredEvent,
+        before_limit: int,
+        after_limit: int,
+        filter: RoomEventFilter,
+    ) -> tuple[Page, Page]:
+        """The pages before and after an event, nearest first."""
+        upto = FURTHEST if standing.upto is None else standing.upto
+        pages = []
+        ways = ((True, just_before(event), before_limit), (False, of_event(event), after_limit))
+        for backwards, place, limit in ways:
+            request = PageRequest(backwards, place, None, limit, filter)
+            span = Span(standing.head.room_id, backwards, place, -1, upto)
+            seen, end = await self._collect(standing, request, span) if limit else ([], place)
+            pages.append(Page(seen, place, end, standing))
+        return pages[0], pages[1]
+
+    async def _span(self, room_id: RoomID, request: PageRequest, start: PageToken, upto: int) -> Span:
+        since = request.stop.pos if isinstance(request.stop, LiveToken) and request.backwards else -1
+        if isinstance(start, TopologicalToken):
+            return Span(room_id, request.backwards, start, since, upto)
+        if not request.backwards:
+            return Span(room_id, False, start, start.pos, upto)
+        upto = min(start.pos, upto)
+        deepest = await self._database.read(lambda tx: Events(tx).deepest_at(room_id, upto))
+        return Span(room_id, True, TopologicalToken(deepest or 0, LATEST), since, upto)
+
+    async def _collect(
+        self, standing: Standing, request: PageRequest, span: Span
+    ) -> tuple[list[Seen], PageToken | None]:
+        """Events from the span's place on that pass the filter and may be seen, and where to go on."""
+        limit = min(request.limit, MAX_LIMIT)
+        found: list[Seen] = []
+        place: PageToken = span.place
+        scanned = 0
+        filled = False
+        while scanned < MAX_SCANNED:
+            wanted = limit - len(found) + 1 if scanned == 0 else _BLOCK
+            rows = await self._fetch(span, place, wanted, request.filter)
+            if span.backwards and not filled:
+                filled = await self._gaps.fill(span.room_id, rows, wanted)
+                if filled:
+                    continue
+            seen = await self._filtered(standing, request.filter, rows)
+            for stored in rows:
+                if span.is_beyond(request.stop, stored):
+                    return found, None
+                if len(found) == limit:
+                    return found, place
+                if stored.nid in seen:
+                    found.append(seen[stored.nid])
+                place = span.behind(stored)
+            if len(rows) < wanted:
+                return found, None
+            scanned += len(rows)
+        return found, place
+
+    async def _fetch(
+        self, span: Span, place: PageToken, limit: int, filter: RoomEventFilter
+    ) -> list[StoredEvent]:
+        types = None if filter.types is None or any("*" in t for t in filter.types) else list(filter.types)
+        rows = await self._database.read(lambda tx: fetch_rows(tx, span, place, types, limit))
+        return self._events.load(rows)
+
+    async def _filtered(
+        self, standing: Standing, filter: RoomEventFilter, rows: Sequence[StoredEvent]
+    ) -> dict[int, Seen]:
+        passing = rows if filter.is_open else [row for row in rows if filter.matches_event(row.event)]
+        return {seen.stored.nid: seen for seen in await self._access.select(standing.reader, passing)}

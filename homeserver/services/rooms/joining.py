@@ -1,0 +1,142 @@
+"""Entering rooms: joins, and knocks at the door.
+
+https://spec.matrix.org/v1.19/client-server-api/#joining-rooms
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from homeserver.protocol.errors import Forbidden, GuestAccessForbidden, NotFound, UnableToGrantJoin
+from homeserver.protocol.events.content import guests_can_join
+from homeserver.protocol.identifiers import (
+    EventID,
+    RoomAlias,
+    RoomID,
+    RoomIDOrAlias,
+    ServerName,
+    UserID,
+    is_room_id,
+)
+from homeserver.protocol.requester import Requester
+from homeserver.services.rooms.actions import MEMBER, RoomActions, require_not_suspended
+from homeserver.services.rooms.aliases import Aliases
+from homeserver.services.rooms.draft import RoomDraft
+from homeserver.services.rooms.heads import RoomHead
+from homeserver.services.rooms.local_events import EventIntent
+from homeserver.services.rooms.member_contents import MemberContents
+from homeserver.services.rooms.remote import RemoteMembership
+from homeserver.services.rooms.restricted_joins import RestrictedJoins
+
+Content = dict[str, Any]
+
+
+class Joining:
+    """Joins and knocks of local users, in rooms of this server and, through others, of theirs."""
+
+    def __init__(
+        self,
+        actions: RoomActions,
+        aliases: Aliases,
+        contents: MemberContents,
+        restricted: RestrictedJoins,
+        remote: RemoteMembership | None = None,
+    ) -> None:
+        self._actions = actions
+        self._aliases = aliases
+        self._contents = contents
+        self._restricted = restricted
+        self._remote = remote
+
+    async def join(
+        self,
+        who: Requester,
+        place: RoomIDOrAlias | RoomID,
+        via: Sequence[ServerName] = (),
+        reason: str | None = None,
+        extra: Content | None = None,
+    ) -> RoomID:
+        """Join a room; ``extra`` goes into the membership event. Who is in the room already stays as they
+        are.
+
+        Raises Forbidden, NotFound, GuestAccessForbidden, UserSuspended, and what other servers answer."""
+        require_not_suspended(who)
+        room_id, servers = await self._place(place, via)
+        content = await self._contents.with_profile("join", who.user_id, reason) | (extra or {})
+        head = await self._actions.participating(room_id)
+        if head is None:
+            return await self._join_elsewhere(who, room_id, servers, content)
+        if who.is_guest:
+            await self._check_guest(head)
+        try:
+            await self._actions.write(room_id, lambda draft: self._draft_join(draft, who.user_id, content))
+        except UnableToGrantJoin:
+            return await self._join_elsewhere(who, room_id, servers, content)
+        return room_id
+
+    async def put(self, who: Requester, room_id: RoomID, content: Content) -> EventID:
+        """The user's own join as a state event that a client wrote whole: to enter the room, or to look
+        different in it.
+
+        Raises as `join`."""
+        require_not_suspended(who)
+        content = await self._contents.with_profile("join", who.user_id) | content
+        if await self._joined(room_id, who.user_id) is None:
+            await self.join(who, room_id, extra=content)
+        else:
+            intent = EventIntent(MEMBER, content, who.user_id, who.user_id)
+            return (await self._actions.put_state(room_id, intent)).event.event_id
+        joined = await self._joined(room_id, who.user_id)
+        if joined is None:
+            raise Forbidden("You are not in this room")
+        return joined
+
+    async def knock(
+        self, who: Requester, place: RoomIDOrAlias, via: Sequence[ServerName], reason: str | None
+    ) -> RoomID:
+        """Ask to be let into a room. Raises as `join`."""
+        require_not_suspended(who)
+        room_id, servers = await self._place(place, via)
+        content = await self._contents.with_profile("knock", who.user_id, reason)
+        if await self._actions.participating(room_id) is None:
+            if self._remote is None:
+                raise NotFound("No known server is in this room")
+            return await self._remote.knock(who.user_id, room_id, servers, content)
+        await self._actions.put_state(room_id, EventIntent(MEMBER, content, who.user_id, who.user_id))
+        return room_id
+
+    async def _joined(self, room_id: RoomID, user_id: UserID) -> EventID | None:
+        """The event by which the user is in the room."""
+        head = await self._actions.heads.find(room_id)
+        member = None if head is None else await self._actions.states.find(head.state, MEMBER, user_id)
+        return member.event.event_id if member is not None and member.event.membership == "join" else None
+
+    async def _place(
+        self, place: RoomIDOrAlias | RoomID, via: Sequence[ServerName]
+    ) -> tuple[RoomID, Sequence[ServerName]]:
+        if is_room_id(place):
+            return RoomID(place), via
+        resolved = await self._aliases.resolve(RoomAlias(place))
+        return resolved.room_id, tuple(dict.fromkeys((*via, *resolved.servers)))
+
+    async def _join_elsewhere(
+        self, who: Requester, room_id: RoomID, via: Sequence[ServerName], content: Content
+    ) -> RoomID:
+        if self._remote is None:
+            raise NotFound("No known server is in this room")
+        if who.is_guest:
+            raise GuestAccessForbidden("Guests cannot join rooms of other servers")
+        return await self._remote.join(who.user_id, room_id, via, content)
+
+    async def _check_guest(self, head: RoomHead) -> None:
+        guest_access = await self._actions.states.find(head.state, "m.room.guest_access")
+        if not guests_can_join(None if guest_access is None else guest_access.event):
+            raise GuestAccessForbidden("Guests cannot join this room")
+
+    async def _draft_join(self, draft: RoomDraft, user_id: UserID, content: Content) -> None:
+        member = await self._actions.member(draft, user_id)
+        if member is not None and member.membership == "join":
+            return
+        authorising = await self._restricted.authorising_user(draft, user_id)
+        if authorising is not None:
+            content = {**content, "join_authorised_via_users_server": authorising}
+        await self._actions.append(draft, EventIntent(MEMBER, content, user_id, user_id))

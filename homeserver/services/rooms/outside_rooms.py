@@ -1,0 +1,86 @@
+"""A user's rooms as the user has them, whatever the room itself may say: rooms that this server is not in,
+and forgotten ones.
+
+To leave, to reject and to forget never depend on another server.
+"""
+
+from typing import Any
+
+from homeserver.protocol.errors import Forbidden
+from homeserver.protocol.identifiers import RoomID, ServerName, UserID
+from homeserver.services.rooms.detached import detach
+from homeserver.services.rooms.remote import RemoteMembership
+from storage.bulk import Entry
+from storage.database import Database
+from storage.journal import Changes, Journal, Write
+from storage.tables.memberships import (
+    LOCAL_MEMBERSHIP_CHANGES,
+    MEMBERSHIPS,
+    MembershipRow,
+    Memberships,
+)
+from storage.transaction import Transaction
+
+
+class OutsideRooms:
+    """Memberships that are written by themselves, without an event in the room."""
+
+    def __init__(
+        self,
+        server_name: ServerName,
+        database: Database,
+        journal: Journal,
+        remote: RemoteMembership | None = None,
+    ) -> None:
+        self._server_name = server_name
+        self._database = database
+        self._journal = journal
+        self._remote = remote
+
+    async def leave(self, user_id: UserID, room_id: RoomID, content: dict[str, Any]) -> None:
+        """Reject an invite, or take back a knock, of a room that this server is not in. Raises Forbidden if
+        there is none.
+        """
+        row = await self._database.read(lambda tx: Memberships(tx).find(room_id, user_id))
+        if row is None or row.membership == "ban":
+            raise Forbidden("You are not in this room")
+        if row.membership == "leave":
+            return
+        await self._journal.write(
+            Write(
+                entries=(
+                    LOCAL_MEMBERSHIP_CHANGES.row(user_id, room_id, "leave", row.event_nid),
+                    self._left(row),
+                ),
+                changes=Changes(users=frozenset((user_id,))),
+            )
+        )
+        if self._remote is not None:
+            detach("leave", self._remote.leave(user_id, room_id, content), user=user_id, room=room_id)
+
+    async def forget(self, user_id: UserID, room_id: RoomID) -> str | None:
+        """Forget a room if the user has left it; their membership in it, None for none."""
+        return await self._database.transact(lambda tx: _forget(tx, room_id, user_id))
+
+    def _left(self, row: MembershipRow) -> Entry:
+        return MEMBERSHIPS.row(
+            row.room_id,
+            row.user_id,
+            self._server_name,
+            "leave",
+            row.event_nid,
+            row.user_id,
+            0,
+            True,
+            None,
+            row.displayname,
+            row.avatar_url,
+        )
+
+
+def _forget(tx: Transaction, room_id: RoomID, user_id: UserID) -> str | None:
+    table = Memberships(tx)
+    row = table.find(room_id, user_id)
+    if row is not None:
+        table.forget(room_id, user_id)
+    return None if row is None else row.membership

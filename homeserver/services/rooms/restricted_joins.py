@@ -1,0 +1,81 @@
+"""Joining rooms that let in the members of other rooms.
+
+https://spec.matrix.org/v1.19/client-server-api/#restricted-rooms,
+https://spec.matrix.org/v1.19/server-server-api/#restricted-rooms
+"""
+
+from homeserver.protocol.errors import Forbidden, UnableToAuthoriseJoin, UnableToGrantJoin
+from homeserver.protocol.events.content import PowerLevels, allowed_rooms_of, join_rule_of
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.identifiers import RoomID, ServerName, UserID, server_of
+from homeserver.services.rooms.draft import RoomDraft
+from homeserver.services.rooms.heads import RoomHeads
+from homeserver.services.rooms.state_store import StateStore
+from storage.database import Database
+from storage.tables.memberships import Memberships
+
+_CREATE = ("m.room.create", "")
+_JOIN_RULES = ("m.room.join_rules", "")
+_POWER_LEVELS = ("m.room.power_levels", "")
+
+
+class RestrictedJoins:
+    """Finds the user of this server on whose authority somebody may join."""
+
+    def __init__(
+        self, database: Database, heads: RoomHeads, states: StateStore, server_name: ServerName
+    ) -> None:
+        self._database = database
+        self._heads = heads
+        self._states = states
+        self._server_name = server_name
+
+    async def authorising_user(self, draft: RoomDraft, user_id: UserID) -> UserID | None:
+        """Who authorises the join of a user (of any server); None if the join needs nobody's authority.
+
+        Raises Forbidden if no condition is met, UnableToAuthoriseJoin if we cannot tell, UnableToGrantJoin if
+        it is met and none of our users may invite.
+        """
+        member_key = ("m.room.member", user_id)
+        keys = {_CREATE, _JOIN_RULES, _POWER_LEVELS, member_key}
+        found = await self._states.lookup(draft.state, keys, draft.unsaved)
+        events = {key: stored.event for key, stored in found.items()}
+        create, member = events.get(_CREATE), events.get(member_key)
+        if create is None or (member is not None and member.membership in ("invite", "join")):
+            return None
+        if not _is_restricted(create, events.get(_JOIN_RULES)):
+            return None
+        if member is not None and member.membership == "ban":
+            raise Forbidden("You are banned from this room")
+        await self._check_conditions(events[_JOIN_RULES], user_id)
+        levels = PowerLevels.of(create.version, events.get(_POWER_LEVELS), create)
+        return await self._inviter(draft.head.room_id, levels)
+
+    async def _check_conditions(self, join_rules: Event, user_id: UserID) -> None:
+        unknown = False
+        for room_id in allowed_rooms_of(join_rules):
+            head = await self._heads.find(room_id)
+            if head is None or head.summary.local_members == 0:
+                unknown = True
+                continue
+            member = await self._states.find(head.state, "m.room.member", user_id)
+            if member is not None and member.event.membership == "join":
+                return
+        if unknown and server_of(user_id) != self._server_name:
+            raise UnableToAuthoriseJoin
+        raise Forbidden("You are in none of the rooms whose members may join")
+
+    async def _inviter(self, room_id: RoomID, levels: PowerLevels) -> UserID:
+        joined = await self._database.read(lambda tx: Memberships(tx).local_joined(room_id))
+        able = [user_id for user_id in joined if levels.user(user_id) >= levels.invite]
+        if not able:
+            raise UnableToGrantJoin
+        return max(able, key=levels.user)
+
+
+def _is_restricted(create: Event, join_rules: Event | None) -> bool:
+    rule = join_rule_of(join_rules)
+    version = create.version
+    return (rule == "restricted" and version.restricted_joins) or (
+        rule == "knock_restricted" and version.knock_restricted
+    )

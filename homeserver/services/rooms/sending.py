@@ -1,0 +1,118 @@
+"""Sending events into rooms.
+
+https://spec.matrix.org/v1.19/client-server-api/#sending-events-to-a-room
+"""
+
+from typing import Any
+
+from homeserver.protocol.canonical_json import check_canonical
+from homeserver.protocol.errors import BadJson, Forbidden
+from homeserver.protocol.identifiers import EventID, RoomID, is_event_id
+from homeserver.protocol.requester import Requester
+from homeserver.services.rooms.actions import MEMBER, RoomActions, require_not_suspended
+from homeserver.services.rooms.aliases import CANONICAL_ALIAS, Aliases
+from homeserver.services.rooms.draft import RoomDraft
+from homeserver.services.rooms.joining import Joining
+from homeserver.services.rooms.local_events import EventIntent
+from homeserver.services.rooms.membership import Membership
+from homeserver.services.rooms.redacting import Redacting
+from homeserver.services.rooms.transactions import Transaction, Transactions
+
+Content = dict[str, Any]
+
+
+class Sending:
+    """Message and state events of local users."""
+
+    def __init__(
+        self,
+        actions: RoomActions,
+        transactions: Transactions,
+        redacting: Redacting,
+        membership: Membership,
+        joining: Joining,
+        aliases: Aliases,
+    ) -> None:
+        self._actions = actions
+        self._transactions = transactions
+        self._redacting = redacting
+        self._membership = membership
+        self._joining = joining
+        self._aliases = aliases
+
+    async def send(
+        self,
+        who: Requester,
+        room_id: RoomID,
+        event_type: str,
+        txn_id: str,
+        content: Content,
+        timestamp: int | None = None,
+    ) -> EventID:
+        """Send a message event; the same transaction again gives the same event. ``timestamp`` (milliseconds)
+        is for application services. Raises Forbidden, BadJson, EventTooLarge, UserSuspended.
+        """
+        require_not_suspended(who)
+        check_canonical(content)
+        if event_type == "m.room.redaction":
+            return await self._send_redaction(who, room_id, txn_id, content)
+        transaction = Transaction(who, f"send {room_id} {event_type}", txn_id)
+        intent = EventIntent(event_type, content, who.user_id, origin_server_ts=_massaged(who, timestamp))
+
+        async def job(draft: RoomDraft) -> EventID:
+            stored = await self._actions.append(draft, intent, transaction.label)
+            draft.entries.append(self._transactions.entry(transaction, stored.event.event_id))
+            return stored.event.event_id
+
+        return await self._transactions.once(transaction, lambda: self._actions.write(room_id, job))
+
+    async def put_state(
+        self,
+        who: Requester,
+        room_id: RoomID,
+        event_type: str,
+        state_key: str,
+        content: Content,
+        timestamp: int | None = None,
+    ) -> EventID:
+        """Set an entry of the room's state; if it is just so already, nothing happens and the event that set
+        it is the answer.
+
+        Raises Forbidden, BadJson, EventTooLarge, UserSuspended; for aliases InvalidParam and BadAlias."""
+        check_canonical(content)
+        if event_type == MEMBER:
+            return await self._put_member(who, room_id, state_key, content)
+        require_not_suspended(who)
+        if event_type == CANONICAL_ALIAS and state_key == "":
+            head = await self._actions.heads.find(room_id)
+            current = None if head is None else await self._actions.states.find(head.state, CANONICAL_ALIAS)
+            await self._aliases.check_canonical(room_id, content, None if current is None else current.event)
+        intent = EventIntent(
+            event_type, content, who.user_id, state_key, origin_server_ts=_massaged(who, timestamp)
+        )
+        return (await self._actions.put_state(room_id, intent)).event.event_id
+
+    async def _send_redaction(
+        self, who: Requester, room_id: RoomID, txn_id: str, content: Content
+    ) -> EventID:
+        """A redaction sent as any event names its target in its content, in every room version."""
+        target = content.get("redacts")
+        if not isinstance(target, str) or not is_event_id(target):
+            raise BadJson("A redaction names the event to redact in `redacts`")
+        return await self._redacting.redact(who, room_id, EventID(target), txn_id, content)
+
+    async def _put_member(self, who: Requester, room_id: RoomID, target: str, content: Content) -> EventID:
+        if "join_authorised_via_users_server" in content:
+            raise Forbidden("Only servers authorise joins")
+        membership = content.get("membership")
+        if membership == "join" and target == who.user_id:
+            return await self._joining.put(who, room_id, content)
+        stored = await self._membership.put(who, room_id, target, content)
+        if stored is None:
+            raise Forbidden("This server is not in the room")
+        return stored.event.event_id
+
+
+def _massaged(who: Requester, timestamp: int | None) -> int | None:
+    """https://spec.matrix.org/v1.19/application-service-api/#timestamp-massaging"""
+    return timestamp if who.appservice_id is not None else None

@@ -1,0 +1,87 @@
+"""Client transaction IDs: a request that is sent again has no further effect and gets the same answer.
+
+https://spec.matrix.org/v1.19/client-server-api/#transaction-identifiers
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from twisted.internet.defer import Deferred
+
+from homeserver.clock import Clock
+from homeserver.protocol.identifiers import EventID, UserID
+from homeserver.protocol.requester import Requester
+from storage.bulk import Entry
+from storage.caches import CacheBudget
+from storage.database import Database
+from storage.tables.events import CLIENT_TRANSACTIONS, ClientTransactions
+
+Key = tuple[UserID, str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """One request's transaction. Its row is written with the event that the request makes."""
+
+    who: Requester
+    scope: str
+    txn_id: str
+
+    @property
+    def key(self) -> Key:
+        return self.who.user_id, self.who.device_id or "", self.scope, self.txn_id
+
+    @property
+    def label(self) -> str:
+        """The transaction as it is kept with the event."""
+        return f"{self.who.device_id or ''} {self.txn_id}"
+
+
+class Transactions:
+    """Which event each transaction made: those under way, recent ones in memory, all in the database."""
+
+    def __init__(self, database: Database, caches: CacheBudget, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._recent = caches.cache("client_transactions", lambda event_id: 400)
+        self._under_way: dict[Key, list[Deferred[EventID]]] = {}
+
+    async def once(self, transaction: Transaction, send: Callable[[], Awaitable[EventID]]) -> EventID:
+        """The event that the transaction made, or that ``send`` makes now. Raises what ``send`` raises.
+
+        A new transaction costs no query: if one with the same key is stored, the write of its row fails, and
+        only then is the stored one looked up.
+        """
+        key = transaction.key
+        known: EventID | None = self._recent.get(key)
+        if known is not None:
+            return known
+        waiting = self._under_way.get(key)
+        if waiting is not None:
+            answer: Deferred[EventID] = Deferred()
+            waiting.append(answer)
+            return await answer
+        self._under_way[key] = []
+        try:
+            event_id = await self._send(key, send)
+        except BaseException as error:
+            for answer in self._under_way.pop(key):
+                answer.errback(error)
+            raise
+        self._recent.put(key, event_id)
+        for answer in self._under_way.pop(key):
+            answer.callback(event_id)
+        return event_id
+
+    def entry(self, transaction: Transaction, event_id: EventID) -> Entry:
+        """The row to be written with the event."""
+        return CLIENT_TRANSACTIONS.row(*transaction.key, event_id, self._clock.now_ms())
+
+    async def _send(self, key: Key, send: Callable[[], Awaitable[EventID]]) -> EventID:
+        try:
+            return await send()
+        except Exception:
+            event_id = await self._database.read(lambda tx: ClientTransactions(tx).event_id(*key))
+            if event_id is None:
+                raise
+            return event_id

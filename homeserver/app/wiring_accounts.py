@@ -32,7 +32,7 @@ from homeserver.services.registration import Parts, Registration
 from homeserver.services.sessions import Lifetimes, Sessions
 from homeserver.services.shared_secret_registration import SharedSecretRegistration
 from homeserver.services.turn import TurnServer
-from homeserver.services.ui_auth import UiAuth
+from homeserver.services.ui_auth import Stage, UiAuth
 from homeserver.services.ui_auth_stages import DummyStage, PasswordStage, RegistrationTokenStage
 
 _SESSION_BYTES = 500  # a key, a session and its requester, as sys.getsizeof adds them up
@@ -131,7 +131,7 @@ def _identity(core: Core, hash_workers: HashWorkers, limits: RateLimits) -> _Ide
     devices = Devices(database, journal, sessions, last_seen)
     accounts = Accounts(core.server_name, database, journal, devices, passwords, clock)
     check = PasswordCheck(accounts, passwords, database, limits.bucket("login_failures"))
-    stages = [DummyStage(), PasswordStage(check), RegistrationTokenStage(database, clock)]
+    stages: list[Stage] = [DummyStage(), PasswordStage(check), RegistrationTokenStage(database, clock)]
     return _Identity(
         passwords=passwords,
         sessions=sessions,

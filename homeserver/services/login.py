@@ -23,10 +23,13 @@ _DEVICE_ID_LETTERS = 10
 
 
 class FailureLimit(Protocol):
-    """Counts failures of an account; with a cost of 0 it only asks."""
+    """Counts the failures of each account."""
 
-    def take(self, key: str, cost: float = 1.0) -> None:
-        """Raises LimitExceeded."""
+    def check(self, key: str) -> object:
+        """Count nothing. Raises LimitExceeded where there were too many."""
+
+    def take(self, key: str) -> None:
+        """Count a failure. Raises LimitExceeded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +84,13 @@ class PasswordCheck:
             raise BadJson("`password` must be a text")
         found = await self._accounts.named(name)
         key = name.lower() if found is None else found.user_id
-        self._count(key, 0.0)
+        if self._failures is not None:
+            self._failures.check(key)
         stored = None if found is None else found.password_hash
         verdict = await self._passwords.check(password, stored)
         if found is None or not verdict.right:
-            self._count(key, 1.0)
+            if self._failures is not None:
+                self._failures.take(key)
             raise Forbidden("Invalid username or password")
         if verdict.rehashed is not None and stored is not None:
             await self._replace_hash(found.user_id, verdict.rehashed, stored)
@@ -93,10 +98,6 @@ class PasswordCheck:
 
     async def _replace_hash(self, user_id: UserID, rehashed: str, stored: str) -> None:
         await self._database.transact(lambda tx: Users(tx).replace_password_hash(user_id, rehashed, stored))
-
-    def _count(self, key: str, cost: float) -> None:
-        if self._failures is not None:
-            self._failures.take(key, cost)
 
 
 class Login:

@@ -1,9 +1,13 @@
 """A site that serves accounts alone, and people who use it."""
 
+from collections import deque
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from time import thread_time
+from typing import Any, TypeVar
 
 import yaml
+from twisted.internet.defer import Deferred
 
 from config.loading import parse
 from homeserver.app.core import Core
@@ -16,10 +20,11 @@ from homeserver.http.site import Site
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.signing_keys import SigningKey
 from storage.caches import CacheBudget
+from storage.connections import Connection
 from storage.database import Database
 from storage.journal import Journal
 from storage.workers import InlineWorkers
-from tests.harness.client import Client, Reply
+from tests.harness.client import Client, Pending, Reply
 from tests.harness.memory import SeededRandom, SteppingClock, at_once, result_of
 
 SETTINGS = """
@@ -30,6 +35,8 @@ rate_limits: {enabled: false}
 turn: {uris: ["turn:turn.test"], shared_secret: turn-secret}
 """
 PASSWORD = "correct horse"
+
+T = TypeVar("T")
 
 
 class User:
@@ -42,15 +49,66 @@ class User:
         self.http = site.http.with_token(self.token)
 
 
+class QueuedWorkers:
+    """Does database work when it is told to, one piece at a time: requests overlap as on a busy server."""
+
+    def __init__(self) -> None:
+        self._queue: deque[Callable[[], None]] = deque()
+
+    def lane(self, size: int) -> "QueuedWorkers":
+        """The same for all."""
+        return self
+
+    def run(self, fn: Callable[[], T]) -> Deferred[T]:
+        """Put `fn` at the end of the queue."""
+        done: Deferred[T] = Deferred()
+
+        def job() -> None:
+            _ = InlineWorkers().run(fn).chainDeferred(done)
+
+        self._queue.append(job)
+        return done
+
+    def adopt(self, opened: Connection) -> None:
+        """Nothing to do."""
+
+    def pause(self, seconds: float) -> None:
+        """Time does not pass."""
+
+    def step(self) -> None:
+        """Do the next piece."""
+        if self._queue:
+            self._queue.popleft()()
+
+
+class TimingWorkers:
+    """Hashes passwords at once, and remembers how much time of the processor each took, in seconds."""
+
+    def __init__(self) -> None:
+        self.took: list[float] = []
+
+    async def run(self, function: Callable[[], T]) -> T:
+        """Run the function."""
+        started = thread_time()
+        try:
+            return function()
+        finally:
+            self.took.append(thread_time() - started)
+
+
 class AccountsSite:
     """A server's accounts behind real HTTP, with a clock that stands still."""
 
-    def __init__(self, database: Database, settings: str = "") -> None:
+    def __init__(
+        self, database: Database, settings: str = "", step: Callable[[], None] | None = None
+    ) -> None:
         self.config = parse(_merged(SETTINGS, settings), Path("/nowhere"))
         self.clock = SteppingClock()
         self.database = database
         self.journal = Journal(database, "test")
-        result_of(_started(self.journal))
+        self._step = step
+        self.hashing = TimingWorkers()
+        result_of(_started(self.journal), step)
         random = SeededRandom()
         core = Core(
             config=self.config,
@@ -65,7 +123,7 @@ class AccountsSite:
         limits = RateLimits(
             self.config.rate_limits.by_name, self.clock, enabled=self.config.rate_limits.enabled
         )
-        self.area: AccountsArea = build_accounts(core, InlineWorkers(), limits)
+        self.area: AccountsArea = build_accounts(core, self.hashing, limits)
         metrics = Metrics()
         pipeline = Pipeline(
             authenticators=self.area.authentication.authenticators(),
@@ -77,7 +135,7 @@ class AccountsSite:
             off_reactor=at_once,
         )
         router = Router(pipeline.routes(self.area.endpoints))
-        self.http = Client(Site(router, pipeline, metrics, self.clock))
+        self.http = Client(Site(router, pipeline, metrics, self.clock), pump=step)
 
     def register(self, username: str, password: str = PASSWORD, **more: Any) -> User:
         """Make an account, logged in."""
@@ -101,6 +159,11 @@ class AccountsSite:
             **more,
         }
         return self.http.post("/_matrix/client/v3/login", body)
+
+    def finish(self, pending: Sequence[Pending]) -> None:
+        """Do database work until all these requests are answered."""
+        while self._step is not None and not all(each.done for each in pending):
+            self._step()
 
 
 def password_auth(user: User, password: str = PASSWORD, **more: Any) -> dict[str, Any]:

@@ -1,12 +1,12 @@
 """The sites that these tests talk to."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from storage.database import Database
-from tests.client_api.accounts_site import AccountsSite
-from tests.harness.postgres import database, postgres, session_database, test_database
+from tests.client_api.accounts_site import AccountsSite, QueuedWorkers
+from tests.harness.postgres import TestDatabase, database, postgres, session_database, test_database
 
 __all__ = ["database", "postgres", "session_database", "test_database"]
 
@@ -24,3 +24,12 @@ def new_site(database: Database) -> NewSite:
 def site(new_site: NewSite) -> AccountsSite:
     """A site with open registration."""
     return new_site("")
+
+
+@pytest.fixture
+def busy_site(test_database: TestDatabase) -> Iterator[AccountsSite]:
+    """A site on which requests overlap."""
+    workers = QueuedWorkers()
+    opened = Database(test_database.dsn, workers)
+    yield AccountsSite(opened, "", workers.step)
+    opened.close()

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, Final
 
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, ITCPTransport
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
@@ -70,6 +70,8 @@ class Channel(HTTPChannel):
         self.maxHeaders = self.limits.max_headers
         self.peer_address = _text(self.transport.getPeer())
         self.deadline = self.now() + self.limits.head_timeout
+        if ITCPTransport.providedBy(self.transport):
+            self.transport.setTcpKeepAlive(True)
         super().connectionMade()
 
     def dataReceived(self, data: bytes) -> None:

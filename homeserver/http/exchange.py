@@ -18,11 +18,10 @@ from homeserver.http.streams import StreamSender
 from homeserver.http.task import Task
 from homeserver.protocol.errors import InvalidParam, MatrixError, TooLarge
 
-_PREFLIGHT: Final = Answer(200, (), b"{}")
+_PREFLIGHT: Final = Answer(200, (("Access-Control-Max-Age", "86400"),), b"{}")
 _WITHOUT_CORS: Final = ("/_matrix/federation/", "/metrics", "/_meridian/metrics")
-# A request that has arrived gets no further headers or pieces: all that wait share these.
+# A request that has arrived gets no further headers: all that wait share these.
 _NO_HEADERS: Final[dict[bytes, list[bytes]]] = {}
-_NO_CHUNKS: Final[list[bytes]] = []
 _NO_GZIP: Final = re.compile(rb"gzip[ \t]*;[ \t]*q=0(?:\.0*)?[ \t]*(?:,|$)", re.IGNORECASE)
 _NO_BODY: Final = frozenset((204, 304))
 
@@ -60,7 +59,7 @@ class Exchange:
     """A request on its way in, then its answer on its way out."""
 
     __slots__ = (
-        "_chunks",
+        "_body",
         "_connection",
         "_gzip",
         "_head_only",
@@ -78,7 +77,7 @@ class Exchange:
     def __init__(self, connection: Connection, _queued: object = None) -> None:
         self._connection: Connection | None = connection
         self.headers: dict[bytes, list[bytes]] = {}
-        self._chunks: list[bytes] = []
+        self._body: bytes | bytearray = b""
         self._received = 0
         self._limit = 0
         self._match: Match[Prepared] | MatrixError | None = None
@@ -109,8 +108,14 @@ class Exchange:
         if self._received > self._limit:
             self._refuse(TooLarge(f"The body is larger than {self._limit} bytes"))
             return
-        if isinstance(self._match, Match):
-            self._chunks.append(data)
+        if not isinstance(self._match, Match):
+            return
+        if not self._body:
+            self._body = data
+        elif isinstance(self._body, bytearray):
+            self._body += data
+        else:
+            self._body = bytearray(self._body + data)
 
     def requestReceived(self, _command: bytes, _path: bytes, _version: bytes) -> None:
         """Answer the request: all of it has arrived."""
@@ -180,10 +185,9 @@ class Exchange:
     def _answer(self, connection: Connection, match: Match[Prepared]) -> None:
         serving = connection.serving
         request_id = serving.pipeline.next_request_id()
-        body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         address = self._address(connection)
-        request = Request(self._method, self._target, self.headers, body, address, request_id)
-        self.headers, self._chunks = _NO_HEADERS, _NO_CHUNKS
+        request = Request(self._method, self._target, self.headers, bytes(self._body), address, request_id)
+        self.headers, self._body = _NO_HEADERS, b""
         self._request = request
         task = Task(serving.pipeline.answer(match, request, self._gzip), self._send, request_id)
         self._task = task
@@ -209,7 +213,7 @@ class Exchange:
         if connection is None:
             return
         self._refused = True
-        self._chunks = []
+        self._body = b""
         connection.persistent = False
         self._write(connection, self._refusal(connection, error))
         connection.drain()

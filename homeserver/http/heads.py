@@ -68,8 +68,5 @@ def _status_line(status: int) -> bytes:
 def _with_defaults(headers: HeaderPairs) -> bytes:
     own = {name.lower() for name, _ in headers}
     lines = [line for name, line in _DEFAULTS.items() if name not in own]
-    lines += [
-        f"{name}: {value.translate(_UNSAFE)}\r\n".encode("utf-8", "surrogateescape")
-        for name, value in headers
-    ]
+    lines += [f"{name}: {value.translate(_UNSAFE)}\r\n".encode("utf-8", "replace") for name, value in headers]
     return b"".join(lines)

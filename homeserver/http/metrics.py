@@ -1,5 +1,6 @@
 """What the server measures of itself, in the text format of Prometheus."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +17,14 @@ from homeserver.http.endpoint import endpoint
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _LAG_BUCKETS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _LAG_PERIOD: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a site is doing now."""
+
+    connections: int
+    in_flight: int
 
 
 class EndpointMetrics:
@@ -56,10 +65,13 @@ class Metrics:
             buckets=_BUCKETS,
             registry=self.registry,
         )
-        self.connections = Gauge("meridian_http_connections", "Open connections", registry=self.registry)
-        self.in_flight = Gauge(
+        self._load: list[Callable[[], Load]] = []
+        connections = Gauge("meridian_http_connections", "Open connections", registry=self.registry)
+        connections.set_function(lambda: sum(load().connections for load in self._load))
+        in_flight = Gauge(
             "meridian_http_requests_in_flight", "Requests being answered", registry=self.registry
         )
+        in_flight.set_function(lambda: sum(load().in_flight for load in self._load))
         self.refused = Counter(
             "meridian_http_refused",
             "Requests and connections refused before an endpoint saw them",
@@ -72,6 +84,10 @@ class Metrics:
             buckets=_LAG_BUCKETS,
             registry=self.registry,
         )
+
+    def watch(self, load: Callable[[], Load]) -> None:
+        """Ask a site for its load whenever the measurements are read."""
+        self._load.append(load)
 
     def endpoint(self, name: str) -> EndpointMetrics:
         """Return the measurements of an endpoint."""

@@ -4,6 +4,7 @@ import itertools
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv6Network
 from typing import Any, Final
 
 import structlog
@@ -235,7 +236,17 @@ def _limit(bucket: Bucket, request: Request) -> None:
     elif isinstance(principal, Origin):
         bucket.take(principal.server)
     else:
-        bucket.take(request.address)
+        bucket.take(_network(request.address))
+
+
+def _network(address: str) -> str:
+    """Return what limits count an address by: whoever has one IPv6 address has 2^64 of them."""
+    if ":" not in address:
+        return address
+    try:
+        return str(IPv6Network((address.partition("%")[0], 64), strict=False))
+    except ValueError:
+        return address
 
 
 def _who(principal: object) -> str | None:

@@ -10,7 +10,8 @@ from typing import Final, Protocol
 from homeserver.clock import Clock
 from homeserver.protocol.errors import LimitExceeded
 
-_FIRST_SWEEP: Final = 1024
+_FIRST_SWEEP: Final = 1024  # keys
+_ROUNDING: Final = 1e-9  # seconds
 
 
 class Limit(Protocol):
@@ -35,16 +36,20 @@ class Bucket:
         self._full_at: dict[str, float] = {}
         self._sweep_at = _FIRST_SWEEP
 
-    def take(self, key: str, cost: float = 1.0) -> None:
-        """Count one call. Raises LimitExceeded, which says when to try again and counts nothing."""
+    def check(self, key: str) -> float:
+        """Count nothing; return when the bucket is full. Raises LimitExceeded, which says when to try again."""
         now = self._now()
         full_at = max(self._full_at.get(key, now), now)
         wait = full_at - now - self._slack
-        if wait > 1e-9:
+        if wait > _ROUNDING:
             raise LimitExceeded(retry_after_ms=int(wait * 1000) + 1)
-        self._full_at[key] = full_at + self._interval * cost
+        return full_at
+
+    def take(self, key: str) -> None:
+        """Count one call. Raises LimitExceeded, and counts nothing then."""
+        self._full_at[key] = self.check(key) + self._interval
         if len(self._full_at) > self._sweep_at:
-            self._sweep(now)
+            self._sweep(self._now())
 
     def __len__(self) -> int:
         """How many keys are remembered."""

@@ -13,7 +13,7 @@ from homeserver.clock import Clock, Timer
 from homeserver.http.channel import Channel, ConnectionLimits
 from homeserver.http.exchange import Serving
 from homeserver.http.heads import Heads
-from homeserver.http.metrics import Metrics
+from homeserver.http.metrics import Load, Metrics
 from homeserver.http.pipeline import Pipeline, Prepared
 from homeserver.http.router import Router
 
@@ -41,11 +41,11 @@ class Site(ServerFactory):
         self._channels: set[Channel] = set()
         self._sweeper: Timer | None = None
         self._drained: Deferred[None] | None = None
+        metrics.watch(self.load)
 
-    @property
-    def connections(self) -> int:
-        """How many connections are open."""
-        return len(self._channels)
+    def load(self) -> Load:
+        """Return how many connections are open, and how many of them wait for an answer."""
+        return Load(len(self._channels), sum(channel.busy for channel in self._channels))
 
     def buildProtocol(self, addr: IAddress | None) -> Channel | None:
         """Return the protocol of a new connection, or None to close it at once."""
@@ -60,7 +60,6 @@ class Site(ServerFactory):
         channel.refused = self._refused
         channel.factory = self
         self._channels.add(channel)
-        self._metrics.connections.inc()
         if self._sweeper is None:
             self._sweeper = self._clock.call_later(_SWEEP_PERIOD, self._sweep)
         return channel
@@ -94,7 +93,6 @@ class Site(ServerFactory):
     def _lost(self, channel: Channel) -> None:
         if channel in self._channels:
             self._channels.remove(channel)
-            self._metrics.connections.dec()
         if self._serving.closing and not self._channels:
             self._fire_drained()
 

@@ -78,6 +78,9 @@ class MemoryTransport(StringTransport):
 
     aborted = False
 
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        """There is nothing to keep alive."""
+
     def setTcpNoDelay(self, enabled: bool) -> None:
         """There is nothing to delay."""
 

@@ -247,12 +247,13 @@ class Sample:
     limits: ConnectionLimits = field(default_factory=ConnectionLimits)
     x_forwarded: bool = False
     joins_at_once: int = 3
+    addresses_at_once: int = 1000
     site: Site = field(init=False)
     pipeline: Pipeline = field(init=False)
     client: Client = field(init=False)
 
     def __post_init__(self) -> None:
-        limits = {"joins": LimitOf(1.0, self.joins_at_once), "address": LimitOf(0.1, 1000)}
+        limits = {"joins": LimitOf(1.0, self.joins_at_once), "address": LimitOf(0.1, self.addresses_at_once)}
         self.pipeline = pipeline(self.clock, self.metrics, limits)
         endpoints = collect(self.api, MetricsApi(self.metrics), HealthApi({}))
         router = Router(self.pipeline.routes(endpoints))

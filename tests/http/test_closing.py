@@ -21,7 +21,7 @@ def test_a_long_poll_ends_with_its_client() -> None:
     pending = sample.client.start("GET", SYNC)
     pending.abandon()
     assert sample.api.finished == ["@alice:test"]
-    assert sample.site.connections == 0
+    assert sample.site.load().connections == 0
 
 
 def test_anything_else_runs_to_its_end_without_its_client() -> None:

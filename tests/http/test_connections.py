@@ -1,6 +1,10 @@
 """What hostile or broken clients send, and what it costs us."""
 
+from itertools import pairwise
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from homeserver.http.channel import ConnectionLimits
 from tests.harness.client import Reply, parse_reply
@@ -11,6 +15,14 @@ RAW = b"GET /_matrix/client/v3/raw HTTP/1.1\r\nHost: x\r\n\r\n"
 UPLOAD = b"POST /_matrix/media/v3/upload HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer good\r\n"
 CHUNKED = UPLOAD + b"Transfer-Encoding: chunked\r\n\r\n"
 SMUGGLED = b"GET /_matrix/client/v3/fail/missing HTTP/1.1\r\nHost: x\r\n\r\n"
+
+VALID = {
+    "raw": (RAW, b'{"raw":true}'),
+    "sized": (UPLOAD + b"Content-Length: 3\r\n\r\nabc", b"abc"),
+    "empty": (UPLOAD + b"Content-Length: 0\r\n\r\n", b""),
+    "chunked": (CHUNKED + b"3\r\nabc\r\n4;x=y\r\ndefg\r\n0\r\n\r\n", b"abcdefg"),
+    "looks like a request": (UPLOAD + b"Content-Length: %d\r\n\r\n%b" % (len(SMUGGLED), SMUGGLED), SMUGGLED),
+}
 
 
 def connected(sample: Sample | None = None) -> MemoryConnection:
@@ -307,7 +319,7 @@ def test_a_lost_connection_is_forgotten() -> None:
     connection = connected(sample)
     connection.send(UPLOAD + b"Content-Length: 100\r\n\r\nabc")
     connection.close()
-    assert sample.site.connections == 0
+    assert sample.site.load().connections == 0
 
 
 @pytest.mark.parametrize("header", [b"Connection: close\r\n", b"Connection: keep-alive, Close\r\n"])
@@ -342,3 +354,44 @@ def test_the_address_is_what_a_trusted_proxy_added_last() -> None:
         "/_matrix/client/v3/address", X_Forwarded_For="1.2.3.4, 203.0.113.9"
     )
     assert reply.json["address"] == "203.0.113.9"
+
+
+def test_limits_by_address_count_an_ipv6_network_as_one() -> None:
+    sample = Sample(x_forwarded=True, addresses_at_once=1)
+    path = "/_matrix/client/v3/address"
+    assert sample.client.get(path, X_Forwarded_For="2001:db8::1").status == 200
+    assert sample.client.get(path, X_Forwarded_For="2001:db8::2").status == 429
+    assert sample.client.get(path, X_Forwarded_For="2001:db8:0:1::1").status == 200
+    assert sample.client.get(path, X_Forwarded_For="not an address:").status == 200
+
+
+def test_a_body_in_tiny_pieces_is_put_together() -> None:
+    connection = connected()
+    connection.send(CHUNKED)
+    for _ in range(5000):
+        connection.send(b"1\r\nx\r\n")
+    connection.send(b"0\r\n\r\n")
+    (reply,) = replies(connection.received())
+    assert reply.body == b"x" * 5000
+
+
+@given(st.lists(st.sampled_from(list(VALID)), max_size=6), st.data())
+def test_answers_do_not_depend_on_how_requests_are_cut(names: list[str], data: st.DataObject) -> None:
+    stream = b"".join(VALID[name][0] for name in names)
+    cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=8))
+    connection = connected()
+    for start, end in pairwise([0, *sorted(cuts), len(stream)]):
+        connection.send(stream[start:end])
+    assert [reply.body for reply in replies(connection.received())] == [VALID[name][1] for name in names]
+
+
+PIECES = [*(request for request, _ in VALID.values()), b"\r\n", b"\x00", b" ", b":", b"0"]
+
+
+@given(st.lists(st.sampled_from(PIECES) | st.binary(max_size=40)))
+def test_nothing_that_is_sent_breaks_the_parser(data: list[bytes]) -> None:
+    connection = connected()
+    for piece in data:
+        connection.send(piece)
+    for reply in replies(connection.received()):
+        assert reply.status < 500

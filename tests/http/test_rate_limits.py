@@ -43,6 +43,16 @@ def test_refusals_do_not_count() -> None:
     limited.take("joins", "alice")
 
 
+def test_a_check_counts_nothing() -> None:
+    bucket = limits(SteppingClock()).bucket("logins")
+    assert bucket is not None
+    for _ in range(10):
+        bucket.check("alice")
+    bucket.take("alice")
+    with pytest.raises(LimitExceeded):
+        bucket.check("alice")
+
+
 def test_keys_and_names_are_apart() -> None:
     limited = limits(SteppingClock())
     limited.take("logins", "alice")

@@ -92,21 +92,17 @@ class Aliases(Queries):
     def remove(self, alias: RoomAlias) -> None: ...
 
 
-ROOMS = bulk(
-    "rooms",
-    ("room_id", "room_version", "version", "state", "extremities", "depth", "last_pos"),
-    """on conflict (room_id) do update set version = excluded.version, state = excluded.state,
-       extremities = excluded.extremities, depth = excluded.depth, last_pos = excluded.last_pos""",
-    refers=("last_pos",),
-)
-"""A room's new head, when the write has an event with a position."""
+_HEAD = ("room_id", "room_version", "version", "state", "extremities", "depth", "last_pos")
+_NEXT_HEAD = """on conflict (room_id) do update set state = excluded.state, extremities = excluded.extremities,
+                depth = excluded.depth"""
 
-QUIET_ROOMS = bulk(
-    "rooms",
-    ("room_id", "room_version", "version", "state", "extremities", "depth", "last_pos"),
-    """on conflict (room_id) do update set version = excluded.version, state = excluded.state,
-       extremities = excluded.extremities, depth = excluded.depth""",
-)
+NEW_ROOMS = bulk("rooms", _HEAD, refers=("last_pos",))
+"""The first head of a room, which fails if another node was quicker."""
+
+ROOMS = bulk("rooms", _HEAD, f"{_NEXT_HEAD}, last_pos = excluded.last_pos", refers=("last_pos",))
+"""A room's next head, when the write has an event with a position. Its version is the business of the write's guard."""
+
+QUIET_ROOMS = bulk("rooms", _HEAD, _NEXT_HEAD)
 """The same for a write that shows clients nothing new."""
 
 SUMMARIES = bulk(

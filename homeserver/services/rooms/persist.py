@@ -13,9 +13,15 @@ from homeserver.services.rooms.summary import storable_text, summary_after
 from storage.bulk import Entry
 from storage.journal import Changes, Journal, Landed, LostRace, RoomGuard, Write
 from storage.snapshots import Layer
-from storage.tables.events import BACKWARD_EXTREMITIES, FILLED_GAPS, REDACTED_EVENTS, TIMELINE_EVENTS, UNLISTED_EVENTS
+from storage.tables.events import (
+    BACKWARD_EXTREMITIES,
+    FILLED_GAPS,
+    REDACTED_EVENTS,
+    TIMELINE_EVENTS,
+    UNLISTED_EVENTS,
+)
 from storage.tables.memberships import MEMBERSHIP_CHANGES, MEMBERSHIPS
-from storage.tables.rooms import QUIET_ROOMS, ROOM_SERVERS, ROOMS, SUMMARIES
+from storage.tables.rooms import NEW_ROOMS, QUIET_ROOMS, ROOM_SERVERS, ROOMS, SUMMARIES
 from storage.tables.state import CURRENT_STATE, GONE_STATE, SNAPSHOTS, STATE_CHANGES
 
 
@@ -35,7 +41,9 @@ class RoomCommit:
 class Persister:
     """Writes drafts. The write holds only if the room is still as the draft found it; otherwise `LostRace`."""
 
-    def __init__(self, journal: Journal, heads: RoomHeads, events: EventStore, server_name: ServerName) -> None:
+    def __init__(
+        self, journal: Journal, heads: RoomHeads, events: EventStore, server_name: ServerName
+    ) -> None:
         self._journal = journal
         self._heads = heads
         self._events = events
@@ -51,7 +59,10 @@ class Persister:
         room_id = head.room_id
         entries = [_event_entry(stored) for stored in draft.events]
         entries += draft.entries
-        entries += [REDACTED_EVENTS.row(stored.nid, stored.redacted_by, stored.event.encoded()) for stored in draft.redacted]
+        entries += [
+            REDACTED_EVENTS.row(stored.nid, stored.redacted_by, stored.event.encoded())
+            for stored in draft.redacted
+        ]
         entries += [layer_entry(room_id, layer) for layer in draft.layers]
         if draft.changes:
             entries += self._state_entries(room_id, draft.changes, index)
@@ -62,7 +73,7 @@ class Persister:
         entries.append(_room_entry(head, len(timeline) - 1))
         write: Write[None] = Write(
             entries=entries,
-            guards=(RoomGuard(room_id, draft.head.version, head.version),),
+            guards=(RoomGuard(room_id, draft.head.version, head.version),) if draft.head.version else (),
             changes=Changes(frozenset((room_id,)), self._concerned_users(draft.changes)),
             payload=RoomCommit(head, tuple(timeline), tuple(draft.changes), tuple(draft.redacted)),
         )
@@ -102,10 +113,16 @@ class Persister:
             final[change.key] = change
             by_cause[change.cause.nid, change.key] = change
         for (cause, key), change in by_cause.items():
-            entries.append(STATE_CHANGES.row(room_id, index[cause], *key, _nid(change.current), _nid(change.previous), cause))
+            entries.append(
+                STATE_CHANGES.row(
+                    room_id, index[cause], *key, _nid(change.current), _nid(change.previous), cause
+                )
+            )
             if self._is_local_member(key) and change.current is not None:
                 membership = change.memberships[1]
-                entries.append(MEMBERSHIP_CHANGES.row(key[1], index[cause], room_id, membership, change.current.nid))
+                entries.append(
+                    MEMBERSHIP_CHANGES.row(key[1], index[cause], room_id, membership, change.current.nid)
+                )
         for key, change in final.items():
             if change.current is None:
                 entries.append(GONE_STATE.row(room_id, *key))
@@ -115,7 +132,9 @@ class Persister:
                 entries += self._membership_entries(room_id, change, index)
         return entries + _server_entries(room_id, changes, index)
 
-    def _membership_entries(self, room_id: RoomID, change: StateChange, index: Mapping[int, int]) -> list[Entry]:
+    def _membership_entries(
+        self, room_id: RoomID, change: StateChange, index: Mapping[int, int]
+    ) -> list[Entry]:
         shown = change.current or change.cause
         content = change.current.event.content if change.current else {}
         user_id = change.key[1]
@@ -153,7 +172,9 @@ def _server_entries(room_id: RoomID, changes: Sequence[StateChange], index: Mapp
             server = server_of(change.key[1])
             joins[server] = joins.get(server, 0) + (1 if now == "join" else -1)
             when[server] = index[change.cause.nid]
-    return [ROOM_SERVERS.row(room_id, server, count, when[server]) for server, count in joins.items() if count]
+    return [
+        ROOM_SERVERS.row(room_id, server, count, when[server]) for server, count in joins.items() if count
+    ]
 
 
 def event_row(stored: StoredEvent) -> tuple[object, ...]:
@@ -187,7 +208,9 @@ def _event_entry(stored: StoredEvent) -> Entry:
 
 
 def layer_entry(room_id: RoomID, layer: Layer) -> Entry:
-    return SNAPSHOTS.row(layer.snapshot_id, room_id, layer.parent, layer.size, layer.hash_bytes(), layer.packed())
+    return SNAPSHOTS.row(
+        layer.snapshot_id, room_id, layer.parent, layer.size, layer.hash_bytes(), layer.packed()
+    )
 
 
 def _room_entry(head: RoomHead, last_index: int) -> Entry:
@@ -195,4 +218,4 @@ def _room_entry(head: RoomHead, last_index: int) -> Entry:
     row = (head.room_id, head.room_version.id, head.version, head.state.id, extremities, head.depth)
     if last_index < 0:
         return QUIET_ROOMS.row(*row, head.last_pos)
-    return ROOMS.row(*row, last_index)
+    return (NEW_ROOMS if head.version == 1 else ROOMS).row(*row, last_index)

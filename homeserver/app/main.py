@@ -1,0 +1,144 @@
+"""The running program: database, composition, sockets, and an orderly end."""
+
+import os
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from config.config import Config
+from homeserver.app.core import Core
+from homeserver.app.outside import real_outside
+from homeserver.app.runtime import ReactorClock, SystemRandomness, ThreadWorkers
+from homeserver.app.wiring import App, Runtime, build
+from homeserver.http.listeners import Listeners
+from homeserver.http.metrics import ReactorLag
+from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.signing_keys import SigningKey
+from storage.caches import CacheBudget
+from storage.database import Database
+from storage.embedded import EmbeddedPostgres
+from storage.green import GreenWorkers
+from storage.journal import Journal, Stream
+from storage.migrate import migrate
+
+log = structlog.get_logger(__name__)
+
+GRACE_SECONDS = 4.0
+"""How long requests under way may take to end when the program is told to."""
+_REVIVE_SECONDS = 1.0
+_HASH_THREADS = 2
+_OTHER_THREADS = 2
+
+
+@dataclass(slots=True)
+class _Threads:
+    hashing: ThreadWorkers
+    others: ThreadWorkers
+
+    def stop(self) -> None:
+        self.hashing.stop()
+        self.others.stop()
+
+
+class Server:
+    """One node. `run` blocks until it is told to stop, and returns the exit status."""
+
+    def __init__(self, config: Config, signing_key: SigningKey, reactor: Any, announce: Callable[[str], None]) -> None:
+        self._config = config
+        self._signing_key = signing_key
+        self._reactor = reactor
+        self._announce = announce
+        self._clock = ReactorClock(reactor)
+        self._embedded = None if config.database.dsn else EmbeddedPostgres(config.data_dir)
+        self._listeners = Listeners(reactor, self._clock)
+        self._threads = _Threads(
+            ThreadWorkers(reactor, "password hashing", _HASH_THREADS),
+            ThreadWorkers(reactor, "other work", _OTHER_THREADS),
+        )
+        self._app: App | None = None
+        self._status = 0
+        self._stopping = False
+
+    def run(self) -> int:
+        """Start, serve, stop."""
+        try:
+            dsn = self._embedded.start() if self._embedded else str(self._config.database.dsn)
+            migrate(dsn)
+            self._reactor.callWhenRunning(self._start, dsn)
+            self._reactor.run(installSignalHandlers=False)
+        finally:
+            self._threads.stop()
+            if self._embedded:
+                self._embedded.stop()
+        return self._status
+
+    def _start(self, dsn: str) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: self._reactor.callFromThread(self.stop))
+        if self._embedded:
+            self._reactor.callLater(_REVIVE_SECONDS, self._revive)
+        starting = Deferred.fromCoroutine(self._open(dsn))
+        starting.addErrback(self._failed)
+
+    async def _open(self, dsn: str) -> None:
+        random = SystemRandomness()
+        database = Database(dsn, GreenWorkers(self._reactor), self._config.database.connections)
+        journal = Journal(database, f"{socket.gethostname()}-{os.getpid()}-{random.letters(8)}")
+        core = Core(
+            config=self._config,
+            server_name=ServerName(self._config.server_name),
+            signing_key=self._signing_key,
+            clock=self._clock,
+            random=random,
+            database=database,
+            journal=journal,
+            caches=CacheBudget(self._config.cache_size_bytes),
+        )
+        runtime = Runtime(self._threads.hashing, self._threads.others.run, real_outside(self._reactor))
+        app = self._app = build(core, runtime, {"database": lambda: _answers(database)})
+        await journal.start()
+        await app.start()
+        ReactorLag(self._clock, app.metrics).start()
+        self._listeners.open(list(app.bindings(self._config.listeners)))
+        for address in self._listeners.addresses:
+            log.info("listening", address=address)
+            self._announce(address)
+
+    def stop(self) -> None:
+        """Stop accepting, answer what was asked, and end."""
+        if not self._stopping:
+            self._stopping = True
+            ending = Deferred.fromCoroutine(self._close())
+            ending.addErrback(self._failed)
+            ending.addBoth(lambda _: self._reactor.stop())
+
+    async def _close(self) -> None:
+        app = self._app
+        if app is None:
+            return
+        app.closing()
+        await self._listeners.close(GRACE_SECONDS)
+        await app.stop()
+        await app.core.journal.drain()
+        app.core.database.close()
+
+    def _failed(self, failure: Failure) -> None:
+        log.error("the server failed", error=failure.getErrorMessage(), traceback=failure.getTraceback())
+        self._status = 1
+        if not self._stopping:
+            self.stop()
+
+    def _revive(self) -> None:
+        if self._embedded and not self._stopping:
+            self._embedded.revive()
+            self._reactor.callLater(_REVIVE_SECONDS, self._revive)
+
+
+async def _answers(database: Database) -> None:
+    await database.read(lambda tx: Stream(tx).position())

@@ -1,0 +1,115 @@
+"""The composition root: every area of the program, put together."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from twisted.internet.defer import Deferred
+
+from config.listeners import Listener
+from homeserver.app.core import Core
+from homeserver.app.outside import Outside
+from homeserver.app.wiring_accounts import AccountsArea, build_accounts
+from homeserver.app.wiring_federation_transport import FederationTransport, build_federation_transport
+from homeserver.app.wiring_rooms import Rooms, build_rooms
+from homeserver.app.wiring_rooms_core import RoomsCore, build_rooms_core
+from homeserver.client_api.landing import LandingApi
+from homeserver.http.endpoint import BoundEndpoint, collect
+from homeserver.http.health import Check, HealthApi
+from homeserver.http.listeners import Binding
+from homeserver.http.metrics import Metrics, MetricsApi
+from homeserver.http.pipeline import OffReactor, Pipeline
+from homeserver.http.rate_limits import RateLimits
+from homeserver.http.router import Router
+from homeserver.http.site import Site
+from homeserver.services.passwords import HashWorkers
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What runs work away from the reactor, and what reaches the outside. Tests bring their own."""
+
+    hash_workers: HashWorkers
+    off_reactor: OffReactor
+    outside: Outside
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """The program, ready to be started. `endpoints` are by what a listener's `serves` names."""
+
+    core: Core
+    accounts: AccountsArea
+    rooms_core: RoomsCore
+    rooms: Rooms
+    federation: FederationTransport
+    metrics: Metrics
+    pipeline: Pipeline
+    endpoints: Mapping[str, Sequence[BoundEndpoint]]
+    _background: list[Deferred[None]] = field(default_factory=list)
+
+    async def start(self) -> None:
+        """Begin what works in the background; the database is there."""
+        self._background.append(await self.federation.start())
+
+    def closing(self) -> None:
+        """Let whoever waits for news be answered now: the program is about to end."""
+
+    async def stop(self) -> None:
+        """End what works in the background."""
+        for task in self._background:
+            task.cancel()
+        await self.federation.stop()
+
+    def site(self, *serves: str, x_forwarded: bool = False) -> Site:
+        """A site that serves these resources, and `/health`."""
+        chosen = [each for resource in ("health", *serves) for each in self.endpoints[resource]]
+        router = Router(self.pipeline.routes(chosen))
+        return Site(router, self.pipeline, self.metrics, self.core.clock, x_forwarded=x_forwarded)
+
+    def bindings(self, listeners: Sequence[Listener]) -> Iterator[Binding]:
+        """A site for each listener."""
+        for listener in listeners:
+            yield Binding(listener, self.site(*listener.serves, x_forwarded=listener.x_forwarded))
+
+
+def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
+    """Construct everything; nothing is started. `checks` are what `/health` asks."""
+    config = core.config
+    metrics = Metrics()
+    limits = RateLimits(config.rate_limits.by_name, core.clock, enabled=config.rate_limits.enabled)
+    accounts = build_accounts(core, runtime.hash_workers, limits)
+    rooms_core = build_rooms_core(core)
+    rooms = build_rooms(core, rooms_core)
+    accounts.profiles.when_changed(rooms.profile_changes.changed)
+    federation = build_federation_transport(core, runtime.outside)
+    pipeline = Pipeline(
+        authenticators={**accounts.authentication.authenticators(), **federation.authenticators},
+        limits=limits,
+        body_limits={
+            "default": config.limits.request_body_bytes,
+            "federation": config.limits.federation_request_body_bytes,
+        },
+        metrics=metrics,
+        clock=core.clock,
+        random=core.random,
+        off_reactor=runtime.off_reactor,
+    )
+    return App(
+        core=core,
+        accounts=accounts,
+        rooms_core=rooms_core,
+        rooms=rooms,
+        federation=federation,
+        metrics=metrics,
+        pipeline=pipeline,
+        endpoints={
+            "health": collect(HealthApi(checks)),
+            "client": [
+                *collect(LandingApi(core.server_name, config.public_baseurl, config.registration.mode)),
+                *accounts.endpoints,
+                *rooms.endpoints,
+            ],
+            "federation": federation.endpoints if config.federation.enabled else [],
+            "metrics": collect(MetricsApi(metrics)),
+        },
+    )

@@ -24,7 +24,8 @@ from storage import metrics
 RETRIABLE = frozenset({"40001", "40P01"})
 """SQLSTATEs after which the same transaction may well succeed: serialization failure, deadlock."""
 
-_SETTINGS = """set client_encoding = 'UTF8'; set timezone = 'UTC'; set default_transaction_isolation = 'read committed';
+_SETTINGS = """select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off';
+set client_encoding = 'UTF8'; set timezone = 'UTC'; set default_transaction_isolation = 'read committed';
 set standard_conforming_strings = on; set jit = off; set bytea_output = 'hex';
 set idle_in_transaction_session_timeout = '60s'"""
 

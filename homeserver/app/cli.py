@@ -46,3 +46,7 @@ def parser() -> argparse.ArgumentParser:
 def _complain(problem: object, status: int) -> int:
     print(f"homeserver: {problem}", file=sys.stderr)
     return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -9,6 +9,7 @@ from homeserver.protocol.signing_keys import SigningKey
 from storage.caches import CacheBudget
 from storage.database import Database
 from storage.journal import Journal
+from storage.threaded import ThreadedReads
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,5 +22,6 @@ class Core:
     clock: Clock
     random: Randomness
     database: Database
+    threaded_reads: ThreadedReads
     journal: Journal
     caches: CacheBudget

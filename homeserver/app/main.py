@@ -26,6 +26,7 @@ from storage.embedded import EmbeddedPostgres
 from storage.green import GreenWorkers
 from storage.journal import Journal, Stream
 from storage.migrate import migrate
+from storage.threaded import ThreadedReads
 
 log = structlog.get_logger(__name__)
 
@@ -97,6 +98,7 @@ class Server:
             clock=self._clock,
             random=random,
             database=database,
+            threaded_reads=ThreadedReads(dsn, self._threads.others),
             journal=journal,
             caches=CacheBudget(self._config.cache_size_bytes),
         )
@@ -127,6 +129,7 @@ class Server:
         await app.stop()
         await app.core.journal.drain()
         app.core.database.close()
+        app.core.threaded_reads.close()
 
     def _failed(self, failure: Failure) -> None:
         log.error("the server failed", error=failure.getErrorMessage(), traceback=failure.getTraceback())

@@ -23,6 +23,7 @@ from storage.caches import CacheBudget
 from storage.connections import Connection
 from storage.database import Database
 from storage.journal import Journal
+from storage.threaded import ThreadedReads
 from storage.workers import InlineWorkers
 from tests.harness.client import Client, Pending, Reply
 from tests.harness.memory import SeededRandom, SteppingClock, at_once, result_of
@@ -117,6 +118,7 @@ class AccountsSite:
             clock=self.clock,
             random=random,
             database=database,
+            threaded_reads=ThreadedReads(database.dsn, InlineWorkers()),
             journal=self.journal,
             caches=CacheBudget(1_000_000),
         )

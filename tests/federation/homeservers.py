@@ -35,6 +35,7 @@ from homeserver.protocol.signing_keys import SigningKey
 from storage.caches import CacheBudget
 from storage.database import Database
 from storage.journal import Journal
+from storage.threaded import ThreadedReads
 from storage.workers import InlineWorkers
 from tests.harness.memory import SeededRandom, SteppingClock, at_once
 from tests.harness.outside import AUTHORITY, Names, Streets, http_client, reactor
@@ -122,6 +123,7 @@ class Homeserver:
             clock=self.internet.clock,
             random=SeededRandom(len(self.name)),
             database=self.storage,
+            threaded_reads=ThreadedReads(self.storage.dsn, InlineWorkers()),
             journal=Journal(self.storage, "tests"),
             caches=CacheBudget(10_000_000),
         )

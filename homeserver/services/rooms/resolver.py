@@ -13,18 +13,20 @@ from homeserver.services.rooms.event_store import EventStore
 from homeserver.services.rooms.state_store import StateStore
 from homeserver.services.rooms.stored_event import Status, StoredEvent
 from storage.caches import CacheBudget
-from storage.database import Database
 from storage.snapshots import GONE, Snapshot, differing
 from storage.tables.events import EventRow, Events
 from storage.tables.state import StateKeys
+from storage.threaded import ThreadedReads
 from storage.transaction import Transaction
 
 
 class StateResolver:
     """Makes one state of several. https://spec.matrix.org/v1.19/server-server-api/#room-state-resolution"""
 
-    def __init__(self, database: Database, events: EventStore, states: StateStore, caches: CacheBudget) -> None:
-        self._database = database
+    def __init__(
+        self, reads: ThreadedReads, events: EventStore, states: StateStore, caches: CacheBudget
+    ) -> None:
+        self._reads = reads
         self._events = events
         self._states = states
         self._results = caches.cache("resolutions", lambda snapshot_id: 300)
@@ -76,7 +78,7 @@ class StateResolver:
                 rejected_among=reader.rejected,
             )
 
-        result = agreed | (await self._database.transact(run))
+        result = agreed | (await self._reads.read(run))
         stored = by_id | await self._events.by_ids(set(result.values()) - by_id.keys())
         updates = {key: stored[result[names[key]]].nid if names[key] in result else GONE for key in keys}
         return await self._states.derive_by_id(base, updates)

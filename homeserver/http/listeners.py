@@ -68,11 +68,11 @@ class Listeners:
 
         Long polls must be told to answer before this is called, by whoever makes them wait.
         """
-        await DeferredList([maybeDeferred(port.stopListening) for _, port in self._open], consumeErrors=True)
         sites = {id(binding.site): binding.site for binding, _ in self._open}
-        self._open.clear()
+        stopping: list[Deferred[Any]] = [maybeDeferred(port.stopListening) for _, port in self._open]
         closing = [Deferred.fromCoroutine(site.close(grace)) for site in sites.values()]
-        await DeferredList(closing, consumeErrors=True)
+        self._open.clear()
+        await DeferredList([*stopping, *closing], consumeErrors=True)
 
     def _listen(self, binding: Binding) -> Any:
         listener, site = binding.listener, binding.site

@@ -82,7 +82,12 @@ def over_tls(contexts: ReloadedContexts, offered: list[str]) -> tuple[str, str |
     return str(names[0].value), client.selected_alpn_protocol(), answer
 
 
-def served(sample: Sample, listeners: list[Listener], talk: Callable[[list[str]], object]) -> list[object]:
+def served(
+    sample: Sample,
+    listeners: list[Listener],
+    talk: Callable[[list[str]], object],
+    on_closing: Callable[[], object] = bool,
+) -> list[object]:
     """Serve on real sockets while `talk` runs on a thread; return what it returned, and how closing went."""
     reactor: Any = EPollReactor()
     opened = Listeners(reactor, ReactorClock(reactor))
@@ -90,6 +95,7 @@ def served(sample: Sample, listeners: list[Listener], talk: Callable[[list[str]]
 
     def finish() -> None:
         _ = Deferred.fromCoroutine(opened.close(2.0)).addBoth(closed)
+        on_closing()
 
     def closed(result: object) -> None:
         outcome.append(result)
@@ -109,25 +115,43 @@ def served(sample: Sample, listeners: list[Listener], talk: Callable[[list[str]]
     return outcome
 
 
+def connected(address: str) -> socket.socket:
+    host, _, port = address.removeprefix("http://").partition(":")
+    return socket.create_connection((host, int(port)), 5)
+
+
+def received(connection: socket.socket) -> bytes:
+    data = b""
+    while piece := connection.recv(65536):
+        data += piece
+    return data
+
+
 def exchanged(connection: socket.socket) -> bytes:
     with connection:
         connection.settimeout(5)
         connection.sendall(RAW)
-        data = b""
-        while piece := connection.recv(65536):
-            data += piece
-    return data
+        return received(connection)
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
+    """Wait on a thread, at most five seconds, for what happens on another."""
+    pause = threading.Event()
+    for _ in range(500):
+        if condition():
+            return True
+        pause.wait(0.01)
+    return False
 
 
 def test_tcp_and_unix_sockets_are_served_and_closed(tmp_path: Path) -> None:
     path = tmp_path / "client.sock"
 
     def talk(addresses: list[str]) -> list[bytes]:
-        host, _, port = addresses[0].removeprefix("http://").partition(":")
         assert addresses[1] == f"unix:{path}"
         unix = socket.socket(socket.AF_UNIX)
         unix.connect(str(path))
-        return [exchanged(socket.create_connection((host, int(port)), 5)), exchanged(unix)]
+        return [exchanged(connected(addresses[0])), exchanged(unix)]
 
     listeners = [Listener(bind="127.0.0.1", port=0), Listener(unix=path)]
     answers, closing = served(Sample(), listeners, talk)
@@ -135,6 +159,60 @@ def test_tcp_and_unix_sockets_are_served_and_closed(tmp_path: Path) -> None:
     assert all(answer.endswith(b'{"raw":true}') for answer in answers)
     assert closing is None
     assert not path.exists()
+
+
+def test_a_refusal_reaches_a_client_that_sends_on_regardless() -> None:
+    def talk(addresses: list[str]) -> bytes:
+        with connected(addresses[0]) as connection:
+            connection.sendall(
+                b"POST /_matrix/client/v3/named HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\n"
+            )
+            connection.sendall(b" " * 3_000_000)
+            return received(connection)
+
+    answer, _ = served(Sample(), [Listener(bind="127.0.0.1", port=0)], talk)
+    assert isinstance(answer, bytes)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"M_TOO_LARGE" in answer
+
+
+def test_a_long_poll_notices_that_its_client_has_gone() -> None:
+    sample = Sample()
+
+    def talk(addresses: list[str]) -> bool:
+        with connected(addresses[0]) as connection:
+            connection.sendall(
+                b"GET /_matrix/client/v3/sync HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer good\r\n\r\n"
+            )
+            began = eventually(lambda: len(sample.api.waiting) == 1)
+        return began and eventually(lambda: sample.api.finished == ["@alice:test"])
+
+    cancelled, _ = served(sample, [Listener(bind="127.0.0.1", port=0)], talk)
+    assert cancelled
+
+
+def test_closing_answers_what_was_asked() -> None:
+    sample = Sample()
+    connections: list[socket.socket] = []
+
+    def talk(addresses: list[str]) -> None:
+        connection = connected(addresses[0])
+        connections.append(connection)
+        connection.sendall(
+            b"GET /_matrix/client/v3/sync HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer good\r\n\r\n"
+        )
+        assert eventually(lambda: len(sample.api.waiting) == 1)
+
+    served(
+        sample,
+        [Listener(bind="127.0.0.1", port=0)],
+        talk,
+        lambda: sample.api.waiting[0].callback({"next": "1"}),
+    )
+    with connections[0] as connection:
+        answer = received(connection)
+    assert answer.endswith(b'{"next":"1"}')
+    assert b"Connection: close" in answer
 
 
 def test_a_socket_left_behind_is_replaced_and_one_in_use_is_not(tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 from config.errors import ConfigError
-from homeserver.app.commands import check_config, init, run
+from homeserver.app.commands import check_config, init, run, user
 from homeserver.app.commands.failure import CommandFailed
 
-COMMANDS = (init, run, check_config)
+COMMANDS = (init, run, check_config, user)
 
 FAILED = 1
 WRONGLY_USED = 2

@@ -35,7 +35,7 @@ from homeserver.services.turn import TurnServer
 from homeserver.services.ui_auth import Stage, UiAuth
 from homeserver.services.ui_auth_stages import DummyStage, PasswordStage, RegistrationTokenStage
 
-_SESSION_BYTES = 500  # a key, a session and its requester, as sys.getsizeof adds them up
+_SESSION_BYTES = 450  # a key, a session, its requester and their texts, as sys.getsizeof adds them up
 _FILTER_BYTES = 1500
 
 

@@ -19,7 +19,8 @@ from storage.database import Database
 from storage.journal import Changes, Journal, RunResult, Write
 from storage.tables.account_data import AccountData
 from storage.tables.profiles import Profiles
-from storage.tables.users import Account, Users
+from storage.tables.users import Account as Account
+from storage.tables.users import Users
 from storage.transaction import Transaction
 
 log = structlog.get_logger(__name__)
@@ -73,10 +74,15 @@ class Accounts:
             raise InvalidUsername("User IDs that start with an underscore are kept for application services")
         return UserID(f"@{localpart}:{self._server_name}")
 
-    async def check_available(self, user_id: UserID) -> None:
-        """Raises UserInUse. IDs of deactivated accounts are never given again."""
+    async def available_user_id(self, username: str) -> UserID:
+        """The ID that registering this name gives.
+
+        Raises InvalidUsername, UserInUse. IDs of deactivated accounts are never given again.
+        """
+        user_id = self.new_user_id(username)
         if await self._database.read(lambda tx: Users(tx).is_taken(user_id)):
             raise UserInUse
+        return user_id
 
     def insert(self, tx: Transaction, account: NewAccount, password_hash: str | None) -> None:
         """Make an account within the caller's transaction. Raises UserInUse."""
@@ -117,6 +123,10 @@ class Accounts:
         if exact or len(found) != 1:
             return exact[0] if exact else None
         return found[0]
+
+    async def page(self, after: str, count: int) -> list[Account]:
+        """Up to `count` accounts by user ID, after one of them; from the first after an empty text."""
+        return await self._database.read(lambda tx: Users(tx).page(after, count))
 
     async def set_password(
         self, user_id: UserID, password: str, *, log_out: bool, keep: Requester | None = None

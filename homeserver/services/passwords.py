@@ -35,9 +35,9 @@ class HashWorkers(Protocol):
 class PasswordCosts:
     """The costs of argon2id (RFC 9106): passes, memory in KiB, lanes."""
 
-    passes: int = 2
-    memory_kib: int = 19456
-    lanes: int = 1
+    passes: int
+    memory_kib: int
+    lanes: int
 
 
 @dataclass(frozen=True, slots=True)

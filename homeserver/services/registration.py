@@ -120,7 +120,7 @@ class Registration:
 
     async def check_username(self, username: str) -> None:
         """Raises InvalidUsername, UserInUse."""
-        await self._accounts.check_available(self._accounts.new_user_id(username))
+        await self._accounts.available_user_id(username)
 
     async def is_token_valid(self, token: str) -> bool:
         """Whether a registration token could be used now. Raises Forbidden where registration is closed."""

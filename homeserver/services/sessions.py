@@ -16,6 +16,8 @@ from storage.database import Database
 from storage.tables.access_tokens import AccessTokens
 from storage.transaction import Transaction
 
+REREAD_MS = 60_000
+"""Sessions are read again after so long: other processes (nodes, commands) end them too."""
 _NEVER = 1 << 62
 
 
@@ -52,6 +54,7 @@ class Session:
     requester: Requester
     expires_ts: int
     locked: bool
+    read_ts: int
 
 
 class Sessions:
@@ -70,14 +73,13 @@ class Sessions:
         self._lifetimes = lifetimes
         self._clock = clock
         self._random = random
-        self._forgotten = 0  # counts invalidations: a session read before one is not cached after it
 
     async def requester(self, token: str, *, even_locked: bool = False) -> Requester:
         """Who an access token stands for. Raises UnknownToken, and UserLocked unless `even_locked`."""
         if not is_token(ACCESS, token):
             raise UnknownToken
         key = token_hash(token)
-        session = self._cache.get(key) or await self._load(key)
+        session = await self._session(key)
         if session.expires_ts <= self._clock.now_ms():
             raise UnknownToken("The access token has expired", soft_logout=True)
         if session.locked and not even_locked:
@@ -137,17 +139,23 @@ class Sessions:
         self.store(tx, pair, old.user_id, old.device_id, replaces=old.id)
         return dead
 
+    async def _session(self, key: bytes) -> Session:
+        """A session, from memory unless it has been there for long. Raises UnknownToken."""
+        session = self._cache.get(key)
+        if session is not None and session.read_ts + REREAD_MS > self._clock.now_ms():
+            return session
+        if session is not None:
+            self._cache.pop(key)
+        return await self._cache.fetch(key, lambda: self._load(key))
+
     async def _load(self, key: bytes) -> Session:
-        before = self._forgotten
         stored = await self._database.read(lambda tx: AccessTokens(tx).token(key))
         if stored is None or stored.deactivated:
             raise UnknownToken
-        dead: list[bytes] = []
         old = stored.replaces
         if old is not None:
-            dead = await self._database.transact(lambda tx: _settled(tx, old))
-            self.forget(dead)
-        session = Session(
+            self.forget(await self._database.transact(lambda tx: _settled(tx, old)))
+        return Session(
             requester=Requester(
                 user_id=stored.user_id,
                 device_id=stored.device_id,
@@ -158,16 +166,12 @@ class Sessions:
             ),
             expires_ts=_NEVER if stored.expires_ts is None else stored.expires_ts,
             locked=stored.locked,
+            read_ts=self._clock.now_ms(),
         )
-        if before + bool(dead) == self._forgotten:
-            self._cache.put(key, session)
-        return session
 
     def forget(self, token_hashes: Iterable[bytes]) -> None:
         """Drop sessions from memory: their tokens were deleted, or their user changed."""
-        hashes = list(token_hashes)
-        self._forgotten += bool(hashes)
-        for key in hashes:
+        for key in token_hashes:
             self._cache.pop(key)
 
     async def forget_user(self, user_id: UserID) -> None:

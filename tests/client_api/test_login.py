@@ -10,6 +10,7 @@ from storage.tables.users import Users
 from tests.client_api.accounts_site import PASSWORD, AccountsSite
 from tests.client_api.conftest import NewSite
 from tests.harness.memory import result_of
+from tests.harness.postgres import TestDatabase
 
 LOGIN = "/_matrix/client/v3/login"
 WHOAMI = "/_matrix/client/v3/account/whoami"
@@ -134,6 +135,24 @@ def test_logging_out_everywhere_ends_all_sessions_of_the_user_alone(site: Accoun
         user.http.get(WHOAMI)
     users[0].http.post("/_matrix/client/v3/logout/all", {})
     assert [user.http.get(WHOAMI).status for user in users] == [401, 401, 200]
+
+
+def test_sessions_that_another_process_ended_are_noticed_within_a_minute(
+    site: AccountsSite, test_database: TestDatabase
+) -> None:
+    user = site.register("alice")
+    assert user.http.get(WHOAMI).status == 200
+    test_database.rows("delete from access_tokens")
+    assert user.http.get(WHOAMI).status == 200
+    site.clock.advance(60)
+    assert user.http.get(WHOAMI).errcode == "M_UNKNOWN_TOKEN"
+
+
+def test_known_sessions_cost_no_query(site: AccountsSite) -> None:
+    user = site.register("alice")
+    user.http.get(WHOAMI)
+    site.database.close()
+    assert user.http.get(WHOAMI).status == 200
 
 
 def _refreshable(site: AccountsSite) -> dict[str, Any]:

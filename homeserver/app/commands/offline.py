@@ -1,0 +1,108 @@
+"""What commands need that work on the database beside the running server, or without one."""
+
+import logging
+import os
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import structlog
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock as StandingClock
+from twisted.python.failure import Failure
+
+from config.config import Config
+from homeserver.app.commands.failure import CommandFailed
+from homeserver.app.runtime import ReactorClock, SystemRandomness
+from homeserver.clock import Clock, Randomness
+from homeserver.protocol.errors import MatrixError
+from homeserver.protocol.identifiers import ServerName
+from homeserver.services.accounts import Accounts, Moderation
+from homeserver.services.devices import Devices
+from homeserver.services.last_seen import LastSeen
+from homeserver.services.passwords import PasswordCosts, Passwords
+from homeserver.services.sessions import Lifetimes, Sessions
+from storage.caches import CacheBudget
+from storage.database import Database
+from storage.embedded import EmbeddedPostgres
+from storage.journal import Journal
+from storage.migrate import migrate
+from storage.postgres_binaries import EmbeddedError
+from storage.workers import InlineWorkers
+
+T = TypeVar("T")
+
+_CACHE_BYTES = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Offline:
+    """The database, and the accounts in it."""
+
+    database: Database
+    accounts: Accounts
+    moderation: Moderation
+    clock: Clock
+    random: Randomness
+
+
+@contextmanager
+def offline(config: Config) -> Iterator[Offline]:
+    """Open the database of a configuration; our own PostgreSQL is started if the server does not run.
+
+    Raises CommandFailed.
+    """
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    embedded = None if config.database.dsn else EmbeddedPostgres(config.data_dir)
+    try:
+        dsn = config.database.dsn or _started(embedded)
+        try:
+            migrate(dsn)
+        except Exception as error:
+            raise CommandFailed(f"cannot use the database: {error}") from error
+        database = Database(dsn, InlineWorkers())
+        try:
+            yield _offline(config, database)
+        finally:
+            database.close()
+    finally:
+        if embedded is not None:
+            embedded.stop()
+
+
+def finished(work: Coroutine[Deferred[Any], Any, T]) -> T:
+    """Run a coroutine that waits for nothing but the database. Raises CommandFailed for what Matrix calls an error."""
+    outcome: list[T | Failure] = []
+    _ = Deferred.fromCoroutine(work).addBoth(outcome.append)
+    if not outcome:
+        raise CommandFailed("the work did not come to an end")
+    (result,) = outcome
+    if not isinstance(result, Failure):
+        return result
+    if isinstance(result.value, MatrixError):
+        raise CommandFailed(result.value.message)
+    raise result.value
+
+
+def _started(embedded: EmbeddedPostgres | None) -> str:
+    if embedded is None:
+        raise AssertionError("there is a PostgreSQL or one is configured")
+    try:
+        return embedded.start()
+    except EmbeddedError as error:
+        raise CommandFailed(str(error)) from error
+
+
+def _offline(config: Config, database: Database) -> Offline:
+    timers: Any = StandingClock()  # nothing here waits for a time
+    clock, random = ReactorClock(timers), SystemRandomness()
+    journal = Journal(database, f"command {os.getpid()} {random.letters(8)}")
+    lifetimes = Lifetimes(config.sessions.access_token_lifetime_ms, config.sessions.refresh_token_lifetime_ms)
+    sessions = Sessions(database, CacheBudget(_CACHE_BYTES).cache("sessions", len), lifetimes, clock, random)
+    hashing = config.passwords
+    costs = PasswordCosts(hashing.time_cost, hashing.memory_bytes // 1024, hashing.parallelism)
+    passwords = Passwords(costs, config.passwords.minimum_length, InlineWorkers(), random)
+    devices = Devices(database, journal, sessions, LastSeen(journal, clock))
+    accounts = Accounts(ServerName(config.server_name), database, journal, devices, passwords, clock)
+    return Offline(database, accounts, Moderation(database, sessions), clock, random)

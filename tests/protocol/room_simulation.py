@@ -15,7 +15,7 @@ from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import EventID, StateKey, server_of
 from homeserver.protocol.room_versions import EventFormat, EventIDFormat, room_version
 from homeserver.protocol.state_resolution.resolve import resolve
-from homeserver.protocol.state_resolution.walking import auth_chain_difference, conflicted_subgraph
+from homeserver.protocol.state_resolution.walking import auth_chain_difference
 
 ALICE = "@alice:a.example"
 BOB = "@bob:b.example"
@@ -72,7 +72,6 @@ class SimulatedRoom:
             state_sets,
             self.fetch,
             lambda ids: auth_chain_difference(ids, self.fetch),
-            lambda ids: conflicted_subgraph(ids, self.fetch),
         )
 
     def merge(self, *forks: "Fork") -> "Fork":

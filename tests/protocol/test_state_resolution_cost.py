@@ -7,7 +7,11 @@ import pytest
 from homeserver.protocol.identifiers import EventID, StateKey
 from homeserver.protocol.state_resolution.resolve import resolve_conflicts
 from homeserver.protocol.state_resolution.sources import Conflicts, separate
-from homeserver.protocol.state_resolution.walking import auth_chain_difference, conflicted_subgraph
+from homeserver.protocol.state_resolution.walking import (
+    auth_chain_difference,
+    auth_events_by_id,
+    conflicted_subgraph,
+)
 from tests.protocol.room_simulation import ALICE, BOB, CAROL, Fork, SimulatedRoom, StateIDs
 
 VERSIONS = ["1", "2", "11", "12"]
@@ -17,7 +21,7 @@ def resolve_counting(room: SimulatedRoom, *states: StateIDs) -> StateIDs:
     """Resolve with everything prepared that an index would give; count what is fetched beyond."""
     conflicts = separate(states, absence_conflicts=room.version.id != "1")
     difference = auth_chain_difference([frozenset(state.values()) for state in states], room.fetch)
-    subgraph = conflicted_subgraph(conflicts.conflicted_ids(), room.fetch)
+    subgraph = conflicted_subgraph(conflicts.conflicted_ids(), auth_events_by_id(room.fetch))
     room.fetches = room.fetched = 0
     return resolve_conflicts(room.version, conflicts, room.fetch, lambda: difference, lambda ids: subgraph)
 

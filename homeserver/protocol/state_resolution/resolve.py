@@ -24,6 +24,7 @@ from homeserver.protocol.state_resolution.sources import (
 )
 from homeserver.protocol.state_resolution.v1 import resolve_v1
 from homeserver.protocol.state_resolution.v2 import resolve_v2
+from homeserver.protocol.state_resolution.walking import auth_events_by_id
 from homeserver.protocol.state_resolution.walking import conflicted_subgraph as walk_subgraph
 
 
@@ -79,6 +80,6 @@ def resolve_conflicts(
     full = conflicted_ids | auth_difference()
     from_empty_state = version.state_resolution is StateResolution.V2_1
     if from_empty_state:
-        subgraph = conflicted_subgraph or (lambda ids: walk_subgraph(ids, events))
+        subgraph = conflicted_subgraph or (lambda ids: walk_subgraph(ids, auth_events_by_id(events)))
         full |= subgraph(conflicted_ids)
     return resolve_v2(conflicts, full, source, rejected_among, from_empty_state=from_empty_state)

@@ -23,6 +23,7 @@ log = structlog.get_logger(__name__)
 AT_ONCE: Final = 20
 NOTARIES_FIRST_FROM: Final = 10
 NOTARY_BATCH_SIZE: Final = 100
+NOTARY_KEYS_LEFT_MS: Final = 60_000
 
 Wanted = Mapping[ServerName, Mapping[str, int]]
 """Of each server the IDs of the keys that are wanted, and until when (ms) each must be valid."""
@@ -37,6 +38,7 @@ class KeyFetcher:
         self._notaries = tuple(notaries)
         self._places = DeferredSemaphore(AT_ONCE)
         self._flights: SingleFlight[ServerName, PublishedKeys | None] = SingleFlight()
+        self._notaries_own: dict[ServerName, PublishedKeys] = {}
 
     async def fetch(self, wanted: Wanted, despite_pause: bool) -> list[PublishedKeys]:
         """Return the documents that could be had.
@@ -84,9 +86,17 @@ class KeyFetcher:
                 found += await self._ask_notary(notary, part)
         return found
 
+    async def _keys_of_notary(self, notary: ServerName) -> PublishedKeys | None:
+        own = self._notaries_own.get(notary)
+        if own is None or own.valid_until_ts < self._clock.now_ms() + NOTARY_KEYS_LEFT_MS:
+            own = await self.directly(notary, despite_pause=False)
+            if own is not None:
+                self._notaries_own[notary] = own
+        return own
+
     async def _ask_notary(self, notary: ServerName, wanted: Wanted) -> list[PublishedKeys]:
         """Documents that both their server and the notary have signed."""
-        own = await self.directly(notary, despite_pause=False)
+        own = await self._keys_of_notary(notary)
         if own is None:
             return []
         criteria: dict[str, dict[str, KeyCriteria]] = {

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet import reactor as _reactor
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IHostnameResolver
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import Certificate, KeyPair, PrivateCertificate
@@ -126,7 +126,7 @@ class Peer:
 
     async def stop(self) -> None:
         """Stop listening and drop all connections."""
-        await self._listening.stopListening()
+        await maybeDeferred(self._listening.stopListening)
         self.drop_connections()
 
     def drop_connections(self) -> None:

@@ -164,7 +164,7 @@ class Exchange:
             self._match = _matched(serving.router, self._method, self._target)
             self._limit = self._match.route.target.body_limit
         except MatrixError as error:
-            self._match = error
+            self._match = error.with_traceback(None)  # whose frames would keep this exchange alive
         if length is not None and length > self._limit:
             self._refuse(TooLarge(f"The body is larger than {self._limit} bytes"))
             return False

@@ -1,5 +1,8 @@
 """Clients that go away, and a server that does."""
 
+import gc
+
+import pytest
 from twisted.internet.defer import Deferred
 
 from homeserver.http.task import REQUEST_ID, add_request_id
@@ -45,6 +48,22 @@ def test_a_cancelled_call_whose_client_waits_is_an_incident() -> None:
     pending = sample.client.start("GET", SYNC)
     sample.api.waiting[0].cancel()
     assert pending.reply.status == 500
+
+
+@pytest.mark.parametrize("path", ["/_matrix/client/v3/raw", "/nothing", "/_matrix/client/v3/fail/missing"])
+def test_an_answered_request_leaves_nothing_for_the_garbage_collector(path: str) -> None:
+    sample = Sample()
+    connection = MemoryConnection(sample.site)
+    request = sample.client.encoded("GET", path)
+    connection.send(request)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(20):
+            connection.send(request)
+        assert gc.collect() < 20
+    finally:
+        gc.enable()
 
 
 def test_closing_without_connections_is_done_at_once() -> None:

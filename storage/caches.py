@@ -189,7 +189,7 @@ class Cache(Generic[K, V]):
                     found[key] = value
         finally:
             for deferred in waited.values():
-                deferred.addErrback(lambda failure: None)  # the first failure is the one that is told
+                _ = deferred.addErrback(lambda failure: None)  # the first failure is the one that is told
         return found
 
     def evicted(self, entry: _Entry) -> None:

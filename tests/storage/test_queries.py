@@ -1,0 +1,216 @@
+"""Declared queries and statements: checked when they are declared, and against the migrated schema."""
+
+import pkgutil
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, get_args, get_origin
+
+import psycopg2
+import pytest
+
+import storage
+import storage.tables
+from homeserver.protocol.identifiers import RoomID
+from storage.bulk import BULKS, Bulk, Deletion, Each, Placed
+from storage.connections import connect, disconnect
+from storage.database import Database
+from storage.query import (
+    DECLARED,
+    DeclarationError,
+    NoRow,
+    Queries,
+    affected,
+    bulk,
+    each,
+    many,
+    maybe,
+    nothing,
+    one,
+    query,
+)
+from tests.harness.postgres import TestDatabase
+
+for package in (storage, storage.tables):
+    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        import_module(module.name)
+
+QUERIES = sorted(
+    name
+    for name, declared in DECLARED.items()
+    if name.startswith("storage.") and not declared.sql.startswith("set ")  # SET cannot be prepared
+)
+STATEMENTS = list(BULKS)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A row type."""
+
+    name: str
+    number: int
+
+
+class Samples(Queries):
+    """Queries without tables."""
+
+    @query("select * from (values ('a', 1), ('b', 2)) v where column2 >= %(least)s order by 1", many(Pair))
+    def pairs(self, least: int = 0) -> list[Pair]: ...
+
+    @query("select column1 from (values ('!a'), ('!b')) v where column1 = any(%(rooms)s)", many(RoomID))
+    def rooms(self, rooms: list[RoomID]) -> list[RoomID]: ...
+
+    @query("select 1, 'x' where %(found)s", maybe(tuple[int, str]))
+    def perhaps(self, found: bool) -> tuple[int, str] | None: ...
+
+    @query("select 1 where %(found)s", one(int))
+    def surely(self, found: bool) -> int: ...
+
+    @query("select '100 %%', %(data)s::bytea, %(document)s::jsonb", one(tuple[str, bytes, dict[str, object]]))
+    def values(self, data: bytes, document: dict[str, object]) -> tuple[str, bytes, dict[str, object]]: ...
+
+
+def read(database: Database, fn: Any) -> Any:
+    """What an inline read gives, or raises."""
+    outcome: list[Any] = []
+    failures: list[BaseException] = []
+    database.read(fn).addCallbacks(outcome.append, lambda failure: failures.append(failure.value))
+    if failures:
+        raise failures[0]
+    return outcome[0]
+
+
+def test_rows_become_what_was_declared(database: Database) -> None:
+    assert read(database, lambda tx: Samples(tx).pairs(2)) == [Pair("b", 2)]
+    assert read(database, lambda tx: Samples(tx).pairs()) == [Pair("a", 1), Pair("b", 2)]
+    assert read(database, lambda tx: Samples(tx).rooms(rooms=[RoomID("!b")])) == ["!b"]
+    assert read(database, lambda tx: Samples(tx).rooms([])) == []
+    assert read(database, lambda tx: Samples(tx).perhaps(True)) == (1, "x")
+    assert read(database, lambda tx: Samples(tx).perhaps(False)) is None
+    assert read(database, lambda tx: Samples(tx).surely(True)) == 1
+
+
+def test_one_without_a_row_is_an_error(database: Database) -> None:
+    with pytest.raises(NoRow):
+        read(database, lambda tx: Samples(tx).surely(False))
+
+
+def test_bytes_and_json_cross_unchanged(database: Database) -> None:
+    data, document = bytes(range(256)), {"a": [1, None, "\\ ' % \U0001f600"]}
+    assert read(database, lambda tx: Samples(tx).values(data, document)) == ("100 %", data, document)
+
+
+def test_a_missing_argument_is_an_error(database: Database) -> None:
+    with pytest.raises(TypeError, match="missing a required argument: 'found'"):
+        read(database, lambda tx: Samples(tx).surely())  # type: ignore[call-arg]
+
+
+def test_a_parameter_that_the_sql_does_not_use_is_refused() -> None:
+    with pytest.raises(DeclarationError, match=r"the SQL uses \['a'\], the signature has \['a', 'b'\]"):
+
+        class Wrong(Queries):
+            @query("select %(a)s", one(int))
+            def wrong(self, a: int, b: int) -> int: ...
+
+
+def test_an_annotation_that_differs_from_the_shape_is_refused() -> None:
+    with pytest.raises(DeclarationError, match="returns"):
+
+        class Wrong(Queries):
+            @query("select 1", many(int))  # type: ignore[arg-type]
+            def wrong(self) -> int: ...
+
+
+def test_a_nameless_parameter_is_refused() -> None:
+    with pytest.raises(DeclarationError, match="not %s"):
+
+        class Wrong(Queries):
+            @query("delete from x where a = %s", affected)
+            def wrong(self) -> int: ...
+
+
+def test_a_parameter_without_annotation_is_refused() -> None:
+    with pytest.raises(DeclarationError, match="no annotation"):
+
+        class Wrong(Queries):
+            @query("select %(a)s", nothing)
+            def wrong(self, a) -> None: ...  # type: ignore[no-untyped-def]
+
+
+def test_statements_check_their_columns() -> None:
+    with pytest.raises(TypeError, match="do not fit"):
+        bulk("t", ("a",), "on conflict (b) do update set a = 1")
+    with pytest.raises(TypeError, match="the SQL uses"):
+        each("update t set a = %(a)s", ("a", "b"))
+    declared = bulk("t", ("a", "b"))
+    BULKS.remove(declared)
+    with pytest.raises(TypeError):
+        declared.row(1)
+    with pytest.raises(KeyError):
+        declared.entry(a=1, c=2)
+    assert declared.entry(b=2, a=1) == declared.row(1, 2)
+
+
+@pytest.fixture(scope="module")
+def schema(session_database: TestDatabase) -> TestDatabase:
+    return session_database
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_every_declared_query_fits_the_schema(schema: TestDatabase, name: str) -> None:
+    declared = DECLARED[name]
+    types = ", ".join(_sql_type(annotation) for annotation in declared.parameters.values())
+    schema.rows(
+        f"prepare checked {f'({types})' if types else ''} as {declared.numbered()}".replace("%", "%%")
+    )
+    schema.rows("deallocate checked")
+
+
+@pytest.mark.parametrize("name", [name for name in QUERIES if DECLARED[name].columns()])
+def test_the_columns_of_every_query_are_the_fields_of_its_rows(schema: TestDatabase, name: str) -> None:
+    declared = DECLARED[name]
+    nulls = dict.fromkeys(declared.parameters)
+    opened = connect(schema.dsn)
+    try:
+        with opened.cursor() as cursor:
+            cursor.execute("begin")
+            try:
+                cursor.execute(declared.sql, nulls)
+            except (psycopg2.errors.NotNullViolation, psycopg2.errors.IndeterminateDatatype):
+                pytest.skip("cannot be run with nulls")
+            columns = [column.name for column in cursor.description or ()]
+            fields = declared.columns() or []
+            assert len(columns) == len(fields)
+            named = [
+                (column, field)
+                for column, field in zip(columns, fields, strict=True)
+                if column in fields and column != field
+            ]
+            assert named == [], "columns in another order than the fields"
+    finally:
+        disconnect(opened)
+
+
+@pytest.mark.parametrize(
+    "statement", STATEMENTS, ids=lambda statement: getattr(statement, "table", "") or statement.sql[:40]
+)
+def test_every_statement_fits_the_schema(schema: TestDatabase, statement: Bulk | Deletion | Each) -> None:
+    opened = connect(schema.dsn)
+    try:
+        with opened.cursor() as cursor:
+            values = tuple(0 if column in statement.refers else None for column in statement.columns)
+            for sql in statement.render(cursor.mogrify, [Placed(values, 1, 0)]):
+                cursor.execute(b"prepare checked as " + sql)
+    finally:
+        disconnect(opened)
+
+
+_TYPES = {int: "bigint", str: "text", bytes: "bytea", bool: "boolean", float: "float8"}
+
+
+def _sql_type(annotation: Any) -> str:
+    """What psycopg2 sends for a value of this type; strings go as literals of no type."""
+    if get_origin(annotation) in (list, set, frozenset):
+        element = _sql_type(get_args(annotation)[0])
+        return "text[]" if element == "unknown" else f"{element}[]"
+    base = getattr(annotation, "__supertype__", annotation)
+    return _TYPES.get(base, "unknown") if base is not str else "unknown"

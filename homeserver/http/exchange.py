@@ -219,19 +219,20 @@ class Exchange:
         connection.drain()
 
     def _send(self, answer: Answer) -> None:
+        request_id = "" if self._request is None else self._request.request_id
         self._task = self._request = None
         connection = self._connection
         if answer.stream is not None and (connection is None or self._head_only):
-            StreamSender(answer.stream, None, lambda: None).start()
+            StreamSender(answer.stream, None, lambda: None, request_id).start()
         if connection is None:
             return
         self._write(connection, answer)
         if answer.stream is None or self._head_only:
             self._finish(connection)
         else:
-            self._send_stream(connection, answer.stream)
+            self._send_stream(connection, answer.stream, request_id)
 
-    def _send_stream(self, connection: Connection, stream: Stream) -> None:
+    def _send_stream(self, connection: Connection, stream: Stream, request_id: str) -> None:
         def finished() -> None:
             self._task = None
             if self._connection is not None:
@@ -239,7 +240,7 @@ class Exchange:
                 connection.persistent = connection.persistent and sender.complete
                 self._finish(connection)
 
-        sender = StreamSender(stream, connection.write, finished)
+        sender = StreamSender(stream, connection.write, finished, request_id)
         self._task = sender
         connection.registerProducer(sender, True)
         sender.start()

@@ -2,7 +2,7 @@
 
 import socket
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -63,15 +63,17 @@ class Listeners:
         """Where we listen, as URLs, with the ports that the system chose."""
         return [_url(binding.listener, port) for binding, port in self._open]
 
-    async def close(self, grace: float) -> None:
+    async def close(self, grace: float, answer_waiting: Callable[[], object]) -> None:
         """Take no more connections, answer what was asked and close; after `grace` seconds at any rate.
 
-        Long polls must be told to answer before this is called, by whoever makes them wait.
+        `answer_waiting` makes long polls answer. It is called when no connection will be used again, so that their
+        clients do not ask anew.
         """
         sites = {id(binding.site): binding.site for binding, _ in self._open}
         stopping: list[Deferred[Any]] = [maybeDeferred(port.stopListening) for _, port in self._open]
         closing = [Deferred.fromCoroutine(site.close(grace)) for site in sites.values()]
         self._open.clear()
+        answer_waiting()
         await DeferredList([*stopping, *closing], consumeErrors=True)
 
     def _listen(self, binding: Binding) -> Any:

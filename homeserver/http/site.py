@@ -67,7 +67,7 @@ class Site(ServerFactory):
     async def close(self, grace: float) -> None:
         """Answer what was asked, then close every connection; after `grace` seconds at any rate.
 
-        Long polls are answered early by whoever makes them wait; here they are only waited for.
+        Long polls are only waited for here: whoever makes them wait has to make them answer.
         """
         self._serving.closing = True
         for channel in list(self._channels):

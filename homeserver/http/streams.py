@@ -19,14 +19,18 @@ class StreamSender:
     """
 
     def __init__(
-        self, stream: Stream, write: Callable[[bytes], None] | None, finished: Callable[[], None]
+        self,
+        stream: Stream,
+        write: Callable[[bytes], None] | None,
+        finished: Callable[[], None],
+        request_id: str,
     ) -> None:
         self._stream = stream
         self._write = write
         self._finished = finished
         self._resumed: Deferred[None] | None = None
         self._stopped = write is None
-        self._task = Task(self._pump(), self._done, "")
+        self._task = Task(self._pump(), self._done, request_id)
         self.complete = False
 
     def start(self) -> None:

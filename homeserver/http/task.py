@@ -12,15 +12,8 @@ from twisted.internet.defer import Deferred
 
 T = TypeVar("T")
 
-REQUEST_ID: Final[ContextVar[str]] = ContextVar("request_id", default="")
-
-
-def add_request_id(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
-    """Put the ID of the request that is being served on a line of the log: a structlog processor."""
-    request_id = REQUEST_ID.get()
-    if request_id and "request_id" not in event:
-        event["request_id"] = request_id
-    return event
+# By this name structlog puts it on every line of the log that is written while the request is served.
+REQUEST_ID: Final[ContextVar[str]] = ContextVar("structlog_request_id", default="")
 
 
 class Task(Generic[T]):

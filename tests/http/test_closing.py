@@ -1,11 +1,13 @@
 """Clients that go away, and a server that does."""
 
 import gc
+from collections.abc import MutableMapping
+from typing import Any
 
 import pytest
+import structlog
 from twisted.internet.defer import Deferred
 
-from homeserver.http.task import REQUEST_ID, add_request_id
 from tests.harness.memory import MemoryConnection
 from tests.http.sample import Sample
 
@@ -117,9 +119,14 @@ def test_nothing_is_left_to_do_after_closing() -> None:
 
 
 def test_a_line_of_log_names_its_request() -> None:
-    assert add_request_id(None, "info", {"event": "x"}) == {"event": "x"}
-    token = REQUEST_ID.set("r-1")
-    try:
-        assert add_request_id(None, "info", {"event": "x"}) == {"event": "x", "request_id": "r-1"}
-    finally:
-        REQUEST_ID.reset(token)
+    sample = Sample()
+    merge = structlog.contextvars.merge_contextvars
+    lines: list[MutableMapping[str, Any]] = []
+    sample.api.before_chunk = lambda _chunk: lines.append(merge(None, "info", {"event": "x"}))
+    sample.api.chunks = [b"a"]
+    sample.client.get("/_matrix/media/v3/stream")
+    pending = sample.client.start("POST", SLOW)
+    _ = sample.api.waiting[0].addCallback(lambda _: lines.append(merge(None, "info", {"event": "y"})))
+    sample.api.waiting[0].callback({})
+    assert pending.reply.status == 200
+    assert lines == [{"event": "x", "request_id": lines[0]["request_id"]}, {"event": "y"}]

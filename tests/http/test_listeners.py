@@ -94,8 +94,7 @@ def served(
     outcome: list[object] = []
 
     def finish() -> None:
-        _ = Deferred.fromCoroutine(opened.close(2.0)).addBoth(closed)
-        on_closing()
+        _ = Deferred.fromCoroutine(opened.close(2.0, on_closing)).addBoth(closed)
 
     def closed(result: object) -> None:
         outcome.append(result)
@@ -228,7 +227,7 @@ def test_a_socket_left_behind_is_replaced_and_one_in_use_is_not(tmp_path: Path) 
     opened = Listeners(reactor, SteppingClock())
     opened.open([binding])
     assert opened.addresses == [f"unix:{path}"]
-    _ = Deferred.fromCoroutine(opened.close(0))
+    _ = Deferred.fromCoroutine(opened.close(0, bool))
 
 
 def test_a_port_in_use_is_named() -> None:

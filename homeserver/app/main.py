@@ -124,8 +124,7 @@ class Server:
         app = self._app
         if app is None:
             return
-        app.closing()
-        await self._listeners.close(GRACE_SECONDS)
+        await self._listeners.close(GRACE_SECONDS, app.closing)
         await app.stop()
         await app.core.journal.drain()
         app.core.database.close()

@@ -76,7 +76,7 @@ class GreenLane:
             self._start(job)
         elif self._free:  # called from inside a job: that one goes on first
             self._free -= 1
-            self.workers.reactor.callLater(0, job.resume)
+            self.workers.reactor.callLater(0, _enter, job)
         else:
             self._queue.append(job)
         return job.done
@@ -89,8 +89,7 @@ class GreenLane:
 
     def _start(self, job: Job[Any]) -> None:
         self._free -= 1
-        job.parent = getcurrent()
-        job.resume()
+        _enter(job)
 
 
 class GreenWorkers:
@@ -185,6 +184,12 @@ class _Socket:
         job, self._waiting = self._waiting, None
         if job is not None:
             job.resume()
+
+
+def _enter(job: Job[Any]) -> None:
+    """Begin a job; its waits give control back to here."""
+    job.parent = getcurrent()
+    job.resume()
 
 
 def _suspend(job: Job[Any]) -> None:

@@ -95,7 +95,8 @@ def test_one_without_a_row_is_an_error(database: Database) -> None:
 
 
 def test_bytes_and_json_cross_unchanged(database: Database) -> None:
-    data, document = bytes(range(256)), {"a": [1, None, "\\ ' % \U0001f600"]}
+    data = bytes(range(256))
+    document: dict[str, object] = {"a": [1, None, "\\ ' % \U0001f600"]}
     assert read(database, lambda tx: Samples(tx).values(data, document)) == ("100 %", data, document)
 
 

@@ -50,6 +50,7 @@ class App:
     async def start(self) -> None:
         """Begin what works in the background; the database is there."""
         self._background.append(await self.federation.start())
+        self.accounts.upkeep.start()
 
     def closing(self) -> None:
         """Let whoever waits for news be answered now: the program is about to end."""
@@ -59,6 +60,7 @@ class App:
         for task in self._background:
             task.cancel()
         await self.federation.stop()
+        await self.accounts.upkeep.stop()
 
     def site(self, *serves: str, x_forwarded: bool = False) -> Site:
         """A site that serves these resources, and `/health`."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from homeserver.admin_api.register import RegisterApi
 from homeserver.app.client_authentication import ClientAuthentication
 from homeserver.app.core import Core
+from homeserver.background.account_upkeep import AccountUpkeep
 from homeserver.client_api.account import AccountApi
 from homeserver.client_api.account_data import AccountDataApi
 from homeserver.client_api.capabilities import CapabilitiesApi
@@ -55,6 +56,7 @@ class AccountsArea:
     filters: Filters
     push_rules: PushRules
     authentication: ClientAuthentication
+    upkeep: AccountUpkeep
     endpoints: list[BoundEndpoint]
 
 
@@ -106,6 +108,7 @@ def build_accounts(core: Core, hash_workers: HashWorkers, limits: RateLimits) ->
         account_data=account_data,
         filters=filters,
         push_rules=push_rules,
+        upkeep=AccountUpkeep(identity.accounts, identity.ui_auth, identity.last_seen, core.clock),
         authentication=ClientAuthentication(
             identity.sessions, identity.last_seen, tokens_in_query=config.access_tokens_in_query
         ),

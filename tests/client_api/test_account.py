@@ -116,6 +116,23 @@ def test_rooms_are_told_of_a_deactivation_until_they_have_done_their_part(site: 
     assert user.http.post(DEACTIVATE, {"auth": password_auth(user)}).status == 200
     assert told == ["@alice:test"]
     broken.clear()
-    result_of(site.area.accounts.resume_departures())
-    result_of(site.area.accounts.resume_departures())
+    site.area.upkeep.start()
+    site.clock.advance(1200)
     assert told == ["@alice:test", "@alice:test"]
+
+
+def test_upkeep_forgets_expired_sessions_and_writes_last_seen_in_the_end(
+    site: AccountsSite, test_database: TestDatabase
+) -> None:
+    user = site.register("alice")
+    site.area.upkeep.start()
+    user.http.post(CHANGE, {"new_password": NEW})
+    assert len(test_database.rows("select 1 from ui_auth_sessions")) == 1
+    site.clock.advance(2 * 3600)
+    assert test_database.rows("select 1 from ui_auth_sessions") == []
+    user.http.get(WHOAMI)
+    result_of(site.area.upkeep.stop())
+    assert test_database.rows("select last_seen_ts from devices") == [(site.clock.now_ms(),)]
+    user.http.post(CHANGE, {"new_password": NEW})
+    site.clock.advance(2 * 3600)
+    assert len(test_database.rows("select 1 from ui_auth_sessions")) == 1

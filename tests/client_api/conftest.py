@@ -6,6 +6,7 @@ import pytest
 
 from storage.database import Database
 from tests.client_api.accounts_site import AccountsSite, QueuedWorkers
+from tests.client_api.rooms_site import RoomsSite
 from tests.harness.postgres import TestDatabase, database, postgres, session_database, test_database
 
 __all__ = ["database", "postgres", "session_database", "test_database"]
@@ -33,3 +34,9 @@ def busy_site(test_database: TestDatabase) -> Iterator[AccountsSite]:
     opened = Database(test_database.dsn, workers)
     yield AccountsSite(opened, "", workers.step)
     opened.close()
+
+
+@pytest.fixture
+def rooms(database: Database) -> RoomsSite:
+    """A site with accounts and rooms."""
+    return RoomsSite(database)

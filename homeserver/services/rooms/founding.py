@@ -11,6 +11,8 @@ from homeserver.services.rooms.draft import RoomDraft
 from homeserver.services.rooms.local_events import EventIntent, LocalEvents
 from homeserver.services.rooms.writer import RoomWriter
 
+_ATTEMPTS = 100
+
 
 class _Taken(Exception):
     """Another room has that ID."""
@@ -45,18 +47,17 @@ class Founding:
 
         Raises `NotAuthorised`, EventTooLarge, BadJson."""
         now = self._clock.now_ms()
-        while True:
+        for later in range(_ATTEMPTS):
             event = self._local_events.create_event(
-                version, self._chosen_id(version), replace(create, origin_server_ts=now)
+                version, self._chosen_id(version), replace(create, origin_server_ts=now + later)
             )
             try:
                 await self._write(version, event, first, also)
             except _Taken:
-                # Where the ID is made of the create event, the same one in the same millisecond would be the
-                # same room.
-                now += 1
-            else:
-                return event.room_id
+                # Where the ID is made of the create event, the same event in the same millisecond is the same room.
+                continue
+            return event.room_id
+        raise RuntimeError("no new room ID was found")
 
     def _chosen_id(self, version: RoomVersion) -> RoomID | None:
         if version.room_id_is_create_hash:

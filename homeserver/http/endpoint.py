@@ -92,9 +92,13 @@ class PathParameter:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One declared endpoint: all that is known of it without an object to call."""
+    """One declared endpoint: all that is known of it without an object to call.
+
+    `section` is the module that declares it, without its packages.
+    """
 
     name: str
+    section: str
     method: str
     paths: tuple[str, ...]
     auth: Marker
@@ -160,6 +164,7 @@ def endpoint(
         body = signature.body()
         declared = Endpoint(
             name=function.__name__,
+            section=function.__module__.rpartition(".")[2],
             method=method,
             paths=expanded,
             auth=auth,

@@ -117,7 +117,7 @@ class Pipeline:
             authenticate=self._authenticators[declared.auth] if declared.auth.gives_principal else None,
             bucket=None if declared.limit is None else self._limits.bucket(declared.limit),
             body_limit=self._body_limits[declared.body_limit],
-            metrics=self._metrics.endpoint(declared.name),
+            metrics=self._metrics.endpoint(f"{declared.section}.{declared.name}"),
         )
 
     async def answer(self, match: Match[Prepared], request: Request, gzip: bool) -> Answer:

@@ -243,9 +243,9 @@ def test_metrics_count_requests_by_endpoint_and_status() -> None:
     sample.client.post(JOIN)
     sample.client.get("/_matrix/client/v3/nothing")
     text = sample.client.get("/_meridian/metrics").text
-    assert 'meridian_http_requests_total{endpoint="join_room",status="200"} 1.0' in text
+    assert 'meridian_http_requests_total{endpoint="sample.join_room",status="200"} 1.0' in text
     assert 'meridian_http_requests_total{endpoint="unrecognized",status="404"} 1.0' in text
-    assert 'meridian_http_request_seconds_count{endpoint="join_room"} 1.0' in text
+    assert 'meridian_http_request_seconds_count{endpoint="sample.join_room"} 1.0' in text
     assert "meridian_http_connections 1.0" in text
 
 

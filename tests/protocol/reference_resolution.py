@@ -1,7 +1,8 @@
 """State resolution from version 2 on, word by word from the specification and without care for time.
 
-What the real implementation answers is held against this one. Where the specification leaves open
-how the auth graph is followed, both stay within the full conflicted set.
+What the real implementation answers is held against this one. Two things are as all deployed servers
+do them: the auth graph is followed within the full conflicted set, and unconflicted state is not
+taken into that set by the auth difference.
 """
 
 import math
@@ -34,7 +35,7 @@ class ReferenceResolution:
             if all(key in state and state[key] == self.sets[0].get(key) for state in self.sets)
         }
         conflicted = {state[key] for state in self.sets for key in state if key not in unconflicted}
-        full = conflicted | self.auth_difference()
+        full = conflicted | self.auth_difference().difference(unconflicted.values())
         if self.newest:
             full |= self.subgraph(conflicted)
 

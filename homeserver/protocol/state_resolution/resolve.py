@@ -77,9 +77,15 @@ def resolve_conflicts(
         return resolve_v1(conflicts, events)
     source = EventSource(events)
     conflicted_ids = conflicts.conflicted_ids()
-    full = conflicted_ids | auth_difference()
     from_empty_state = version.state_resolution is StateResolution.V2_1
     if from_empty_state:
         subgraph = conflicted_subgraph or (lambda ids: walk_subgraph(ids, auth_events_by_id(events)))
-        full |= subgraph(conflicted_ids)
-    return resolve_v2(conflicts, full, source, rejected_among, from_empty_state=from_empty_state)
+        conflicted_ids |= subgraph(conflicted_ids)
+    return resolve_v2(
+        conflicts,
+        conflicted_ids,
+        auth_difference(),
+        source,
+        rejected_among,
+        from_empty_state=from_empty_state,
+    )

@@ -34,7 +34,8 @@ _EMPTY: Final[StateMap] = {}
 
 def resolve_v2(
     conflicts: Conflicts,
-    full_conflicted_ids: Set[EventID],
+    conflicted_ids: Set[EventID],
+    difference_ids: Set[EventID],
     source: EventSource,
     rejected_among: RejectedAmong,
     *,
@@ -42,11 +43,21 @@ def resolve_v2(
 ) -> dict[StateKey, EventID]:
     """Return the resolved events of the keys that are not in the unconflicted state map.
 
-    The full conflicted set is the caller's, so that this function is the same for v2 and v2.1.
+    `conflicted_ids` are the conflicted state set, and in v2.1 the conflicted state subgraph as
+    well; with the auth difference they make the full conflicted set. Of the auth difference what is
+    itself unconflicted state is left out: nothing is to be decided about it, and no deployed server
+    puts it up for decision. The letter of the specification would (the auth chain of a state does
+    not count the state's own events), and servers must agree more than anything else.
     """
-    source.load(full_conflicted_ids)
-    full = {event.event_id: event for event in source.among(full_conflicted_ids) if event.key is not None}
-    agreed = conflicts.agreed(_keys_in_question(full.values(), of_their_auth=not from_empty_state))
+    ids = conflicted_ids | difference_ids
+    source.load(ids)
+    known = [event for event in source.among(ids) if event.key is not None]
+    agreed = conflicts.agreed(_keys_in_question(known, of_their_auth=not from_empty_state))
+    full = {
+        event.event_id: event
+        for event in known
+        if event.event_id in conflicted_ids or not _is_agreed(event, agreed)
+    }
     base = _EMPTY if from_empty_state else agreed
     rejected = _load_surroundings(full.values(), base, source, rejected_among)
 
@@ -58,6 +69,10 @@ def resolve_v2(
     remaining = [event for event_id, event in full.items() if event_id not in power]
     iterative_auth_checks(mainline_ordering(remaining, head, source), state, base, source, rejected)
     return {key: event_id for key, event_id in state.items() if key not in agreed}
+
+
+def _is_agreed(event: Event, agreed: StateMap) -> bool:
+    return event.key is not None and agreed.get(event.key) == event.event_id
 
 
 def _keys_in_question(events: Collection[Event], *, of_their_auth: bool) -> set[StateKey]:

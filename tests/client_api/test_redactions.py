@@ -1,0 +1,93 @@
+"""Redacting events."""
+
+import pytest
+
+from tests.client_api.rooms_site import RoomsSite, room_path
+
+VERSIONS = ("1", "2", "3", "10", "11", "12")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_redacted_event_has_lost_its_content_and_says_why(rooms: RoomsSite, version: str) -> None:
+    alice = rooms.person("alice")
+    room = alice.create(room_version=version)
+    event_id = alice.say(room, "oh no")
+    redaction_id = alice.redact(room, event_id, reason="regret")
+    event = alice.event(room, event_id)
+    assert event["content"] == {}
+    because = event["unsigned"]["redacted_because"]
+    assert because["event_id"] == redaction_id
+    assert because["content"]["reason"] == "regret"
+    redaction = alice.event(room, redaction_id)
+    assert redaction["redacts"] == event_id
+    assert redaction["content"]["redacts"] == event_id
+    assert alice.texts(room) == []
+
+
+def test_a_redaction_is_sent_once_a_transaction(rooms: RoomsSite) -> None:
+    alice = rooms.person("alice")
+    room = alice.create()
+    event_id = alice.say(room, "oh no")
+    path = room_path(room, "redact", event_id, "one")
+    first = alice.http.put(path, {})
+    assert first.status == 200
+    assert alice.http.put(path, {}).json == first.json
+
+
+def test_redactions_of_others_take_power(rooms: RoomsSite) -> None:
+    alice, bob, carol = rooms.people("alice", "bob", "carol")
+    room = alice.public_room()
+    bob.join(room)
+    carol.join(room)
+    event_id = bob.say(room, "mine")
+    assert carol.try_redact(room, event_id).errcode == "M_FORBIDDEN"
+    assert carol.event(room, event_id)["content"]["body"] == "mine"
+    alice.redact(room, event_id)
+    own = carol.say(room, "mine too")
+    carol.redact(room, own)
+    assert carol.event(room, own)["content"] == {}
+
+
+def test_redacted_state_has_lost_its_content(rooms: RoomsSite) -> None:
+    alice = rooms.person("alice")
+    room = alice.create()
+    event_id = alice.set_state(room, "m.room.topic", {"topic": "oh no"})
+    alice.redact(room, event_id)
+    assert alice.state(room, "m.room.topic") == {}
+    event = alice.whole_state(room)["m.room.topic", ""]
+    assert "redacted_because" in event["unsigned"]
+    again = alice.set_state(room, "m.room.topic", {})
+    assert again != event_id
+
+
+def test_what_is_not_there_or_of_another_room_is_not_redacted(rooms: RoomsSite) -> None:
+    alice = rooms.person("alice")
+    room, other = alice.create(), alice.create()
+    event_id = alice.say(other, "elsewhere")
+    assert alice.try_redact(room, "$unknown").errcode == "M_NOT_FOUND"
+    assert alice.try_redact(room, event_id).errcode == "M_INVALID_PARAM"
+    create = alice.whole_state(room)["m.room.create", ""]["event_id"]
+    assert alice.try_redact(room, create).errcode == "M_FORBIDDEN"
+    assert alice.event(other, event_id)["content"]["body"] == "elsewhere"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_redaction_may_be_sent_as_any_event(rooms: RoomsSite, version: str) -> None:
+    alice = rooms.person("alice")
+    room = alice.create(room_version=version)
+    event_id = alice.say(room, "oh no")
+    path = room_path(room, "send", "m.room.redaction", "one")
+    assert alice.http.put(path, {"reason": "x"}).errcode == "M_BAD_JSON"
+    assert alice.http.put(path, {"redacts": event_id, "reason": "x"}).status == 200
+    assert alice.event(room, event_id)["content"] == {}
+
+
+def test_a_redacted_event_stays_redacted_after_a_restart(rooms: RoomsSite) -> None:
+    alice = rooms.person("alice")
+    room = alice.create()
+    event_id = alice.say(room, "oh no")
+    redaction_id = alice.redact(room, event_id)
+    again = RoomsSite(rooms.database).http.with_token(alice.http.token)
+    event = again.get(room_path(room, "event", event_id)).json
+    assert event["content"] == {}
+    assert event["unsigned"]["redacted_because"]["event_id"] == redaction_id

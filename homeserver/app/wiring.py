@@ -22,6 +22,7 @@ from homeserver.http.rate_limits import RateLimits
 from homeserver.http.router import Router
 from homeserver.http.site import Site
 from homeserver.services.passwords import HashWorkers
+from homeserver.services.rooms.departure import Departure
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
     rooms_core = build_rooms_core(core)
     rooms = build_rooms(core, rooms_core)
     accounts.profiles.when_changed(rooms.profile_changes.changed)
+    accounts.accounts.when_deactivated(Departure(core.database, rooms.membership).leave_all)
     federation = build_federation_transport(core, runtime.outside)
     pipeline = Pipeline(
         authenticators={**accounts.authentication.authenticators(), **federation.authenticators},

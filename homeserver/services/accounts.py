@@ -14,6 +14,7 @@ from homeserver.protocol.identifiers import ServerName, UserID, is_user_id, serv
 from homeserver.protocol.requester import Requester
 from homeserver.services.devices import Devices
 from homeserver.services.passwords import Passwords
+from homeserver.services.rooms.detached import detach
 from homeserver.services.sessions import Sessions
 from storage.database import Database
 from storage.journal import Changes, Journal, RunResult, Write
@@ -160,7 +161,7 @@ class Accounts:
         if done.value:
             log.info("account deactivated", user=user_id, erase=erase)
             await self._devices.remove_others(user_id, None)
-            await self._depart(user_id)
+            detach("departure of a deactivated user", self._depart(user_id), user=user_id)
 
     async def resume_departures(self) -> None:
         """Go on with taking deactivated users out of their rooms, after a restart."""

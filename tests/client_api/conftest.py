@@ -7,9 +7,7 @@ import pytest
 from storage.database import Database
 from tests.client_api.accounts_site import AccountsSite, QueuedWorkers
 from tests.client_api.rooms_site import RoomsSite
-from tests.harness.postgres import TestDatabase, database, postgres, session_database, test_database
-
-__all__ = ["database", "postgres", "session_database", "test_database"]
+from tests.harness.postgres import TestDatabase
 
 NewSite = Callable[[str], AccountsSite]
 """Makes a site with some settings changed, given as YAML."""

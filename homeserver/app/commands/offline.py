@@ -15,13 +15,13 @@ from twisted.python.failure import Failure
 from config.config import Config
 from homeserver.app.commands.failure import CommandFailed
 from homeserver.app.runtime import ReactorClock, SystemRandomness
-from homeserver.clock import Clock, Randomness
 from homeserver.protocol.errors import MatrixError
 from homeserver.protocol.identifiers import ServerName
 from homeserver.services.accounts import Accounts, Moderation
 from homeserver.services.devices import Devices
 from homeserver.services.last_seen import LastSeen
 from homeserver.services.passwords import PasswordCosts, Passwords
+from homeserver.services.registration_tokens import RegistrationTokens
 from homeserver.services.sessions import Lifetimes, Sessions
 from storage.caches import CacheBudget
 from storage.database import Database
@@ -38,13 +38,11 @@ _CACHE_BYTES = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Offline:
-    """The database, and the accounts in it."""
+    """What commands do with accounts."""
 
-    database: Database
     accounts: Accounts
     moderation: Moderation
-    clock: Clock
-    random: Randomness
+    registration_tokens: RegistrationTokens
 
 
 @contextmanager
@@ -80,9 +78,10 @@ def finished(work: Coroutine[Deferred[Any], Any, T]) -> T:
     (result,) = outcome
     if not isinstance(result, Failure):
         return result
-    if isinstance(result.value, MatrixError):
-        raise CommandFailed(result.value.message)
-    raise result.value
+    error: object = result.value
+    if isinstance(error, MatrixError):
+        raise CommandFailed(error.message)
+    raise error if isinstance(error, Exception) else RuntimeError(repr(error))
 
 
 def _started(embedded: EmbeddedPostgres | None) -> str:
@@ -105,4 +104,4 @@ def _offline(config: Config, database: Database) -> Offline:
     passwords = Passwords(costs, config.passwords.minimum_length, InlineWorkers(), random)
     devices = Devices(database, journal, sessions, LastSeen(journal, clock))
     accounts = Accounts(ServerName(config.server_name), database, journal, devices, passwords, clock)
-    return Offline(database, accounts, Moderation(database, sessions), clock, random)
+    return Offline(accounts, Moderation(database, sessions), RegistrationTokens(database, clock, random))

@@ -21,7 +21,6 @@ from storage.journal import Changes, Journal, RunResult, Write
 from storage.query import Entry
 from storage.tables.account_data import PUT_ACCOUNT_DATA, AccountDatum
 from storage.tables.account_data import AccountData as StoredAccountData
-from storage.tables.push_rules import StoredPushRules
 from storage.tables.users import Users
 from storage.transaction import Transaction
 
@@ -116,7 +115,11 @@ def changed_between(tx: Transaction, user_id: UserID, since: int, upto: int) -> 
     0.
     """
     changed = StoredAccountData(tx).changed_between(user_id, since, upto)
-    rules = StoredPushRules(tx).changed_between(user_id, since, upto)
+    rules: bytes | None = None
+    for place, datum in enumerate(changed):
+        if datum.type == PUSH_RULES and datum.room_id == GLOBAL:
+            rules = changed.pop(place).content
+            break
     if rules is not None or since == 0:
         content = push_rules_content(user_id, RuleChanges.decode(rules))
         changed.append(AccountDatum(GLOBAL, PUSH_RULES, content))

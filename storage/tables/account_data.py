@@ -24,7 +24,10 @@ PUT_ACCOUNT_DATA = bulk(
 
 
 class AccountData(Queries):
-    """Reads account data; writes go through the journal with `PUT_ACCOUNT_DATA`."""
+    """Reads account data; writes go through the journal with `PUT_ACCOUNT_DATA`.
+
+    `changed_between` has the user's changes of push rules too, in the form of `push_rules.changes`.
+    """
 
     @query(
         """select content from account_data
@@ -35,7 +38,10 @@ class AccountData(Queries):
 
     @query(
         """select room_id, type, content from account_data
-           where user_id = %(user_id)s and pos > %(since)s and pos <= %(upto)s order by pos""",
+           where user_id = %(user_id)s and pos > %(since)s and pos <= %(upto)s
+           union all
+           select '', 'm.push_rules', changes from push_rules
+           where user_id = %(user_id)s and pos > %(since)s and pos <= %(upto)s""",
         many(AccountDatum),
     )
     def changed_between(self, user_id: UserID, since: int, upto: int) -> list[AccountDatum]: ...

@@ -22,9 +22,3 @@ class StoredPushRules(Queries):
         many(tuple[UserID, bytes]),
     )
     def of_users(self, user_ids: list[UserID]) -> list[tuple[UserID, bytes]]: ...
-
-    @query(
-        "select changes from push_rules where user_id = %(user_id)s and pos > %(since)s and pos <= %(upto)s",
-        maybe(bytes),
-    )
-    def changed_between(self, user_id: UserID, since: int, upto: int) -> bytes | None: ...

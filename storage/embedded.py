@@ -13,7 +13,6 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Mapping
-from ctypes import CDLL
 from hashlib import sha256
 from pathlib import Path
 from tempfile import gettempdir
@@ -23,14 +22,14 @@ import psycopg2
 import structlog
 from psycopg2.extensions import make_dsn
 
-from storage.postgres_binaries import Account, Binaries, EmbeddedError, account_for, check_reachable
+from storage.postgres_binaries import Binaries
+from storage.unprivileged import Account, EmbeddedError, account_for, become
 
 START_SECONDS = 60.0
 """A start may have to replay the log after a crash."""
 STOP_SECONDS = 30.0
 _LONGEST_SOCKET_PATH = 100
 _SUPERUSER = "meridian"
-_PR_SET_PDEATHSIG = 1
 
 _SETTINGS = {
     "listen_addresses": "",
@@ -91,18 +90,18 @@ class EmbeddedPostgres:
 
         Raises EmbeddedError with the reason.
         """
-        self._account = account_for(self._data)
+        self._base.parent.mkdir(parents=True, exist_ok=True)
+        binaries = self._binaries = Binaries.for_data(self._data)
+        self._account = account_for(self._data, [binaries.folder])
         self._make_directories()
         if not self._take_lock():
             self._wait_until_ready(lambda: None)
             log.info("postgresql_attached", data=str(self._data))
             return self.dsn
         try:
-            self._stop_left_over()
-            self._binaries = Binaries.for_data(self._data, self._base, self._account)
             if not (self._data / "PG_VERSION").exists():
-                self._initialise(self._binaries)
-            self._launch(self._binaries)
+                self._initialise(binaries)
+            self._launch(binaries)
             self._create_database()
         except BaseException:
             self.stop()
@@ -129,6 +128,9 @@ class EmbeddedPostgres:
                 process.send_signal(signal.SIGQUIT)
                 process.wait()
         if self._lock is not None:
+            if self._base not in self._socket_dir().parents:
+                with contextlib.suppress(OSError):
+                    self._socket_dir().rmdir()
             os.close(self._lock)
             self._lock = None
 
@@ -144,8 +146,6 @@ class EmbeddedPostgres:
             elif found.st_uid != (os.geteuid() if account is None else account.uid):
                 raise EmbeddedError(f"{folder} belongs to another user (uid {found.st_uid})")
             folder.chmod(0o700)
-        if account is not None:
-            check_reachable(self._base.parent, account)
 
     def _socket_dir(self) -> Path:
         folder = self._base / "socket"
@@ -165,7 +165,6 @@ class EmbeddedPostgres:
 
     def _initialise(self, binaries: Binaries) -> None:
         """Make the cluster beside its place and move it there, so that an interrupted attempt leaves nothing behind."""
-        account = self._account
         fresh = self._base / "data.new"
         shutil.rmtree(fresh, ignore_errors=True)
         locale = ["--locale=C.UTF-8"]
@@ -188,9 +187,7 @@ class EmbeddedPostgres:
             check=False,
             env=_environment(),
             cwd="/",
-            user=None if account is None else account.uid,
-            group=None if account is None else account.gid,
-            extra_groups=None if account is None else [],
+            preexec_fn=become(self._account, end_with_us=True),
         )
         if made.returncode:
             raise EmbeddedError(f"initdb failed:\n{made.stderr.strip()}")
@@ -208,6 +205,7 @@ class EmbeddedPostgres:
             arguments += ["-c", f"{name}={value}"]
         deadline = monotonic() + START_SECONDS
         while True:
+            self._clear_way()
             self._process = self._spawn(arguments)
             try:
                 self._wait_until_ready(self._check_alive, deadline)
@@ -218,7 +216,6 @@ class EmbeddedPostgres:
                 _pause(0.1)
 
     def _spawn(self, arguments: list[str]) -> subprocess.Popen[bytes]:
-        account = self._account
         with self._log.open("ab") as output:
             self._log_start = output.tell()
             return subprocess.Popen(
@@ -230,10 +227,7 @@ class EmbeddedPostgres:
                 cwd="/",
                 umask=0o077,
                 start_new_session=True,  # Ctrl-C is for us; we stop the server
-                preexec_fn=_end_with_parent(),  # noqa: PLW1509 - given in the main thread only
-                user=None if account is None else account.uid,
-                group=None if account is None else account.gid,
-                extra_groups=None if account is None else [],
+                preexec_fn=become(self._account, end_with_us=True),  # noqa: PLW1509 - no other thread runs yet
             )
 
     def _check_alive(self) -> None:
@@ -260,12 +254,19 @@ class EmbeddedPostgres:
             _pause(0.005)
         raise EmbeddedError(f"PostgreSQL was not ready after {START_SECONDS:.0f} s; see {self._log}")
 
-    def _stop_left_over(self) -> None:
-        """Stop the server that a killed process of ours left, and remove a lock file that is only a trace of one."""
+    def _clear_way(self) -> None:
+        """Stop the server that a killed process of ours left, and remove lock files that are only traces of one.
+
+        PostgreSQL minds a lock file as long as any process has the number in it, a zombie or a stranger's too.
+        """
         found = _postmaster(self._data)
-        if found is None:
-            return
-        pid = found[0]
+        if found is not None:
+            self._stop_left_over(found[0])
+        (self._data / "postmaster.pid").unlink(missing_ok=True)
+        for trace in self._socket_dir().glob(".s.PGSQL.*"):
+            trace.unlink(missing_ok=True)
+
+    def _stop_left_over(self, pid: int) -> None:
         log.info("postgresql_left_over", pid=pid)
         for signal_number, seconds in (
             (signal.SIGINT, STOP_SECONDS),
@@ -279,7 +280,6 @@ class EmbeddedPostgres:
             deadline = monotonic() + seconds
             while _is_postmaster(pid, self._data) and monotonic() < deadline:
                 _pause(0.01)
-        (self._data / "postmaster.pid").unlink(missing_ok=True)
 
     def _create_database(self) -> None:
         opened = psycopg2.connect(self.dsn, dbname="postgres")
@@ -316,24 +316,6 @@ def _is_postmaster(pid: int, data: Path) -> bool:
         os.kill(pid, 0)
         return True
     return False
-
-
-def _end_with_parent() -> Callable[[], None] | None:
-    """For the child, after it changed its user: ask the kernel for SIGINT (fast shutdown) when we die.
-
-    The kernel looks at the thread that started the child, so this is for the main thread only.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        return None
-    try:
-        prctl = CDLL(None).prctl
-    except (OSError, AttributeError):
-        return None
-
-    def ask() -> None:
-        prctl(_PR_SET_PDEATHSIG, int(signal.SIGINT), 0, 0, 0)
-
-    return ask
 
 
 def _environment() -> dict[str, str]:

@@ -59,6 +59,10 @@ class TestServer:
         """A new database with the whole schema; gives its DSN."""
         return self._create(parse_dsn(self._template)["dbname"])
 
+    def create_empty_database(self) -> str:
+        """A new database without any table; gives its DSN."""
+        return self._create("template0")
+
     def stop(self) -> None:
         """Drop what was made, stop what was started."""
         if self._embedded is None:

@@ -206,10 +206,6 @@ class Each(_Columns):
         return statements
 
 
-BULKS: list[Bulk | Deletion | Each] = []
-"""All declarations, for the tests that walk over them."""
-
-
 def bulk(
     table: str,
     columns: Sequence[str],
@@ -246,15 +242,12 @@ def bulk(
         key=tuple(list(columns).index(name) for name in names),
         latest=latest,
     )
-    BULKS.append(declared)
     return declared
 
 
 def bulk_delete(table: str, columns: Sequence[str], *, rank: int = 0) -> Deletion:
     """Declare a multi-row DELETE of the rows in which `columns` have the entries' values."""
-    declared = Deletion(columns=tuple(columns), positions=(), refers=(), rank=rank, table=table)
-    BULKS.append(declared)
-    return declared
+    return Deletion(columns=tuple(columns), positions=(), refers=(), rank=rank, table=table)
 
 
 def each(
@@ -272,7 +265,6 @@ def each(
         raise TypeError(
             f"the SQL uses {sorted(used)}, declared are {sorted(set(columns) | set(declared.positions))}"
         )
-    BULKS.append(declared)
     return declared
 
 

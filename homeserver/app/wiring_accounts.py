@@ -29,7 +29,7 @@ from homeserver.services.login import Login, PasswordCheck
 from homeserver.services.passwords import HashWorkers, PasswordCosts, Passwords
 from homeserver.services.profiles import Profiles
 from homeserver.services.push_rules import PushRules
-from homeserver.services.registration import Parts, Registration
+from homeserver.services.registration import Parts, Policy, Registration
 from homeserver.services.sessions import Lifetimes, Sessions
 from homeserver.services.shared_secret_registration import SharedSecretRegistration
 from homeserver.services.turn import TurnServer
@@ -149,7 +149,9 @@ def _identity(core: Core, hash_workers: HashWorkers, limits: RateLimits) -> _Ide
 def _registration(core: Core, identity: _Identity) -> tuple[RegistrationApi, RegisterApi]:
     config = core.config.registration
     parts = Parts(identity.accounts, identity.login, identity.passwords, identity.ui_auth)
-    registration = Registration(config.mode, parts, core.database, core.clock, core.random)
+    registration = Registration(
+        Policy(config.mode, config.guests), parts, core.database, core.clock, core.random
+    )
     by_secret = SharedSecretRegistration(
         config.shared_secret, identity.accounts, identity.login, core.database, core.clock, core.random
     )

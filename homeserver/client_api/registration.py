@@ -9,7 +9,7 @@ from typing import Any, Literal
 from homeserver.http.authentication import no_auth
 from homeserver.http.endpoint import Body, Query, endpoint
 from homeserver.http.request import Request
-from homeserver.protocol.errors import Forbidden
+from homeserver.protocol.errors import BadJson
 from homeserver.protocol.identifiers import server_of
 from homeserver.services.registration import Registration
 from homeserver.services.ui_auth import operation_of
@@ -33,7 +33,10 @@ class RegistrationApi:
     ) -> dict[str, Any]:
         """Register an account, after user-interactive authentication."""
         if kind == "guest":
-            raise Forbidden("Guest accounts are not offered")
+            display_name = body.get("initial_device_display_name")
+            if display_name is not None and not isinstance(display_name, str):
+                raise BadJson("`initial_device_display_name` must be a text")
+            return (await self.registration.register_guest(display_name)).answer()
         registered = await self.registration.register(*operation_of(request.method, request.target, body))
         if registered.logged_in is not None:
             return registered.logged_in.answer()

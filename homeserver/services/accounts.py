@@ -37,6 +37,7 @@ class NewAccount:
     user_id: UserID
     password: str | None
     is_admin: bool = False
+    is_guest: bool = False
     user_type: str | None = None
 
 
@@ -93,6 +94,7 @@ class Accounts:
             password_hash,
             self._clock.now_ms(),
             is_admin=account.is_admin,
+            is_guest=account.is_guest,
             user_type=account.user_type,
         ):
             raise UserInUse

@@ -66,6 +66,14 @@ class _AlreadyDone(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Policy:
+    """Who may register."""
+
+    mode: Mode
+    guests: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Parts:
     """What registering needs of others."""
 
@@ -79,9 +87,10 @@ class Registration:
     """Makes accounts for whoever may have one."""
 
     def __init__(
-        self, mode: Mode, parts: Parts, database: Database, clock: Clock, random: Randomness
+        self, policy: Policy, parts: Parts, database: Database, clock: Clock, random: Randomness
     ) -> None:
-        self._mode: Mode = mode
+        self._mode: Mode = policy.mode
+        self._guests = policy.guests
         self._accounts = parts.accounts
         self._login = parts.login
         self._passwords = parts.passwords
@@ -112,6 +121,24 @@ class Registration:
             if done is None:
                 raise Forbidden("This session has ended") from None
             return await self._again(done, wishes)
+
+    async def register_guest(self, display_name: str | None) -> LoggedIn:
+        """Make a guest account, logged in. Raises Forbidden where there are none, InvalidParam.
+
+        https://spec.matrix.org/v1.19/client-server-api/#guest-access
+        """
+        if not self._guests:
+            raise Forbidden("Guest accounts are not offered")
+        user_id = self._accounts.new_user_id(f"guest-{self._random.letters(_GENERATED_LETTERS)}")
+        wanted = NewSession(display_name=display_name)
+        logged_in = self._login.prepare(user_id, wanted)
+
+        def create(tx: Transaction) -> None:
+            self._accounts.insert(tx, NewAccount(user_id, None, is_guest=True), None)
+            self._login.store(tx, logged_in, wanted)
+
+        await self._database.transact(create)
+        return logged_in
 
     def check_open(self) -> None:
         """Raises Forbidden where nobody may register."""

@@ -89,7 +89,7 @@ class SharedSecretRegistration:
             raise Forbidden("HMAC incorrect")
         user_id = self._accounts.new_user_id(request.username)
         await self._accounts.create(
-            NewAccount(user_id, request.password, request.is_admin, request.user_type)
+            NewAccount(user_id, request.password, request.is_admin, user_type=request.user_type)
         )
         return await self._login.start(user_id, NewSession())
 

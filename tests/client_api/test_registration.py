@@ -141,9 +141,22 @@ def test_ill_typed_bodies_are_bad_json(site: AccountsSite, body: dict[str, objec
     assert site.http.post(REGISTER, body).errcode == "M_BAD_JSON"
 
 
-def test_guests_are_not_let_in(site: AccountsSite) -> None:
+def test_guests_are_let_in_only_where_that_is_configured(site: AccountsSite, new_site: NewSite) -> None:
     reply = site.http.post(REGISTER, {}, query={"kind": "guest"})
     assert (reply.status, reply.errcode) == (403, "M_FORBIDDEN")
+    open_site = new_site("registration: {mode: closed, guests: true}")
+    wishes = {"username": "ignored", "device_id": "IGNORED", "initial_device_display_name": "visitor"}
+    reply = open_site.http.post(REGISTER, wishes, query={"kind": "guest"})
+    assert reply.status == 200, reply.text
+    guest = open_site.http.with_token(reply.json["access_token"])
+    whoami = guest.get("/_matrix/client/v3/account/whoami").json
+    assert whoami == {
+        "user_id": reply.json["user_id"],
+        "device_id": reply.json["device_id"],
+        "is_guest": True,
+    }
+    assert not whoami["user_id"].startswith("@ignored")
+    assert guest.get("/_matrix/client/v3/devices").errcode == "M_GUEST_ACCESS_FORBIDDEN"
 
 
 def test_a_refresh_token_comes_with_a_registration_that_asks_for_it(site: AccountsSite) -> None:

@@ -37,6 +37,12 @@ class Events(Queries):
     @query(f"select {_COLUMNS} from events where nid = any(%(nids)s)", many(EventRow))
     def by_nids(self, nids: list[int]) -> list[EventRow]: ...
 
+    @query(
+        "select nid, auth from events where nid = any(%(nids)s) and auth is not null", many(tuple[int, bytes])
+    )
+    def auth_edges(self, nids: list[int]) -> list[tuple[int, bytes]]:
+        """The auth events of state events, as packed int64 numbers."""
+
     @query("select event_id, nid from events where event_id = any(%(event_ids)s)", many(tuple[EventID, int]))
     def numbers(self, event_ids: list[EventID]) -> list[tuple[EventID, int]]: ...
 
@@ -121,6 +127,23 @@ class Events(Queries):
     ) -> list[EventRow]: ...
 
     @query(
+        f"""select {_COLUMNS} from unnest(%(rooms)s::text[], %(sinces)s::bigint[], %(uptos)s::bigint[])
+              as wanted (room, since, upto)
+            cross join lateral (
+              select {_COLUMNS} from events
+              where room_id = wanted.room and pos > wanted.since and pos <= wanted.upto and status = 0
+                and (%(types)s::text[] is null or type = any(%(types)s))
+              order by pos desc limit %(limit)s
+            ) as latest
+            order by room_id, pos""",
+        many(EventRow),
+    )
+    def latest_in(
+        self, rooms: list[RoomID], sinces: list[int], uptos: list[int], types: list[str] | None, limit: int
+    ) -> list[EventRow]:
+        """The latest events of some rooms, in each between two positions of its own."""
+
+    @query(
         """select max(depth) from (select depth from events where room_id = %(room_id)s and pos <= %(upto)s
                                    order by pos desc limit 100) as latest""",
         maybe(int),
@@ -173,7 +196,7 @@ class BackwardExtremities(Queries):
 
 _PLACED = (
     "nid", "event_id", "room_id", "room_version", "depth", "type", "state_key", "sender", "origin_server_ts", "received_ts", "outbound",
-    "status", "state_before", "state_after", "transaction", "redacted_by", "json",
+    "status", "state_before", "state_after", "transaction", "redacted_by", "auth", "json",
 )  # fmt: skip
 _PLACE = """on conflict (nid) do update set pos = excluded.pos, ordering = excluded.ordering, status = excluded.status,
             outbound = excluded.outbound, state_before = excluded.state_before, state_after = excluded.state_after"""

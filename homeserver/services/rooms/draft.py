@@ -23,6 +23,7 @@ class _Checkpoint:
     redacted: int
     filled_gaps: int
     gaps: int
+    imported_by: int | None
     state: Snapshot
     extremities: tuple[Extremity, ...]
 
@@ -31,7 +32,8 @@ class RoomDraft:
     """Collects the events of one write over a committed head.
 
     ``state`` and ``extremities`` are those after the events so far; ``unsaved`` and ``by_id`` are these events by number and by ID. ``redacted`` are
-    events written before that a redaction in this write strikes, in their redacted form.
+    events written before that a redaction in this write strikes, in their redacted form. ``imported_by`` is the number of the event, if there
+    is one, that brings the whole state of the room with it.
     """
 
     def __init__(self, head: RoomHead) -> None:
@@ -47,6 +49,7 @@ class RoomDraft:
         self.entries: list[Entry] = []
         self.gaps: list[tuple[EventID, int]] = []
         self.filled_gaps: list[EventID] = []
+        self.imported_by: int | None = None
         self._seen_layers: set[int] = set()
 
     @property
@@ -96,6 +99,7 @@ class RoomDraft:
             len(self.redacted),
             len(self.filled_gaps),
             len(self.gaps),
+            self.imported_by,
             self.state,
             self.extremities,
         )
@@ -114,6 +118,7 @@ class RoomDraft:
         del self.entries[point.entries :]
         del self.filled_gaps[point.filled_gaps :]
         del self.gaps[point.gaps :]
+        self.imported_by = point.imported_by
         self.state = point.state
         self.extremities = point.extremities
 

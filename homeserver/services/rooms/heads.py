@@ -50,7 +50,9 @@ def empty_head(room_id: RoomID, version: RoomVersion) -> RoomHead:
 class RoomHeads:
     """Heads by room, cached. A stale one does no harm: the write that builds on it loses its race and asks again."""
 
-    def __init__(self, database: Database, events: EventStore, states: StateStore, caches: CacheBudget) -> None:
+    def __init__(
+        self, database: Database, events: EventStore, states: StateStore, caches: CacheBudget
+    ) -> None:
         self._database = database
         self._events = events
         self._states = states
@@ -72,7 +74,9 @@ class RoomHeads:
         self._cache.pop(room_id)
 
     async def _load(self, room_id: RoomID) -> RoomHead | None:
-        row, summary = await self._database.read(lambda tx: (Rooms(tx).head(room_id), Rooms(tx).summary(room_id)))
+        row, summary = await self._database.read(
+            lambda tx: (Rooms(tx).head(room_id), Rooms(tx).summary(room_id))
+        )
         if row is None or summary is None:
             return None
         nids = unpack_nids(bytes(row.extremities))

@@ -93,6 +93,7 @@ class LocalEvents:
             state_before=before.id,
             state_after=after.id,
             transaction=transaction,
+            auth_nids=await self._auth_nids(draft, event) if event.is_state else (),
         )
         draft.add(stored, before, after)
         changes = [] if event.key is None else [StateChange(event.key, replaced, stored, stored)]
@@ -100,6 +101,12 @@ class LocalEvents:
             changes += await self._redactions.redaction_arrived(draft, stored)
         draft.advance(stored, after, changes)
         return stored
+
+    async def _auth_nids(self, draft: RoomDraft, event: Event) -> list[int]:
+        named = event.auth_event_ids
+        ours = [draft.by_id[auth_id].nid for auth_id in named if auth_id in draft.by_id]
+        stored = await self._events.by_ids(auth_id for auth_id in named if auth_id not in draft.by_id)
+        return [*ours, *(one.nid for one in stored.values())]
 
     def create_event(self, version: RoomVersion, room_id: RoomID | None, intent: EventIntent) -> Event:
         """The create event of a new room; ``room_id`` is None where the version makes it of this event. Raises as `append` does."""
@@ -156,9 +163,11 @@ class LocalEvents:
         known = {stored.event.event_id: stored.event for stored in draft.events}
         missing = [event_id for event_id in prev_events if event_id not in known]
         known |= {event_id: stored.event for event_id, stored in (await self._events.by_ids(missing)).items()}
-        return {event.event_id: encode_base64(reference_hash(event.pdu, event.version)) for event in (*known.values(), *auth_events)}
+        return {
+            event.event_id: encode_base64(reference_hash(event.pdu, event.version))
+            for event in (*known.values(), *auth_events)
+        }
 
 
 def _event(stored: StoredEvent | None) -> Event | None:
     return None if stored is None else stored.event
-

@@ -65,7 +65,7 @@ class Persister:
         ]
         entries += [layer_entry(room_id, layer) for layer in draft.layers]
         if draft.changes:
-            entries += self._state_entries(room_id, draft.changes, index)
+            entries += self._state_entries(draft, index)
         entries += [BACKWARD_EXTREMITIES.row(room_id, event_id, depth) for event_id, depth in draft.gaps]
         entries += [FILLED_GAPS.row(room_id, event_id) for event_id in draft.filled_gaps]
         if summary != draft.head.summary or draft.head.version == 0:
@@ -84,6 +84,9 @@ class Persister:
             raise
         for layer in draft.layers:
             layer.stored = True
+        for stored in draft.events:
+            if stored.pos is None:
+                self._events.remember(stored)
 
     def _landed(self, first: int, last: int, landed: Sequence[Landed]) -> None:
         for _, payload, positions in landed:
@@ -103,26 +106,27 @@ class Persister:
     def _is_local_member(self, key: StateKey) -> bool:
         return key[0] == "m.room.member" and server_of(key[1]) == self._server_name
 
-    def _state_entries(
-        self, room_id: RoomID, changes: Sequence[StateChange], index: Mapping[int, int]
-    ) -> list[Entry]:
+    def _state_entries(self, draft: RoomDraft, index: Mapping[int, int]) -> list[Entry]:
+        room_id = draft.head.room_id
         entries = []
         final: dict[StateKey, StateChange] = {}
         by_cause: dict[tuple[int, StateKey], StateChange] = {}
-        for change in changes:
+        for change in draft.changes:
             final[change.key] = change
             by_cause[change.cause.nid, change.key] = change
         for (cause, key), change in by_cause.items():
-            entries.append(
-                STATE_CHANGES.row(
-                    room_id, index[cause], *key, _nid(change.current), _nid(change.previous), cause
-                )
-            )
-            if self._is_local_member(key) and change.current is not None:
-                membership = change.memberships[1]
+            if cause != draft.imported_by:
                 entries.append(
-                    MEMBERSHIP_CHANGES.row(key[1], index[cause], room_id, membership, change.current.nid)
+                    STATE_CHANGES.row(
+                        room_id, index[cause], *key, _nid(change.current), _nid(change.previous), cause
+                    )
                 )
+            if self._is_local_member(key) and change.current is not None:
+                was, membership = change.memberships
+                if cause != draft.imported_by or membership != was:
+                    entries.append(
+                        MEMBERSHIP_CHANGES.row(key[1], index[cause], room_id, membership, change.current.nid)
+                    )
         for key, change in final.items():
             if change.current is None:
                 entries.append(GONE_STATE.row(room_id, *key))
@@ -130,7 +134,7 @@ class Persister:
                 entries.append(CURRENT_STATE.row(room_id, *key, change.current.nid))
             if key[0] == "m.room.member" and is_user_id(key[1]):
                 entries += self._membership_entries(room_id, change, index)
-        return entries + _server_entries(room_id, changes, index)
+        return entries + _server_entries(room_id, draft.changes, index)
 
     def _membership_entries(
         self, room_id: RoomID, change: StateChange, index: Mapping[int, int]
@@ -197,6 +201,7 @@ def event_row(stored: StoredEvent) -> tuple[object, ...]:
         stored.state_after,
         stored.transaction,
         stored.redacted_by,
+        None if event.state_key is None else pack_nids(stored.auth_nids),
         event.encoded(),
     )
 

@@ -1,5 +1,7 @@
 """What a redaction does to the event that it names, whichever of the two comes first."""
 
+from collections.abc import Collection
+
 from homeserver.protocol.events.content import PowerLevels
 from homeserver.protocol.events.redaction import redacted
 from homeserver.protocol.identifiers import EventID, server_of
@@ -8,8 +10,7 @@ from homeserver.services.rooms.event_store import EventStore
 from homeserver.services.rooms.state_change import StateChange
 from homeserver.services.rooms.state_store import StateStore
 from homeserver.services.rooms.stored_event import Status, StoredEvent
-from storage.database import Database
-from storage.tables.events import REDACTIONS, Redactions
+from storage.tables.events import REDACTIONS
 
 
 class RedactionEffects:
@@ -18,8 +19,7 @@ class RedactionEffects:
     https://spec.matrix.org/v1.19/rooms/v11/#handling-redactions
     """
 
-    def __init__(self, database: Database, events: EventStore, states: StateStore) -> None:
-        self._database = database
+    def __init__(self, events: EventStore, states: StateStore) -> None:
         self._events = events
         self._states = states
 
@@ -36,12 +36,19 @@ class RedactionEffects:
             return []
         return await self._strike(draft, redaction, target)
 
-    async def target_arrived(self, draft: RoomDraft, target: StoredEvent) -> None:
-        """Redact an event of the draft if its redaction came before it."""
+    async def target_arrived(
+        self, draft: RoomDraft, target: StoredEvent, redaction_ids: Collection[EventID]
+    ) -> None:
+        """Redact an event of the draft if its redaction came before it: in the draft, or as one of ``redaction_ids``."""
         event = target.event
-        found = await self._database.read(lambda tx: Redactions(tx).of(event.room_id, [event.event_id]))
-        redactions = await self._events.by_ids(redaction_id for _, redaction_id in found)
-        for redaction in redactions.values():
+        redactions = [
+            stored
+            for stored in draft.events
+            if stored.event.type == "m.room.redaction" and stored.event.redacts == event.event_id
+        ]
+        if redaction_ids:
+            redactions += (await self._events.by_ids(redaction_ids)).values()
+        for redaction in redactions:
             if redaction.status is Status.ACCEPTED and await self._may_strike(draft, redaction, target):
                 target.become_redacted(redacted(event), redaction.event.event_id)
                 return
@@ -99,4 +106,3 @@ def _redacted_copy(target: StoredEvent, redaction_id: EventID) -> StoredEvent:
         transaction=target.transaction,
         redacted_by=redaction_id,
     )
-

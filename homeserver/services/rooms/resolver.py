@@ -1,6 +1,11 @@
-"""State resolution on stored snapshots: off the reactor, by the difference between the states, each result remembered."""
+"""State resolution on stored snapshots: off the reactor, by the difference between the states, each result remembered.
+
+Everything works on the compact numbers of events. Auth chains are walked on the edges that are stored with each state event, a
+generation a query; only the events in conflict are read whole.
+"""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
 
 from homeserver.protocol.canonical_json import decode
 from homeserver.protocol.events.event import Event
@@ -8,8 +13,9 @@ from homeserver.protocol.identifiers import EventID, StateKey
 from homeserver.protocol.room_versions import ROOM_VERSIONS, RoomVersion, StateResolution
 from homeserver.protocol.state_resolution.resolve import resolve_conflicts
 from homeserver.protocol.state_resolution.sources import Conflicts, StateMap
-from homeserver.protocol.state_resolution.walking import auth_chain_difference
+from homeserver.protocol.state_resolution.walking import auth_difference, conflicted_subgraph
 from homeserver.services.rooms.event_store import EventStore
+from homeserver.services.rooms.heads import unpack_nids
 from homeserver.services.rooms.state_store import StateStore
 from homeserver.services.rooms.stored_event import Status, StoredEvent
 from storage.caches import CacheBudget
@@ -55,79 +61,103 @@ class StateResolver:
         names = await self._states.key_names(keys)
         by_nid = {nid: unsaved[nid] for nid in nids if nid in unsaved}
         by_nid |= await self._events.by_nids(nids - by_nid.keys())
-        by_id = {stored.event.event_id: stored for stored in (*unsaved.values(), *by_nid.values())}
-
         conflicted: dict[StateKey, frozenset[EventID]] = {}
         agreed: dict[StateKey, EventID] = {}
         for key in keys:
-            found = [state.find(key) for state in states]
-            ids = frozenset(by_nid[nid].event.event_id for nid in found if nid)
+            ids = frozenset(by_nid[nid].event.event_id for state in states if (nid := state.find(key)))
             if len(ids) == 1 and version.state_resolution is StateResolution.V1:
                 agreed[names[key]] = next(iter(ids))
             else:
                 conflicted[names[key]] = ids
+        disputed = [{nid for key in keys if (nid := state.find(key))} for state in states]
 
         def run(tx: Transaction) -> dict[StateKey, EventID]:
-            reader = _Reader(tx, by_id)
-            conflicts = Conflicts(conflicted, _Agreed(reader, base, agreed, conflicted))
+            reader = _Reader(tx, (*unsaved.values(), *by_nid.values()))
             return resolve_conflicts(
                 version,
-                conflicts,
+                Conflicts(conflicted, _Agreed(reader, base, agreed, conflicted)),
                 reader.events,
-                lambda: auth_chain_difference(reader.whole(states), reader.events),
-                rejected_among=reader.rejected,
+                lambda: reader.ids(auth_difference(disputed, lambda: _common(base, keys), reader.auth_edges)),
+                lambda ids: reader.ids(conflicted_subgraph(reader.nids(ids), reader.auth_edges)),
+                reader.rejected,
             )
 
         result = agreed | (await self._reads.read(run))
-        stored = by_id | await self._events.by_ids(set(result.values()) - by_id.keys())
+        stored = {one.event.event_id: one for one in (*unsaved.values(), *by_nid.values())}
+        stored |= await self._events.by_ids(set(result.values()) - stored.keys())
         updates = {key: stored[result[names[key]]].nid if names[key] in result else GONE for key in keys}
         return await self._states.derive_by_id(base, updates)
 
 
-class _Reader:
-    """Reads events inside the transaction of a resolution, on its thread: no cache of the reactor's thread is touched."""
+def _common(base: Snapshot, disputed_keys: Collection[int]) -> list[int]:
+    """The events that all states have: those of one of them, but for the keys in dispute."""
+    return [nid for key, nid in base.entries().items() if key not in disputed_keys]
 
-    def __init__(self, tx: Transaction, known: Mapping[EventID, StoredEvent]) -> None:
+
+class _Reader:
+    """Reads inside a resolution, on its thread: no cache of the reactor's thread is touched."""
+
+    def __init__(self, tx: Transaction, known: Collection[StoredEvent]) -> None:
         self._tx = tx
-        self._events: dict[EventID, Event] = {event_id: stored.event for event_id, stored in known.items()}
-        self._ids = {stored.nid: event_id for event_id, stored in known.items()}
-        self._rejected = {event_id for event_id, stored in known.items() if stored.status is Status.REJECTED}
+        self._events: dict[EventID, Event] = {}
+        self._nids: dict[EventID, int] = {}
+        self._ids: dict[int, EventID] = {}
+        self._rejected: set[EventID] = set()
+        self._unsaved_edges = {stored.nid: stored.auth_nids for stored in known if stored.auth_nids}
+        for stored in known:
+            self._add(stored.event, stored.nid, stored.status)
 
     def events(self, event_ids: Collection[EventID]) -> dict[EventID, Event]:
+        """Those events that are here."""
         missing = [event_id for event_id in event_ids if event_id not in self._events]
         if missing:
-            self._add(Events(self._tx).by_ids(missing))
+            self._add_rows(Events(self._tx).by_ids(missing))
         return {event_id: self._events[event_id] for event_id in event_ids if event_id in self._events}
 
     def rejected(self, event_ids: Collection[EventID]) -> set[EventID]:
+        """Those of some events that were rejected."""
         self.events(event_ids)
         return self._rejected.intersection(event_ids)
 
-    def id_of(self, nid: int) -> EventID:
-        self._load((nid,))
-        return self._ids[nid]
-
-    def key_id(self, key: StateKey) -> int | None:
-        rows = StateKeys(self._tx).find([key[0]], [key[1]])
-        return rows[0].id if rows else None
-
-    def whole(self, states: Sequence[Snapshot]) -> list[frozenset[EventID]]:
-        nids = [list(state.entries().values()) for state in states]
-        self._load({nid for each in nids for nid in each})
-        return [frozenset(self._ids[nid] for nid in each) for each in nids]
-
-    def _load(self, nids: Collection[int]) -> None:
+    def ids(self, nids: Collection[int]) -> set[EventID]:
+        """The IDs of events by number."""
         missing = [nid for nid in nids if nid not in self._ids]
         if missing:
-            self._add(Events(self._tx).by_nids(missing))
+            self._add_rows(Events(self._tx).by_nids(missing))
+        return {self._ids[nid] for nid in nids if nid in self._ids}
 
-    def _add(self, rows: Sequence[EventRow]) -> None:
+    def nids(self, event_ids: Collection[EventID]) -> set[int]:
+        """The numbers of events by ID."""
+        return {self._nids[event_id] for event_id in self.events(event_ids)}
+
+    def auth_edges(self, nids: Collection[int]) -> dict[int, Sequence[int]]:
+        """The numbers of the auth events of state events."""
+        edges: dict[int, Sequence[int]] = {
+            nid: self._unsaved_edges[nid] for nid in nids if nid in self._unsaved_edges
+        }
+        missing = [nid for nid in nids if nid not in edges]
+        if missing:
+            edges.update((nid, unpack_nids(bytes(auth))) for nid, auth in Events(self._tx).auth_edges(missing))
+        return edges
+
+    def at(self, state: Snapshot, key: StateKey) -> EventID | None:
+        """The event at a key of a state."""
+        rows = StateKeys(self._tx).find([key[0]], [key[1]])
+        nid = state.find(rows[0].id) if rows else None
+        return None if nid is None else next(iter(self.ids((nid,))), None)
+
+    def _add_rows(self, rows: Sequence[EventRow]) -> None:
         for row in rows:
-            event = Event.from_trusted(decode(bytes(row.json)), ROOM_VERSIONS[row.room_version], row.event_id)
-            self._events[row.event_id] = event
-            self._ids[row.nid] = row.event_id
-            if row.status == Status.REJECTED:
-                self._rejected.add(row.event_id)
+            pdu: Any = decode(bytes(row.json))
+            event = Event.from_trusted(pdu, ROOM_VERSIONS[row.room_version], row.event_id)
+            self._add(event, row.nid, row.status)
+
+    def _add(self, event: Event, nid: int, status: int) -> None:
+        self._events[event.event_id] = event
+        self._nids[event.event_id] = nid
+        self._ids[nid] = event.event_id
+        if status == Status.REJECTED:
+            self._rejected.add(event.event_id)
 
 
 class _Agreed(Mapping[StateKey, EventID]):
@@ -146,15 +176,12 @@ class _Agreed(Mapping[StateKey, EventID]):
         self._conflicted = conflicted
 
     def __getitem__(self, key: StateKey) -> EventID:
-        if key in self._conflicted:
+        event_id = None
+        if key not in self._conflicted:
+            event_id = self._agreed.get(key) or self._reader.at(self._base, key)
+        if event_id is None:
             raise KeyError(key)
-        if key in self._agreed:
-            return self._agreed[key]
-        key_id = self._reader.key_id(key)
-        nid = None if key_id is None else self._base.find(key_id)
-        if nid is None:
-            raise KeyError(key)
-        return self._reader.id_of(nid)
+        return event_id
 
     def __iter__(self) -> Iterator[StateKey]:
         raise TypeError("a view of single keys")

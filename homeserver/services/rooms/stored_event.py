@@ -1,5 +1,6 @@
 """An event as this server keeps it: the event itself and what the server knows of it."""
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 from homeserver.protocol.events.client_format import client_event_bytes
@@ -20,11 +21,13 @@ class StoredEvent:
     """An event with its number, place in the room and state snapshots.
 
     ``pos`` is None until the event is committed, and for events that no client may see as new; ``ordering`` is None for
-    outliers. ``transaction`` is "device_id txn_id" of the local client that sent it.
+    outliers. ``transaction`` is "device_id txn_id" of the local client that sent it. ``auth_nids`` are the numbers of a state event's auth
+    events, until it is written.
     """
 
     __slots__ = (
         "_client",
+        "auth_nids",
         "event",
         "nid",
         "ordering",
@@ -53,6 +56,7 @@ class StoredEvent:
         state_after: int | None = None,
         transaction: str | None = None,
         redacted_by: EventID | None = None,
+        auth_nids: Sequence[int] = (),
     ) -> None:
         self.event = event
         self.nid = nid
@@ -65,6 +69,7 @@ class StoredEvent:
         self.state_after = state_after
         self.transaction = transaction
         self.redacted_by = redacted_by
+        self.auth_nids = auth_nids
         self.shared_unsigned: bytes | None = None
         """The part of `unsigned` that all clients see, made by the renderer; None until then."""
         self._client: bytes | None = None

@@ -38,7 +38,9 @@ class RoomSummary:
     local_members: int = 0
 
 
-def summary_after(summary: RoomSummary, changes: Iterable[StateChange], server_name: ServerName) -> RoomSummary:
+def summary_after(
+    summary: RoomSummary, changes: Iterable[StateChange], server_name: ServerName
+) -> RoomSummary:
     """The summary when ``changes`` of current state have happened."""
     fields: dict[str, Any] = {}
     joined = invited = local = 0

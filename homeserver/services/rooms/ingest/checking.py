@@ -3,7 +3,7 @@
 https://spec.matrix.org/v1.19/server-server-api/#checks-performed-on-receipt-of-a-pdu
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,9 +11,11 @@ from federation.keyring import Keyring, KeyRequest
 from homeserver.protocol.errors import InvalidEvent, MatrixError
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.parsing import parse_pdu
-from homeserver.protocol.identifiers import EventID, RoomID
+from homeserver.protocol.identifiers import EventID, RoomID, ServerName
 from homeserver.protocol.receipt_checks import check_signatures, wanted_keys, whole_or_redacted
 from homeserver.protocol.room_versions import RoomVersion
+
+WantedKeys = Mapping[ServerName, Collection[str]]
 
 
 @dataclass(slots=True)
@@ -23,6 +25,8 @@ class Checked:
     events: list[Event] = field(default_factory=list)
     failures: dict[EventID, str] = field(default_factory=dict)
     malformed: int = 0
+    given: list[EventID | None] = field(default_factory=list)
+    """What the PDUs were, one by one: None for one that is no event of the room."""
 
 
 class PduChecker:
@@ -31,22 +35,39 @@ class PduChecker:
     def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
 
-    async def check(self, room_id: RoomID | None, version: RoomVersion, pdus: Sequence[Any]) -> Checked:
-        """Check PDUs of one room (``room_id`` None: of any). Those that fail are set aside with the reason; nothing raises for them."""
+    async def check(
+        self,
+        room_id: RoomID | None,
+        version: RoomVersion,
+        pdus: Sequence[Any],
+        *,
+        limit_references: bool = True,
+    ) -> Checked:
+        """Check PDUs of one room (``room_id`` None: of any). Those that fail are set aside with the reason; nothing raises for them.
+
+        Old rooms have events with more references than are allowed today: in the state and the auth chain of a room they are let through
+        (``limit_references`` False)."""
         checked = Checked()
-        parsed = []
+        parsed: dict[EventID, tuple[Event, WantedKeys]] = {}
         for pdu in pdus:
             try:
-                event = parse_pdu(pdu, version)
+                event = parse_pdu(pdu, version, limit_references=limit_references)
                 if room_id is not None and event.room_id != room_id:
                     raise InvalidEvent("The event is of another room")
-                parsed.append((event, wanted_keys(event)))
+                if event.event_id not in parsed:
+                    parsed[event.event_id] = (event, wanted_keys(event))
+                checked.given.append(event.event_id)
             except MatrixError:
                 checked.malformed += 1
+                checked.given.append(None)
         keys = await self._keyring.verify_keys(
-            [KeyRequest(server, key_ids, event.origin_server_ts) for event, wanted in parsed for server, key_ids in wanted.items()]
+            [
+                KeyRequest(server, key_ids, event.origin_server_ts)
+                for event, wanted in parsed.values()
+                for server, key_ids in wanted.items()
+            ]
         )
-        for event, _ in parsed:
+        for event, _ in parsed.values():
             try:
                 check_signatures(event, keys)
             except MatrixError as error:

@@ -16,14 +16,17 @@ from federation.wire.events import EVENT, EVENT_AUTH
 from federation.wire.state import STATE, STATE_IDS, AtEvent
 from homeserver.protocol.errors import BadGateway
 from homeserver.protocol.events.event import Event
-from homeserver.protocol.identifiers import EventID, ServerName
+from homeserver.protocol.identifiers import EventID, RoomID, ServerName
 from homeserver.services.rooms.event_store import EventStore
 from homeserver.services.rooms.heads import RoomHead
 from homeserver.services.rooms.ingest.checking import PduChecker
 from homeserver.services.rooms.ingest.outliers import Outliers
 from homeserver.services.rooms.state_store import StateStore
 from homeserver.services.rooms.stored_event import Status, StoredEvent
-from storage.snapshots import Snapshot
+from storage.database import Database
+from storage.snapshots import GONE, Snapshot
+from storage.tables.events import BackwardExtremities, Redactions
+from storage.transaction import Transaction
 
 log = structlog.get_logger(__name__)
 
@@ -38,11 +41,18 @@ MAX_SINGLE_EVENTS = 50
 
 @dataclass(slots=True)
 class History:
-    """``events`` come before the received ones; ``states`` are those after previous events that could not be had."""
+    """What is needed to place received events.
 
+    ``new`` are those of them that are not in the room yet, ``events`` come before them; ``states`` are those after previous events that could
+    not be had. Of all of them: ``outliers`` are here without a place, ``fills`` fill gaps, ``redactions`` came before their targets.
+    """
+
+    new: list[Event] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     states: dict[EventID, Snapshot] = field(default_factory=dict)
     outliers: dict[EventID, StoredEvent] = field(default_factory=dict)
+    fills: frozenset[EventID] = frozenset()
+    redactions: dict[EventID, list[EventID]] = field(default_factory=dict)
 
 
 class MissingHistory:
@@ -50,12 +60,14 @@ class MissingHistory:
 
     def __init__(
         self,
+        database: Database,
         client: FederationClient,
         checker: PduChecker,
         events: EventStore,
         states: StateStore,
         outliers: Outliers,
     ) -> None:
+        self._database = database
         self._client = client
         self._checker = checker
         self._events = events
@@ -65,71 +77,21 @@ class MissingHistory:
     async def before(self, origin: ServerName, head: RoomHead, events: Sequence[Event]) -> History:
         """What is needed to place ``events``; what cannot be had is left out."""
         history = History()
-        await self._fill(origin, head, events, history)
-        for prev_id in list(await self._unplaced([*history.events, *events]))[:MAX_GAPS]:
+        history.new = await self._not_placed(events, history)
+        if not history.new:
+            return history
+        await self._fill(origin, head, history)
+        for prev_id in list(await self._unplaced([*history.events, *history.new]))[:MAX_GAPS]:
             state = await self._state_after(origin, head, prev_id)
             if state is not None:
                 history.states[prev_id] = state
-        await self._fetch_auth_events(origin, head, [*history.events, *events])
+        every = [*history.events, *history.new]
+        await self.fetch_auth_events(origin, head, every)
+        await self._look_up(head.room_id, [event.event_id for event in every], history)
         return history
 
-    async def state_of(
-        self, origin: ServerName, head: RoomHead, state_ids: Collection[EventID], pdus: Sequence[Any]
-    ) -> Snapshot:
-        """The snapshot of a state that ``origin`` named, after storing what of it is not here from ``pdus``."""
-        checked = await self._checker.check(head.room_id, head.room_version, pdus)
-        await self._outliers.save(checked.events)
-        found = await self._events.by_ids(state_ids)
-        usable = [stored for stored in found.values() if stored.status is not Status.REJECTED]
-        return await self._states.derive(
-            Snapshot(), {stored.event.key: stored.nid for stored in usable if stored.event.key is not None}
-        )
-
-    async def _fill(
-        self, origin: ServerName, head: RoomHead, events: Sequence[Event], history: History
-    ) -> None:
-        """Ask for the events between the room's extremities and the received ones, further back each round."""
-        earliest = [extremity.event_id for extremity in head.extremities]
-        latest: Sequence[Event] = events
-        for _ in range(MAX_ROUNDS):
-            missing = await self._unplaced([*history.events, *events])
-            latest = [event for event in [*history.events, *events] if not missing.isdisjoint(event.prev_event_ids)]
-            if not latest:
-                return
-            query = MissingEventsQuery(earliest, [event.event_id for event in latest], MAX_EVENTS_A_ROUND)
-            pdus = await self._ask(origin, MISSING_EVENTS, "events", {"room_id": head.room_id}, body=query)
-            checked = await self._checker.check(head.room_id, head.room_version, pdus[:MAX_EVENTS_A_ROUND])
-            have = {event.event_id for event in history.events}
-            placed = await self._placed(event.event_id for event in checked.events)
-            found = [event for event in checked.events if event.event_id not in have | placed]
-            if not found:
-                return
-            history.events.extend(found)
-
-    async def _unplaced(self, events: Sequence[Event]) -> set[EventID]:
-        """The previous events of ``events`` that are neither among them nor placed here."""
-        named = {prev_id for event in events for prev_id in event.prev_event_ids}
-        named -= {event.event_id for event in events}
-        return named - await self._placed(named)
-
-    async def _placed(self, event_ids: Iterable[EventID]) -> set[EventID]:
-        found = await self._events.by_ids(event_ids)
-        return {event_id for event_id, stored in found.items() if not stored.is_outlier}
-
-    async def _state_after(self, origin: ServerName, head: RoomHead, event_id: EventID) -> Snapshot | None:
-        """The room's state after an event that we do not have, as ``origin`` says it was."""
-        state = await self._state_before(origin, head, event_id)
-        if state is None:
-            return None
-        event = await self._single(origin, head, event_id)
-        if event is None or event.key is None:
-            return state
-        stored = (await self._outliers.save([event]))[event_id]
-        if stored.status is Status.REJECTED:
-            return state
-        return await self._states.derive(state, {event.key: stored.nid})
-
-    async def _state_before(self, origin: ServerName, head: RoomHead, event_id: EventID) -> Snapshot | None:
+    async def state_before(self, origin: ServerName, head: RoomHead, event_id: EventID) -> Snapshot | None:
+        """The room's state before an event, as ``origin`` says it was; None if it does not say."""
         path = {"room_id": head.room_id}
         try:
             ids = await self._client.request(STATE_IDS, origin, path=path, query=AtEvent(event_id))
@@ -149,9 +111,30 @@ class MissingHistory:
         else:
             for one in missing:
                 pdus += await self._ask(origin, EVENT, "pdus", {"event_id": one})
-        return await self.state_of(origin, head, state_ids, pdus)
+        return await self.state_of(head, state_ids, pdus)
 
-    async def _fetch_auth_events(self, origin: ServerName, head: RoomHead, events: Sequence[Event]) -> None:
+    async def state_of(self, head: RoomHead, state_ids: Collection[EventID], pdus: Sequence[Any]) -> Snapshot:
+        """The snapshot of a state that another server named, after storing what of it is not here from ``pdus``."""
+        if pdus:
+            checked = await self._checker.check(
+                head.room_id, head.room_version, pdus, limit_references=False
+            )
+            await self._outliers.save(checked.events)
+        found = await self._events.by_ids(state_ids)
+        updates = {
+            stored.event.key: stored.nid
+            for stored in found.values()
+            if stored.status is not Status.REJECTED
+            and stored.event.key is not None
+            and stored.event.room_id == head.room_id
+        }
+        ids = await self._states.key_ids(updates)
+        by_id = {ids[key]: nid for key, nid in updates.items()}
+        # Over the state that we know it is a small layer; by itself it would be a whole one.
+        gone = {key_id: GONE for key_id in head.state.entries() if key_id not in by_id}
+        return await self._states.derive_by_id(head.state, gone | by_id)
+
+    async def fetch_auth_events(self, origin: ServerName, head: RoomHead, events: Sequence[Event]) -> None:
         """Store the auth events of ``events`` that are neither here nor among them."""
         ours = {event.event_id for event in events}
         for event in events:
@@ -164,8 +147,84 @@ class MissingHistory:
             if not pdus:
                 for auth_id in list(missing)[:MAX_SINGLE_EVENTS]:
                     pdus += await self._ask(origin, EVENT, "pdus", {"event_id": auth_id})
-            checked = await self._checker.check(head.room_id, head.room_version, pdus)
+            checked = await self._checker.check(
+                head.room_id, head.room_version, pdus, limit_references=False
+            )
             await self._outliers.save([one for one in checked.events if one.event_id not in ours])
+
+    async def not_placed(self, events: Sequence[Event]) -> History:
+        """Those of ``events`` that are not in the room yet, with what is known here of them."""
+        history = History()
+        history.new = await self._not_placed(events, history)
+        if history.new:
+            ids = [event.event_id for event in history.new]
+            await self._look_up(history.new[0].room_id, ids, history)
+        return history
+
+    async def unplaced_before(self, events: Sequence[Event]) -> set[EventID]:
+        """The previous events of ``events`` that are neither among them nor placed here."""
+        return await self._unplaced(events)
+
+    async def _not_placed(self, events: Iterable[Event], history: History) -> list[Event]:
+        """Those of ``events`` that have no place; those that are here without one go into the outliers."""
+        known = await self._events.by_ids(event.event_id for event in events)
+        history.outliers.update({one: stored for one, stored in known.items() if stored.is_outlier})
+        return [
+            event for event in events if event.event_id not in known or event.event_id in history.outliers
+        ]
+
+    async def _look_up(self, room_id: RoomID, event_ids: list[EventID], history: History) -> None:
+        def read(tx: Transaction) -> tuple[list[EventID], list[tuple[EventID, EventID]]]:
+            return (
+                BackwardExtremities(tx).among(room_id, event_ids),
+                Redactions(tx).of(room_id, event_ids),
+            )
+
+        fills, redactions = await self._database.read(read)
+        history.fills = frozenset(fills)
+        for target_id, redaction_id in redactions:
+            history.redactions.setdefault(target_id, []).append(redaction_id)
+
+    async def _fill(self, origin: ServerName, head: RoomHead, history: History) -> None:
+        """Ask for the events between the room's extremities and the received ones, further back each round."""
+        earliest = [extremity.event_id for extremity in head.extremities]
+        for _ in range(MAX_ROUNDS):
+            every = [*history.events, *history.new]
+            missing = await self._unplaced(every)
+            latest = [event for event in every if not missing.isdisjoint(event.prev_event_ids)]
+            if not latest:
+                return
+            query = MissingEventsQuery(earliest, [event.event_id for event in latest], MAX_EVENTS_A_ROUND)
+            pdus = await self._ask(origin, MISSING_EVENTS, "events", {"room_id": head.room_id}, body=query)
+            checked = await self._checker.check(head.room_id, head.room_version, pdus[:MAX_EVENTS_A_ROUND])
+            have = {event.event_id for event in every}
+            found = await self._not_placed(
+                [event for event in checked.events if event.event_id not in have], history
+            )
+            if not found:
+                return
+            history.events.extend(found)
+
+    async def _unplaced(self, events: Sequence[Event]) -> set[EventID]:
+        """The previous events of ``events`` that are neither among them nor placed here."""
+        named = {prev_id for event in events for prev_id in event.prev_event_ids}
+        named -= {event.event_id for event in events}
+        found = await self._events.by_ids(named)
+        return named - {event_id for event_id, stored in found.items() if not stored.is_outlier}
+
+    async def _state_after(self, origin: ServerName, head: RoomHead, event_id: EventID) -> Snapshot | None:
+        """The room's state after an event that we do not have, as ``origin`` says it was."""
+        state = await self.state_before(origin, head, event_id)
+        if state is None:
+            return None
+        event = await self._single(origin, head, event_id)
+        if event is None or event.key is None:
+            return state
+        await self.fetch_auth_events(origin, head, [event])
+        stored = (await self._outliers.save([event]))[event_id]
+        if stored.status is Status.REJECTED:
+            return state
+        return await self._states.derive(state, {event.key: stored.nid})
 
     async def _single(self, origin: ServerName, head: RoomHead, event_id: EventID) -> Event | None:
         pdus = await self._ask(origin, EVENT, "pdus", {"event_id": event_id})

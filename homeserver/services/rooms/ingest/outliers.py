@@ -40,19 +40,25 @@ class Outliers:
 
         One that its auth events do not allow, or that names one which is not here, is stored as rejected."""
         saved = await self._events.by_ids(event.event_id for event in events)
-        ordered = [event for event in auth_first(events) if event.event_id not in saved]
+        ordered = auth_first(events)
         named = {auth_id for event in ordered for auth_id in event.auth_event_ids}
         around = await self._events.by_ids(named - {event.event_id for event in ordered}) | saved
         new: list[StoredEvent] = []
         for event in ordered:
-            stored = StoredEvent(
-                event,
-                await self._nids.take(),
-                received_ts=self._clock.now_ms(),
-                status=Status.REJECTED if _refused(event, around) else Status.ACCEPTED,
-            )
+            known = saved.get(event.event_id)
+            if known is not None and not (known.is_outlier and known.status is Status.ACCEPTED):
+                continue
+            if known is None:
+                auth = [around[auth_id].nid for auth_id in event.auth_event_ids if auth_id in around]
+                stored = StoredEvent(
+                    event, await self._nids.take(), received_ts=self._clock.now_ms(), auth_nids=auth
+                )
+                new.append(stored)
+            else:
+                stored = known  # perhaps an invite, of which nothing could be checked when it came
+            if _refused(event, around):
+                stored.status = Status.REJECTED
             around[event.event_id] = stored
-            new.append(stored)
         for start in range(0, len(new), _CHUNK):
             await self._write(new[start : start + _CHUNK], saved)
         return saved

@@ -4,8 +4,8 @@ https://spec.matrix.org/v1.19/server-server-api/#checks-performed-on-receipt-of-
 made before (`receiving`).
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 
 from homeserver.clock import Clock
 from homeserver.protocol.auth_rules.check import check_auth
@@ -24,8 +24,7 @@ from homeserver.services.rooms.stored_event import Status, StoredEvent
 from storage.snapshots import GONE, Snapshot, differing
 
 _CREATE = ("m.room.create", "")
-MAX_EXTREMITIES = 30
-"""Beyond this many, an event whose state was resolved away need not be kept as an extremity of its own."""
+_NO_STATES: Mapping[EventID, Snapshot] = {}
 
 
 class MissingEvents(Exception):
@@ -34,6 +33,25 @@ class MissingEvents(Exception):
     def __init__(self, event_ids: set[EventID]) -> None:
         super().__init__(f"{len(event_ids)} events are missing")
         self.event_ids = event_ids
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An event to be placed, and what was found out for it.
+
+    ``prior_states`` are the states after those previous events that are not here; ``outlier`` is the event as it is here already, without a
+    place. ``fills_gap`` says that later events of the room are here already: it then becomes no extremity. ``outbound`` is for an event that
+    this server passes on to others in the room. ``redactions`` are the redactions of it that came before it. ``past`` is its place among
+    events of its depth if it was backfilled: then no client sees it as new, and the room as it is now has no say.
+    """
+
+    event: Event
+    prior_states: Mapping[EventID, Snapshot] = field(default_factory=lambda: _NO_STATES)
+    outlier: StoredEvent | None = None
+    fills_gap: bool = False
+    outbound: bool = False
+    redactions: Collection[EventID] = ()
+    past: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,49 +82,61 @@ class EventPlacer:
         self._resolver = resolver
         self._clock = clock
 
-    async def place(
-        self,
-        draft: RoomDraft,
-        event: Event,
-        prior_states: Mapping[EventID, Snapshot],
-        *,
-        outlier: StoredEvent | None = None,
-        fills_gap: bool = False,
-        outbound: bool = False,
-    ) -> Placed:
-        """Check an event and add it. ``prior_states`` are the states after those previous events that are not here; ``outlier`` is the event
-        as it is here already, without a place.
-
-        ``fills_gap`` says that later events of the room are here already: it then becomes no extremity. ``outbound`` is for an event that
-        this server passes on to others in the room. Raises `MissingEvents`."""
-        known = draft.by_id.get(event.event_id) or self._events.cached(event.event_id) or outlier
+    async def place(self, draft: RoomDraft, arrival: Arrival) -> Placed:
+        """Check an event and add it. Raises `MissingEvents`."""
+        event = arrival.event
+        known = draft.by_id.get(event.event_id) or self._events.cached(event.event_id) or arrival.outlier
         if known is not None and not known.is_outlier:
             return Placed(known, new=False)
-        before = await self._state_before(draft, event, prior_states)
-        reason = None if known is None or known.status is not Status.REJECTED else "it was rejected before"
-        reason = reason or await self._rejection(draft, event, before)
-        status = Status.ACCEPTED if reason is None else Status.REJECTED
-        if reason is None and before.set_hash != draft.state.set_hash:
-            reason = self._forbidden_by(event, await self._auth_state(draft, event, draft.state))
-            status = Status.ACCEPTED if reason is None else Status.SOFT_FAILED
-        stored, after = await self._add(draft, event, known, before, status, outbound)
-        draft.gaps.extend((prev_id, event.depth) for prev_id in event.prev_event_ids if prev_id in prior_states)
-        if fills_gap:
+        before, gaps = await self._state_before(draft, event, arrival.prior_states)
+        status, reason = await self._judge(draft, arrival, known, before)
+        stored, after = await self.put(
+            draft, event, before, known, status=status, outbound=arrival.outbound, past=arrival.past
+        )
+        draft.gaps.extend((prev_id, event.depth) for prev_id in gaps)
+        if arrival.fills_gap:
             draft.filled_gaps.append(event.event_id)
         if status is Status.ACCEPTED:
-            await self._redactions.target_arrived(draft, stored)
-            changes = [] if fills_gap else await self._advance(draft, stored, after)
-            if event.type == "m.room.redaction":
-                changes = [*changes, *await self._redactions.redaction_arrived(draft, stored)]
-            draft.changes.extend(changes)
+            await self._take_effect(draft, arrival, stored, after)
         return Placed(stored, new=True, reason=reason)
+
+    async def _judge(
+        self, draft: RoomDraft, arrival: Arrival, known: StoredEvent | None, before: Snapshot
+    ) -> tuple[Status, str | None]:
+        """What the checks come to, and why."""
+        event = arrival.event
+        if known is not None and known.status is Status.REJECTED:
+            return Status.REJECTED, "it was rejected before"
+        reason = await self._rejection(draft, event, before)
+        if reason is not None:
+            return Status.REJECTED, reason
+        if arrival.past is None and before.set_hash != draft.state.set_hash:
+            reason = self._forbidden_by(event, await self._auth_state(draft, event, draft.state))
+            if reason is not None:
+                return Status.SOFT_FAILED, f"by the current state: {reason}"
+        return Status.ACCEPTED, None
+
+    async def _take_effect(
+        self, draft: RoomDraft, arrival: Arrival, stored: StoredEvent, after: Snapshot
+    ) -> None:
+        """What an accepted event does to the room."""
+        await self._redactions.target_arrived(draft, stored, arrival.redactions)
+        stays_behind = arrival.fills_gap or arrival.past is not None
+        changes = [] if stays_behind else await self._advance(draft, stored, after)
+        if stored.event.type == "m.room.redaction":
+            struck = await self._redactions.redaction_arrived(draft, stored)
+            # State that a redaction of the past struck was redacted when it was given to us.
+            changes = changes if arrival.past is not None else [*changes, *struck]
+        draft.changes.extend(changes)
 
     async def _state_before(
         self, draft: RoomDraft, event: Event, prior_states: Mapping[EventID, Snapshot]
-    ) -> Snapshot:
+    ) -> tuple[Snapshot, list[EventID]]:
+        """The state before an event, and those of its previous events that are not here."""
         prev_ids = event.prev_event_ids
         found = await self._by_ids(draft, prev_ids)
         states = []
+        gaps = []
         missing = set()
         for prev_id in prev_ids:
             prev = found.get(prev_id)
@@ -114,11 +144,12 @@ class EventPlacer:
                 states.append(await self._states.snapshot(prev.state_after))
             elif prev_id in prior_states:
                 states.append(prior_states[prev_id])
+                gaps.append(prev_id)
             else:
                 missing.add(prev_id)
         if missing:
             raise MissingEvents(missing)
-        return await self._resolver.resolve(event.version, states or [Snapshot()], draft.unsaved)
+        return await self._resolver.resolve(event.version, states or [Snapshot()], draft.unsaved), gaps
 
     async def _rejection(self, draft: RoomDraft, event: Event, before: Snapshot) -> str | None:
         """Why the event must be rejected: by its own auth events, or by the state before it."""
@@ -160,27 +191,45 @@ class EventPlacer:
             return error.message
         return None
 
-    async def _add(
+    def known(self, event_id: EventID) -> StoredEvent | None:
+        """An event that this node has in memory."""
+        return self._events.cached(event_id)
+
+    async def placed(self, event_id: EventID) -> StoredEvent | None:
+        """An accepted event that has its place."""
+        stored = await self._events.find(event_id)
+        if stored is None or stored.is_outlier or stored.status is not Status.ACCEPTED:
+            return None
+        return stored
+
+    async def put(
         self,
         draft: RoomDraft,
         event: Event,
-        known: StoredEvent | None,
         before: Snapshot,
-        status: Status,
-        outbound: bool,
+        known: StoredEvent | None,
+        *,
+        status: Status = Status.ACCEPTED,
+        outbound: bool = False,
+        past: int | None = None,
     ) -> tuple[StoredEvent, Snapshot]:
+        """Add an event of which all has been decided, ``known`` if it is here without a place; gives the state after it."""
         nid = await self._nids.take() if known is None else known.nid
+        auth = await self._by_ids(draft, event.auth_event_ids) if event.is_state else {}
         after = before
         if event.key is not None and status is not Status.REJECTED:
             after = await self._states.derive(before, {event.key: nid})
         stored = StoredEvent(
-            event,
+            event if known is None else known.event,
             nid,
             received_ts=self._clock.now_ms(),
-            outbound=outbound,
+            ordering=past,
+            outbound=outbound and status is Status.ACCEPTED,
             status=status,
             state_before=before.id,
             state_after=after.id,
+            redacted_by=None if known is None else known.redacted_by,
+            auth_nids=[one.nid for one in auth.values()],
         )
         draft.add(stored, before, after)
         return stored, after

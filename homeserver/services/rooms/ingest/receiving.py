@@ -4,24 +4,24 @@ Parse, signatures and hash (`checking`), what is missing before them (`missing`)
 is judged by itself: one that cannot be taken is set aside with its reason, and the others go on.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
 from twisted.internet.defer import Deferred, DeferredList
+from twisted.python.failure import Failure
 
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import EventID, RoomID, ServerName
 from homeserver.services.rooms.draft import RoomDraft
-from homeserver.services.rooms.event_store import EventStore
 from homeserver.services.rooms.heads import RoomHead, RoomHeads
 from homeserver.services.rooms.ingest.checking import PduChecker
-from homeserver.services.rooms.ingest.missing import History, MissingHistory
-from homeserver.services.rooms.ingest.placing import EventPlacer, MissingEvents, Placed
+from homeserver.services.rooms.ingest.entering import Entering
+from homeserver.services.rooms.ingest.missing import MissingHistory
 from homeserver.services.rooms.ingest.order import oldest_first
+from homeserver.services.rooms.ingest.placing import Arrival, EventPlacer, MissingEvents, Placed
+from homeserver.services.rooms.stored_event import StoredEvent
 from homeserver.services.rooms.writer import RoomWriter
-from storage.database import Database
-from storage.tables.events import BackwardExtremities
 
 log = structlog.get_logger(__name__)
 
@@ -34,76 +34,93 @@ class EventReceiver:
 
     def __init__(
         self,
-        database: Database,
-        events: EventStore,
         heads: RoomHeads,
         writer: RoomWriter,
         placer: EventPlacer,
         checker: PduChecker,
         missing: MissingHistory,
+        entering: Entering,
     ) -> None:
-        self._database = database
-        self._events = events
         self._heads = heads
         self._writer = writer
         self._placer = placer
         self._checker = checker
         self._missing = missing
+        self._entering = entering
 
-    async def receive(self, origin: ServerName, room_id: RoomID, pdus: Sequence[Any]) -> Outcome:
-        """Take PDUs of one room, in any order, as ``origin`` sent them. Raises nothing for a bad event."""
+    async def participating(self, room_id: RoomID) -> RoomHead | None:
+        """The head of a room that this server takes part in; waits for a join that is under way."""
         head = await self._heads.find(room_id)
-        if head is None or head.summary.local_members == 0:
-            return {}
-        checked = await self._checker.check(room_id, head.room_version, pdus)
-        outcome: Outcome = dict(checked.failures)
+        if (head is None or head.summary.local_members == 0) and await self._entering.finished(room_id):
+            head = await self._heads.find(room_id)
+        return None if head is None or head.summary.local_members == 0 else head
+
+    async def receive(self, origin: ServerName, head: RoomHead, pdus: Sequence[Any]) -> Outcome:
+        """Take PDUs of one room, in any order, as ``origin`` sent them. Raises nothing for a bad event."""
+        checked = await self._checker.check(head.room_id, head.room_version, pdus)
         if checked.malformed or checked.failures:
-            log.info("events refused", origin=origin, room_id=room_id, malformed=checked.malformed, failures=checked.failures)
+            log.info(
+                "events refused",
+                origin=origin,
+                room_id=head.room_id,
+                malformed=checked.malformed,
+                failures=checked.failures,
+            )
+        outcome: Outcome = dict(checked.failures)
         outcome.update({event.event_id: None for event in checked.events})
-        outcome.update(await self.take(origin, head, checked.events))
+        for event, result in await self.take(origin, head, checked.events):
+            outcome[event.event_id] = self._reason(origin, event, result)
         return outcome
 
-    async def take(self, origin: ServerName, head: RoomHead, events: Sequence[Event]) -> Outcome:
-        """Take events that passed the first checks; those here already are passed over."""
-        known = await self._events.by_ids(event.event_id for event in events)
-        new = [event for event in events if event.event_id not in known or known[event.event_id].is_outlier]
-        if not new:
-            return {}
-        history = await self._missing.before(origin, head, new)
-        ordered = oldest_first([*history.events, *new])
-        outliers = {event_id: stored for event_id, stored in known.items() if stored.is_outlier}
-        outliers |= history.outliers
-        fills = frozenset(
-            await self._database.read(
-                lambda tx: BackwardExtremities(tx).among(head.room_id, [event.event_id for event in ordered])
-            )
-        )
-        jobs: list[Deferred[Placed]] = [
-            Deferred.fromCoroutine(
-                self._writer.write(head.room_id, self._job(event, history, outliers, event.event_id in fills))
-            )
-            for event in ordered
-        ]
-        results = await DeferredList(jobs, consumeErrors=True)
-        return {
-            event.event_id: self._reason(origin, event, succeeded, result)
-            for event, (succeeded, result) in zip(ordered, results, strict=True)
-        }
+    async def placed(self, event_id: EventID) -> StoredEvent | None:
+        """An event that has been taken before."""
+        return await self._placer.placed(event_id)
 
-    def _job(self, event: Event, history: History, outliers: Mapping[EventID, Any], fills_gap: bool) -> Any:
-        async def job(draft: RoomDraft) -> Placed:
-            return await self._placer.place(
-                draft, event, history.states, outlier=outliers.get(event.event_id), fills_gap=fills_gap
+    async def take(
+        self, origin: ServerName, head: RoomHead, events: Sequence[Event], *, outbound: bool = False
+    ) -> list[tuple[Event, Placed | Failure]]:
+        """Take events that passed the first checks, and those before them that ``origin`` gives; those here already are passed over.
+
+        ``outbound``: this server passes ``events`` on to the others in the room."""
+        history = await self._missing.before(origin, head, events)
+        if not history.new:
+            return []
+        new = {event.event_id for event in history.new}
+        ordered = oldest_first([*history.events, *history.new])
+        jobs: list[Deferred[Placed]] = []
+        for event in ordered:
+            arrival = Arrival(
+                event,
+                history.states,
+                outlier=history.outliers.get(event.event_id),
+                fills_gap=event.event_id in history.fills,
+                outbound=outbound and event.event_id in new,
+                redactions=history.redactions.get(event.event_id, ()),
             )
+            jobs.append(Deferred.fromCoroutine(self._writer.write(head.room_id, self._job(arrival))))
+        results = await DeferredList(jobs, consumeErrors=True)
+        return [(event, result) for event, (_, result) in zip(ordered, results, strict=True)]
+
+    def _job(self, arrival: Arrival) -> Any:
+        async def job(draft: RoomDraft) -> Placed:
+            return await self._placer.place(draft, arrival)
 
         return job
 
-    def _reason(self, origin: ServerName, event: Event, succeeded: bool, result: Any) -> str | None:
-        if succeeded:
+    def _reason(self, origin: ServerName, event: Event, result: Placed | Failure) -> str | None:
+        if isinstance(result, Placed):
             if result.reason is not None:
-                log.info("event not accepted", origin=origin, event_id=event.event_id, reason=result.reason, status=result.stored.status.name)
-            return None if result.reason is None else str(result.reason)
+                log.info(
+                    "event not accepted",
+                    origin=origin,
+                    event_id=event.event_id,
+                    reason=result.reason,
+                    status=result.stored.status.name,
+                )
+            return result.reason
         if result.check(MissingEvents):
             return "what comes before it could not be had"
-        log.error("event set aside by a bug", origin=origin, event_id=event.event_id, failure=result.getTraceback())
+        log.error(
+            "event set aside by a bug", origin=origin, event_id=event.event_id, failure=result.getTraceback()
+        )
         return "internal error"

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from homeserver.http.authentication import access_token
+from homeserver.http.authentication import access_token, access_token_or_guest
 from homeserver.http.endpoint import Body, Path, endpoint
 from homeserver.http.request import Request
 from homeserver.protocol.errors import BadJson
@@ -42,7 +42,7 @@ class DevicesApi:
     @endpoint(
         "GET",
         "/_matrix/client/{v3,r0}/devices",
-        auth=access_token,
+        auth=access_token_or_guest,
         spec="client-server-api/#get_matrixclientv3devices",
     )
     async def all_devices(self, who: Requester) -> dict[str, Any]:
@@ -52,7 +52,7 @@ class DevicesApi:
     @endpoint(
         "GET",
         "/_matrix/client/{v3,r0}/devices/{device_id}",
-        auth=access_token,
+        auth=access_token_or_guest,
         spec="client-server-api/#get_matrixclientv3devicesdeviceid",
     )
     async def one(self, who: Requester, device_id: Path[DeviceID]) -> dict[str, Any]:
@@ -62,7 +62,7 @@ class DevicesApi:
     @endpoint(
         "PUT",
         "/_matrix/client/{v3,r0}/devices/{device_id}",
-        auth=access_token,
+        auth=access_token_or_guest,
         spec="client-server-api/#put_matrixclientv3devicesdeviceid",
     )
     async def update(self, who: Requester, device_id: Path[DeviceID], body: Body[DeviceUpdate]) -> None:

@@ -6,7 +6,7 @@ https://spec.matrix.org/v1.19/client-server-api/#profiles
 from dataclasses import dataclass
 from typing import Any
 
-from homeserver.http.authentication import access_token, no_auth
+from homeserver.http.authentication import access_token_or_guest, no_auth
 from homeserver.http.endpoint import Body, Path, endpoint
 from homeserver.protocol.identifiers import UserID
 from homeserver.protocol.requester import Requester
@@ -50,7 +50,7 @@ class ProfileApi:
         "PUT",
         _FIELD,
         _UNSTABLE_FIELD,
-        auth=access_token,
+        auth=access_token_or_guest,
         limit="profile",
         spec="client-server-api/#put_matrixclientv3profileuseridkeyname",
     )
@@ -64,7 +64,7 @@ class ProfileApi:
         "DELETE",
         _FIELD,
         _UNSTABLE_FIELD,
-        auth=access_token,
+        auth=access_token_or_guest,
         limit="profile",
         spec="client-server-api/#delete_matrixclientv3profileuseridkeyname",
     )

@@ -12,6 +12,7 @@ import orjson
 from homeserver.protocol.errors import (
     BadJson,
     Forbidden,
+    GuestAccessForbidden,
     InvalidParam,
     KeyTooLarge,
     MissingParam,
@@ -92,7 +93,8 @@ class Profiles:
     async def put(self, who: Requester, user_id: UserID, key: str, body: dict[str, Any]) -> None:
         """Set a field. An empty name or avatar, or null in their place, removes it.
 
-        Raises Forbidden, UserSuspended, InvalidParam, KeyTooLarge, MissingParam, BadJson, ProfileTooLarge.
+        Raises Forbidden, GuestAccessForbidden, UserSuspended, InvalidParam, KeyTooLarge, MissingParam, BadJson,
+        ProfileTooLarge.
         """
         _check_key(key)
         if key not in body:
@@ -117,6 +119,8 @@ class Profiles:
     ) -> None:
         if who.user_id != user_id and not (who.is_admin and server_of(user_id) == self._server_name):
             raise Forbidden("You can only change your own profile")
+        if who.is_guest and key != DISPLAYNAME:
+            raise GuestAccessForbidden("Guests can only change their display name")
         if who.is_suspended:
             raise UserSuspended
         before, after = await self._database.transact(lambda tx: _changed(tx, user_id, change))

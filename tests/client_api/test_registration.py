@@ -156,7 +156,12 @@ def test_guests_are_let_in_only_where_that_is_configured(site: AccountsSite, new
         "is_guest": True,
     }
     assert not whoami["user_id"].startswith("@ignored")
-    assert guest.get("/_matrix/client/v3/devices").errcode == "M_GUEST_ACCESS_FORBIDDEN"
+    assert guest.get("/_matrix/client/v3/pushrules/").errcode == "M_GUEST_ACCESS_FORBIDDEN"
+    assert guest.get("/_matrix/client/v3/devices").json["devices"][0]["display_name"] == "visitor"
+    profile = f"/_matrix/client/v3/profile/{whoami['user_id']}"
+    assert guest.put(f"{profile}/displayname", {"displayname": "Visitor"}).status == 200
+    refused = guest.put(f"{profile}/avatar_url", {"avatar_url": "mxc://a/b"})
+    assert refused.errcode == "M_GUEST_ACCESS_FORBIDDEN"
 
 
 def test_a_refresh_token_comes_with_a_registration_that_asks_for_it(site: AccountsSite) -> None:

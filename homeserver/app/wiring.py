@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
 
 from config.listeners import Listener
 from homeserver.app.core import Core
@@ -59,6 +60,7 @@ class App:
     async def stop(self) -> None:
         """End what works in the background."""
         for task in self._background:
+            _ = task.addErrback(_trap_cancellation)
             task.cancel()
         await self.federation.stop()
         await self.accounts.upkeep.stop()
@@ -73,6 +75,10 @@ class App:
         """A site for each listener."""
         for listener in listeners:
             yield Binding(listener, self.site(*listener.serves, x_forwarded=listener.x_forwarded))
+
+
+def _trap_cancellation(failure: Failure) -> Failure | None:
+    return None if isinstance(failure.value, CancelledError) else failure
 
 
 def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:

@@ -232,7 +232,7 @@ def bulk(
         raise TypeError(
             f"{table}: key {names}, refers {refers} or position {positions} do not fit {tuple(columns)}"
         )
-    declared = Bulk(
+    return Bulk(
         columns=tuple(columns),
         positions=positions,
         refers=refers,
@@ -242,7 +242,6 @@ def bulk(
         key=tuple(list(columns).index(name) for name in names),
         latest=latest,
     )
-    return declared
 
 
 def bulk_delete(table: str, columns: Sequence[str], *, rank: int = 0) -> Deletion:

@@ -4,6 +4,7 @@ All connections are in autocommit mode; `storage.transaction` says when a transa
 `bytes`, `jsonb` through orjson; dicts go out as JSON, sets as arrays.
 """
 
+from binascii import unhexlify
 from typing import Any
 
 import orjson
@@ -74,7 +75,7 @@ def is_retriable(error: BaseException) -> bool:
 
 
 def _bytes(value: Any, cursor: cursor) -> bytes | None:
-    return None if value is None else bytes.fromhex(value[2:])
+    return None if value is None else unhexlify(value[2:])
 
 
 def _quoted_json(value: object) -> QuotedString:

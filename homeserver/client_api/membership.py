@@ -10,13 +10,15 @@ import msgspec
 
 from homeserver.http.authentication import access_token, access_token_or_guest
 from homeserver.http.endpoint import Body, Path, Query, endpoint, named
-from homeserver.protocol.errors import MissingParam, ThreepidDenied
+from homeserver.protocol.errors import BadJson, MissingParam, ThreepidDenied
 from homeserver.protocol.identifiers import RoomID, RoomIDOrAlias, ServerName, UserID
 from homeserver.protocol.requester import Requester
 from homeserver.services.rooms.joining import Joining
 from homeserver.services.rooms.membership import Membership
 
 Via = Annotated[Query[tuple[ServerName, ...]], named("via", "server_name")]
+
+_OF_THE_SERVER = frozenset(("membership", "third_party_signed", "join_authorised_via_users_server"))
 
 
 class Reason(msgspec.Struct, frozen=True):
@@ -65,10 +67,10 @@ class MembershipApi:
         spec="client-server-api/#post_matrixclientv3joinroomidoralias",
     )
     async def join(
-        self, who: Requester, room_id_or_alias: Path[RoomIDOrAlias], body: Body[Reason], via: Via = ()
+        self, who: Requester, room_id_or_alias: Path[RoomIDOrAlias], body: Body[dict[str, Any]], via: Via = ()
     ) -> Entered:
         """Join a room by its ID or one of its aliases."""
-        return Entered(await self.joining.join(who, room_id_or_alias, via, body.reason))
+        return Entered(await self.joining.join(who, room_id_or_alias, via, _content(body)))
 
     @endpoint(
         "POST",
@@ -79,10 +81,10 @@ class MembershipApi:
         spec="client-server-api/#post_matrixclientv3roomsroomidjoin",
     )
     async def join_by_id(
-        self, who: Requester, room_id: Path[RoomID], body: Body[Reason], via: Via = ()
+        self, who: Requester, room_id: Path[RoomID], body: Body[dict[str, Any]], via: Via = ()
     ) -> Entered:
         """Join a room by its ID."""
-        return Entered(await self.joining.join(who, room_id, via, body.reason))
+        return Entered(await self.joining.join(who, room_id, via, _content(body)))
 
     @endpoint(
         "POST",
@@ -166,3 +168,13 @@ class MembershipApi:
     async def unban(self, who: Requester, room_id: Path[RoomID], body: Body[Target]) -> None:
         """End a ban."""
         await self.membership.unban(who, room_id, body.user_id, body.reason)
+
+
+def _content(body: dict[str, Any]) -> dict[str, Any]:
+    """What the body of a join adds to the membership event: the reason, and keys of the client's own, as many clients
+    expect. What only the server says is left out.
+    """
+    reason = body.get("reason")
+    if reason is not None and not isinstance(reason, str):
+        raise BadJson("`reason` must be a text")
+    return {key: value for key, value in body.items() if key not in _OF_THE_SERVER and value is not None}

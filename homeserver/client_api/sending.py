@@ -47,6 +47,19 @@ class SendingApi:
         return SentEvent(await self.sending.send(who, room_id, event_type, txn_id, body, ts))
 
     @endpoint(
+        "POST",
+        "/_matrix/client/{v3,r0}/rooms/{room_id}/send/{event_type}",
+        auth=access_token_or_guest,
+        limit="messages",
+        spec="client-server-api/#put_matrixclientv3roomsroomidsendeventtypetxnid",
+    )
+    async def send_without_transaction(
+        self, who: Requester, room_id: Path[RoomID], event_type: Path[str], body: Body[dict[str, Any]]
+    ) -> SentEvent:
+        """Send a message event as clients did before there were transactions; each request sends one."""
+        return SentEvent(await self.sending.send(who, room_id, event_type, None, body))
+
+    @endpoint(
         "PUT",
         "/_matrix/client/{v3,r0}/rooms/{room_id}/state/{event_type}",
         "/_matrix/client/{v3,r0}/rooms/{room_id}/state/{event_type}/{state_key}",

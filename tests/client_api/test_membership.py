@@ -318,3 +318,13 @@ def test_rooms_and_users_of_other_servers_are_reached_through_them(database: Dat
         ("invite", user, room, "@bob:elsewhere", "invite"),
         ("invite", user, room, "@carol:elsewhere", "invite"),
     ]
+
+
+def test_a_join_carries_what_its_client_adds_to_it_but_for_what_the_server_says(rooms: RoomsSite) -> None:
+    alice, bob = rooms.people("alice", "bob")
+    room = alice.public_room(room_alias_name="hall")
+    bob.join("#hall:test", foo="bar", membership="ban", join_authorised_via_users_server=alice.user_id)
+    assert alice.state(room, "m.room.member", bob.user_id) == {"membership": "join", "foo": "bar"}
+    bob.act("leave", room)
+    assert bob.try_act("join", room, foo=1.5).errcode == "M_BAD_JSON"
+    assert bob.try_act("join", room, reason=5).errcode == "M_BAD_JSON"

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.client_api.rooms_site import Person, RoomsSite
+from tests.client_api.rooms_site import V3, Person, RoomsSite
 
 
 def _numbered(alice: Person, count: int) -> str:
@@ -157,3 +157,17 @@ def test_a_direction_must_be_named(rooms: RoomsSite) -> None:
     alice = rooms.person("alice")
     room = alice.create()
     assert alice.try_page(room, "sideways").errcode == "M_INVALID_PARAM"
+
+
+def test_messages_of_ignored_users_are_left_out_and_their_state_is_not(rooms: RoomsSite) -> None:
+    alice, bob = rooms.people("alice", "bob")
+    room = alice.public_room()
+    bob.join(room)
+    alice.say(room, "hers")
+    bob.say(room, "his")
+    path = f"{V3}/user/{alice.user_id}/account_data/m.ignored_user_list"
+    alice.http.put(path, {"ignored_users": {bob.user_id: {}}})
+    assert alice.texts(room, limit=100) == ["hers"]
+    senders = {event["sender"] for event in alice.page(room, limit=100)["chunk"]}
+    assert bob.user_id in senders
+    assert bob.texts(room, limit=100) == ["his", "hers"]

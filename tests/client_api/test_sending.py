@@ -182,3 +182,27 @@ def test_a_canonical_alias_must_lead_to_the_room(rooms: RoomsSite) -> None:
     alice.set_state(room, canonical, {"alias": "#mine:test", "alt_aliases": ["#mine:test"]})
     alice.set_state(room, canonical, {})
     assert alice.state(other, canonical) == {"alias": "#other:test"}
+
+
+def test_an_event_may_be_sent_without_a_transaction(rooms: RoomsSite) -> None:
+    alice = rooms.person("alice")
+    room = alice.create()
+    path = room_path(room, "send", "m.room.message")
+    first, second = (alice.http.post(path, {"body": "hello"}).json["event_id"] for _ in range(2))
+    assert first != second
+    assert "transaction_id" not in alice.event(room, first)["unsigned"]
+
+
+def test_sending_into_a_room_that_is_known_reads_nothing_from_the_database(
+    rooms: RoomsSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = rooms.person("alice")
+    room = alice.create()
+    alice.say(room, "warm")
+
+    def refuse(_function: object) -> None:
+        raise AssertionError("a query")
+
+    monkeypatch.setattr(rooms.database, "read", refuse)
+    monkeypatch.setattr(rooms.database, "transact", refuse)
+    alice.say(room, "hello")

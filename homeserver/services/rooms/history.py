@@ -4,22 +4,24 @@ The order of history is (depth, ordering); a page that goes forward from a place
 stream instead. https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3roomsroomidmessages
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from homeserver.protocol.errors import InvalidParam
 from homeserver.protocol.filters import RoomEventFilter
-from homeserver.protocol.identifiers import RoomID
+from homeserver.protocol.identifiers import RoomID, UserID
 from homeserver.protocol.requester import Requester
 from homeserver.protocol.stream_tokens import LiveToken, PageToken, TopologicalToken
 from homeserver.services.rooms.access import Access, Seen, Standing
 from homeserver.services.rooms.event_store import EventStore
 from homeserver.services.rooms.gaps import Gaps
+from homeserver.services.rooms.ignored_users import ignored_by
 from homeserver.services.rooms.page_places import FURTHEST, LATEST, START, Span, just_before, of_event
 from homeserver.services.rooms.page_places import fetch as fetch_rows
 from homeserver.services.rooms.stored_event import StoredEvent
 from storage.database import Database
 from storage.tables.events import Events
+from storage.transaction import Transaction
 
 MAX_LIMIT = 1000
 MAX_SCANNED = 2000
@@ -66,8 +68,10 @@ class History:
         start = request.start or (
             LiveToken(min(standing.head.last_pos, upto)) if request.backwards else START
         )
-        span = await self._span(room_id, request, start, upto)
-        seen, end = await self._collect(standing, request, span)
+        span, ignored = await self._database.read(
+            lambda tx: (_span(tx, room_id, request, start, upto), ignored_by(tx, who.user_id))
+        )
+        seen, end = await self._collect(standing, request, span, ignored)
         return Page(seen, start, end, standing)
 
     async def around(
@@ -80,27 +84,18 @@ class History:
     ) -> tuple[Page, Page]:
         """The pages before and after an event, nearest first."""
         upto = FURTHEST if standing.upto is None else standing.upto
+        ignored = await self._database.read(lambda tx: ignored_by(tx, standing.reader.user_id))
         pages = []
         ways = ((True, just_before(event), before_limit), (False, of_event(event), after_limit))
         for backwards, place, limit in ways:
             request = PageRequest(backwards, place, None, limit, filter)
             span = Span(standing.head.room_id, backwards, place, -1, upto)
-            seen, end = await self._collect(standing, request, span) if limit else ([], place)
+            seen, end = await self._collect(standing, request, span, ignored) if limit else ([], place)
             pages.append(Page(seen, place, end, standing))
         return pages[0], pages[1]
 
-    async def _span(self, room_id: RoomID, request: PageRequest, start: PageToken, upto: int) -> Span:
-        since = request.stop.pos if isinstance(request.stop, LiveToken) and request.backwards else -1
-        if isinstance(start, TopologicalToken):
-            return Span(room_id, request.backwards, start, since, upto)
-        if not request.backwards:
-            return Span(room_id, False, start, start.pos, upto)
-        upto = min(start.pos, upto)
-        deepest = await self._database.read(lambda tx: Events(tx).deepest_at(room_id, upto))
-        return Span(room_id, True, TopologicalToken(deepest or 0, LATEST), since, upto)
-
     async def _collect(
-        self, standing: Standing, request: PageRequest, span: Span
+        self, standing: Standing, request: PageRequest, span: Span, ignored: Collection[UserID]
     ) -> tuple[list[Seen], PageToken | None]:
         """Events from the span's place on that pass the filter and may be seen, and where to go on."""
         limit = min(request.limit, MAX_LIMIT)
@@ -115,7 +110,8 @@ class History:
                 filled = await self._gaps.fill(span.room_id, rows, wanted)
                 if filled:
                     continue
-            seen = await self._filtered(standing, request.filter, rows)
+            shown = [row for row in rows if row.event.is_state or row.event.sender not in ignored]
+            seen = await self._filtered(standing, request.filter, shown)
             for stored in rows:
                 if span.is_beyond(request.stop, stored):
                     return found, None
@@ -141,3 +137,14 @@ class History:
     ) -> dict[int, Seen]:
         passing = rows if filter.is_open else [row for row in rows if filter.matches_event(row.event)]
         return {seen.stored.nid: seen for seen in await self._access.select(standing.reader, passing)}
+
+
+def _span(tx: Transaction, room_id: RoomID, request: PageRequest, start: PageToken, upto: int) -> Span:
+    since = request.stop.pos if isinstance(request.stop, LiveToken) and request.backwards else -1
+    if isinstance(start, TopologicalToken):
+        return Span(room_id, request.backwards, start, since, upto)
+    if not request.backwards:
+        return Span(room_id, False, start, start.pos, upto)
+    upto = min(start.pos, upto)
+    deepest = Events(tx).deepest_at(room_id, upto)
+    return Span(room_id, True, TopologicalToken(deepest or 0, LATEST), since, upto)

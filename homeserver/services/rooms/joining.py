@@ -6,6 +6,7 @@ https://spec.matrix.org/v1.19/client-server-api/#joining-rooms
 from collections.abc import Sequence
 from typing import Any
 
+from homeserver.protocol.canonical_json import check_canonical
 from homeserver.protocol.errors import Forbidden, GuestAccessForbidden, NotFound, UnableToGrantJoin
 from homeserver.protocol.events.content import guests_can_join
 from homeserver.protocol.identifiers import (
@@ -52,16 +53,17 @@ class Joining:
         who: Requester,
         place: RoomIDOrAlias | RoomID,
         via: Sequence[ServerName] = (),
-        reason: str | None = None,
         extra: Content | None = None,
     ) -> RoomID:
         """Join a room; ``extra`` goes into the membership event. Who is in the room already stays as they
         are.
 
-        Raises Forbidden, NotFound, GuestAccessForbidden, UserSuspended, and what other servers answer."""
+        Raises BadJson, Forbidden, NotFound, GuestAccessForbidden, UserSuspended, and what other servers answer."""
         require_not_suspended(who)
+        extra = extra or {}
+        check_canonical(extra)
         room_id, servers = await self._place(place, via)
-        content = await self._contents.with_profile("join", who.user_id, reason) | (extra or {})
+        content = await self._contents.with_profile("join", who.user_id) | extra
         head = await self._actions.participating(room_id)
         if head is None:
             return await self._join_elsewhere(who, room_id, servers, content)

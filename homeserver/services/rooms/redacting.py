@@ -25,7 +25,7 @@ class Redacting:
         self._transactions = transactions
 
     async def redact(
-        self, who: Requester, room_id: RoomID, target_id: EventID, txn_id: str, content: dict[str, Any]
+        self, who: Requester, room_id: RoomID, target_id: EventID, txn_id: str | None, content: dict[str, Any]
     ) -> EventID:
         """Redact an event; the same transaction again gives the same redaction. ``content`` may have a
         `reason`.
@@ -39,7 +39,7 @@ class Redacting:
         async def job(draft: RoomDraft) -> EventID:
             await self._check(draft, who, target_id)
             stored = await self._actions.append(draft, intent, transaction.label)
-            draft.entries.append(self._transactions.entry(transaction, stored.event.event_id))
+            self._transactions.note(draft.entries, transaction, stored.event.event_id)
             return stored.event.event_id
 
         return await self._transactions.once(transaction, lambda: self._actions.write(room_id, job))

@@ -45,7 +45,7 @@ class Sending:
         who: Requester,
         room_id: RoomID,
         event_type: str,
-        txn_id: str,
+        txn_id: str | None,
         content: Content,
         timestamp: int | None = None,
     ) -> EventID:
@@ -61,7 +61,7 @@ class Sending:
 
         async def job(draft: RoomDraft) -> EventID:
             stored = await self._actions.append(draft, intent, transaction.label)
-            draft.entries.append(self._transactions.entry(transaction, stored.event.event_id))
+            self._transactions.note(draft.entries, transaction, stored.event.event_id)
             return stored.event.event_id
 
         return await self._transactions.once(transaction, lambda: self._actions.write(room_id, job))
@@ -93,7 +93,7 @@ class Sending:
         return (await self._actions.put_state(room_id, intent)).event.event_id
 
     async def _send_redaction(
-        self, who: Requester, room_id: RoomID, txn_id: str, content: Content
+        self, who: Requester, room_id: RoomID, txn_id: str | None, content: Content
     ) -> EventID:
         """A redaction sent as any event names its target in its content, in every room version."""
         target = content.get("redacts")

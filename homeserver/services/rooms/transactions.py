@@ -21,20 +21,24 @@ Key = tuple[UserID, str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """One request's transaction. Its row is written with the event that the request makes."""
+    """One request's transaction. Its row is written with the event that the request makes. Without a ``txn_id`` each
+    request stands for itself.
+    """
 
     who: Requester
     scope: str
-    txn_id: str
+    txn_id: str | None
 
     @property
-    def key(self) -> Key:
+    def key(self) -> Key | None:
+        if self.txn_id is None:
+            return None
         return self.who.user_id, self.who.device_id or "", self.scope, self.txn_id
 
     @property
-    def label(self) -> str:
+    def label(self) -> str | None:
         """The transaction as it is kept with the event."""
-        return f"{self.who.device_id or ''} {self.txn_id}"
+        return None if self.txn_id is None else f"{self.who.device_id or ''} {self.txn_id}"
 
 
 class Transactions:
@@ -53,6 +57,8 @@ class Transactions:
         only then is the stored one looked up.
         """
         key = transaction.key
+        if key is None:
+            return await send()
         known: EventID | None = self._recent.get(key)
         if known is not None:
             return known
@@ -73,9 +79,10 @@ class Transactions:
             answer.callback(event_id)
         return event_id
 
-    def entry(self, transaction: Transaction, event_id: EventID) -> Entry:
-        """The row to be written with the event."""
-        return CLIENT_TRANSACTIONS.row(*transaction.key, event_id, self._clock.now_ms())
+    def note(self, entries: list[Entry], transaction: Transaction, event_id: EventID) -> None:
+        """Add the row that is to be written with the event."""
+        if transaction.key is not None:
+            entries.append(CLIENT_TRANSACTIONS.row(*transaction.key, event_id, self._clock.now_ms()))
 
     async def _send(self, key: Key, send: Callable[[], Awaitable[EventID]]) -> EventID:
         try:

@@ -183,6 +183,7 @@ def test_two_equal_rooms_of_one_moment_are_two_rooms(rooms: RoomsSite) -> None:
         ({"name": 5}, "M_BAD_JSON"),
         ({"initial_state": [{"type": "x"}]}, "M_MISSING_PARAM"),
         ({"creation_content": {"float": 1.5}}, "M_BAD_JSON"),
+        ({"initial_state": [{"type": "x", "state_key": "\0", "content": {}}]}, "M_BAD_JSON"),
         ({"room_alias_name": "a:b"}, "M_INVALID_PARAM"),
         ({"invite_3pid": [{"medium": "email"}]}, "M_THREEPID_DENIED"),
     ],
@@ -191,6 +192,12 @@ def test_malformed_wishes_are_refused(rooms: RoomsSite, body: dict[str, object],
     reply = rooms.person("alice").http.post(f"{V3}/createRoom", body)
     assert reply.errcode == errcode
     assert reply.status in (400, 403)
+
+
+def test_a_name_may_have_any_characters(rooms: RoomsSite) -> None:
+    alice = rooms.person("alice")
+    name = '\0 \u2028 \U0001f600 " \\'
+    assert alice.state(alice.create(name=name), "m.room.name") == {"name": name}
 
 
 def test_who_takes_no_invites_is_not_invited(rooms: RoomsSite) -> None:

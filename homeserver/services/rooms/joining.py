@@ -23,6 +23,7 @@ from homeserver.services.rooms.actions import MEMBER, RoomActions, require_not_s
 from homeserver.services.rooms.aliases import Aliases
 from homeserver.services.rooms.draft import RoomDraft
 from homeserver.services.rooms.heads import RoomHead
+from homeserver.services.rooms.join_candidates import JoinCandidates
 from homeserver.services.rooms.local_events import EventIntent
 from homeserver.services.rooms.member_contents import MemberContents
 from homeserver.services.rooms.remote import RemoteMembership
@@ -40,12 +41,14 @@ class Joining:
         aliases: Aliases,
         contents: MemberContents,
         restricted: RestrictedJoins,
+        candidates: JoinCandidates,
         remote: RemoteMembership | None = None,
     ) -> None:
         self._actions = actions
         self._aliases = aliases
         self._contents = contents
         self._restricted = restricted
+        self._candidates = candidates
         self._remote = remote
 
     async def join(
@@ -58,7 +61,9 @@ class Joining:
         """Join a room; ``extra`` goes into the membership event. Who is in the room already stays as they
         are.
 
-        Raises BadJson, Forbidden, NotFound, GuestAccessForbidden, UserSuspended, and what other servers answer."""
+        Raises BadJson, Forbidden, NotFound, GuestAccessForbidden, UserSuspended, and what other servers
+        answer.
+        """
         require_not_suspended(who)
         extra = extra or {}
         check_canonical(extra)
@@ -72,6 +77,8 @@ class Joining:
         try:
             await self._actions.write(room_id, lambda draft: self._draft_join(draft, who.user_id, content))
         except UnableToGrantJoin:
+            if self._remote is None:
+                raise
             return await self._join_elsewhere(who, room_id, servers, content)
         return room_id
 
@@ -102,6 +109,7 @@ class Joining:
         if await self._actions.participating(room_id) is None:
             if self._remote is None:
                 raise NotFound("No known server is in this room")
+            servers = await self._candidates.servers(room_id, who.user_id, servers)
             return await self._remote.knock(who.user_id, room_id, servers, content)
         await self._actions.put_state(room_id, EventIntent(MEMBER, content, who.user_id, who.user_id))
         return room_id
@@ -127,7 +135,8 @@ class Joining:
             raise NotFound("No known server is in this room")
         if who.is_guest:
             raise GuestAccessForbidden("Guests cannot join rooms of other servers")
-        return await self._remote.join(who.user_id, room_id, via, content)
+        servers = await self._candidates.servers(room_id, who.user_id, via)
+        return await self._remote.join(who.user_id, room_id, servers, content)
 
     async def _check_guest(self, head: RoomHead) -> None:
         guest_access = await self._actions.states.find(head.state, "m.room.guest_access")

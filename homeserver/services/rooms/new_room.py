@@ -66,6 +66,8 @@ def first_state(
     gives.
     """
     initial = {(entry.type, entry.state_key): entry for entry in room.initial_state}
+    if any("\0" in part for key in initial for part in key):
+        raise BadJson("A NUL character is not allowed in types and state keys")
     power_levels = initial.pop(POWER_LEVELS, None)
     yield power_levels or StateEntry(*POWER_LEVELS, _power_levels(room, version, creator))
     if alias is not None:

@@ -25,7 +25,6 @@ from homeserver.services.rooms.founding import Founding
 from homeserver.services.rooms.gaps import Gaps
 from homeserver.services.rooms.history import History
 from homeserver.services.rooms.invite_permission import InvitePermission
-from homeserver.services.rooms.join_candidates import JoinCandidates
 from homeserver.services.rooms.joining import Joining
 from homeserver.services.rooms.member_contents import MemberContents
 from homeserver.services.rooms.membership import Membership
@@ -81,8 +80,7 @@ def build_rooms(core: Core, rooms: RoomsCore, remotes: Remotes | None = None) ->
     permission = InvitePermission(database, name)
     restricted = RestrictedJoins(database, rooms.heads, rooms.states, name)
     aliases = Aliases(name, database, access, actions, remotes.membership)
-    candidates = JoinCandidates(database, name)
-    joining = Joining(actions, aliases, contents, restricted, candidates, remotes.membership)
+    joining = Joining(actions, aliases, contents, restricted, remotes.membership)
     outside = OutsideRooms(name, database, core.journal, remotes.membership)
     membership = Membership(name, actions, contents, permission, outside, remotes.membership)
     transactions = Transactions(database, core.caches, core.clock)

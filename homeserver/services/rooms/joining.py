@@ -23,7 +23,6 @@ from homeserver.services.rooms.actions import MEMBER, RoomActions, require_not_s
 from homeserver.services.rooms.aliases import Aliases
 from homeserver.services.rooms.draft import RoomDraft
 from homeserver.services.rooms.heads import RoomHead
-from homeserver.services.rooms.join_candidates import JoinCandidates
 from homeserver.services.rooms.local_events import EventIntent
 from homeserver.services.rooms.member_contents import MemberContents
 from homeserver.services.rooms.remote import RemoteMembership
@@ -41,14 +40,12 @@ class Joining:
         aliases: Aliases,
         contents: MemberContents,
         restricted: RestrictedJoins,
-        candidates: JoinCandidates,
         remote: RemoteMembership | None = None,
     ) -> None:
         self._actions = actions
         self._aliases = aliases
         self._contents = contents
         self._restricted = restricted
-        self._candidates = candidates
         self._remote = remote
 
     async def join(
@@ -109,7 +106,6 @@ class Joining:
         if await self._actions.participating(room_id) is None:
             if self._remote is None:
                 raise NotFound("No known server is in this room")
-            servers = await self._candidates.servers(room_id, who.user_id, servers)
             return await self._remote.knock(who.user_id, room_id, servers, content)
         await self._actions.put_state(room_id, EventIntent(MEMBER, content, who.user_id, who.user_id))
         return room_id
@@ -135,8 +131,7 @@ class Joining:
             raise NotFound("No known server is in this room")
         if who.is_guest:
             raise GuestAccessForbidden("Guests cannot join rooms of other servers")
-        servers = await self._candidates.servers(room_id, who.user_id, via)
-        return await self._remote.join(who.user_id, room_id, servers, content)
+        return await self._remote.join(who.user_id, room_id, via, content)
 
     async def _check_guest(self, head: RoomHead) -> None:
         guest_access = await self._actions.states.find(head.state, "m.room.guest_access")

@@ -29,16 +29,18 @@ def allows(fork: Fork, sender: str, content: dict[str, Any]) -> bool:
 
 def changes(fork: Fork, sender: str, **levels: Any) -> bool:
     """Whether the sender may change these of the current levels; None removes one."""
-    current = fork.event("m.room.power_levels")
-    assert current is not None
-    changed = {**current.content, **levels}
+    changed = {**levels_of(fork), **levels}
     return allows(fork, sender, {name: level for name, level in changed.items() if level is not None})
 
 
-def users_of(fork: Fork) -> dict[str, int]:
+def levels_of(fork: Fork) -> dict[str, Any]:
     current = fork.event("m.room.power_levels")
     assert current is not None
-    return dict(current.content["users"])
+    return dict(current.content)
+
+
+def users_of(fork: Fork) -> dict[str, int]:
+    return dict(levels_of(fork)["users"])
 
 
 # --- What may stand in the event ---------------------------------------------------------------------
@@ -54,22 +56,39 @@ def test_the_users_property_may_be_left_out(room: SimulatedRoom) -> None:
     assert allows(room.trunk, ALICE, {})
 
 
+NO_LEVELS: list[object] = [None, True, [], {}, "fifty", "5 0", "", "0x10", "1_000", "５"]
+
+
 @pytest.mark.parametrize("name", SINGLE_LEVELS)
-@pytest.mark.parametrize("value", [None, True, [], {}, "fifty", "5 0", "", "0x10", "1_000", "５"])
+@pytest.mark.parametrize("value", NO_LEVELS)
 def test_a_level_that_stands_for_no_integer_is_rejected(
     room: SimulatedRoom, name: str, value: object
 ) -> None:
-    room.trunk.join(ALICE)
-    assert not allows(room.trunk, ALICE, {name: value})
+    fork = room.set_up()
+    assert not allows(fork, ALICE, {**levels_of(fork), name: value})
+
+
+@pytest.mark.parametrize("name", SINGLE_LEVELS)
+@pytest.mark.parametrize("value", NO_LEVELS)
+def test_the_first_levels_may_have_such_before_version_10_and_they_count_as_not_set(
+    room: SimulatedRoom, name: str, value: object
+) -> None:
+    fork = room.trunk
+    fork.join(ALICE)
+    users = {} if room.version.privileged_creators else {ALICE: 100}
+    assert allows(fork, ALICE, {name: value, "users": users}) == (room.version.id in READS_STRINGS)
+    if room.version.id in READS_STRINGS:
+        fork.send(ALICE, "m.room.power_levels", {name: value, "users": users}, "")
+        assert allows(fork, ALICE, {name: 10, "users": users})
 
 
 @pytest.mark.parametrize("value", ["50", " +0050 ", "-3", 50.9, 5.1e1])
 @pytest.mark.parametrize("version", ALL_VERSIONS)
 def test_strings_and_floats_are_levels_before_version_10(version: str, value: object) -> None:
-    room = SimulatedRoom(version)
-    room.trunk.join(ALICE)
-    for content in ({"ban": value}, {"users": {BOB: value}}, {"events": {"m.room.name": value}}):
-        assert allows(room.trunk, ALICE, content) == (version in READS_STRINGS)
+    fork = SimulatedRoom(version).set_up()
+    users = users_of(fork)
+    for content in ({"ban": value}, {"users": {**users, BOB: value}}, {"events": {"m.room.name": value}}):
+        assert allows(fork, ALICE, {"users": users, **content}) == (version in READS_STRINGS)
 
 
 @pytest.mark.parametrize(
@@ -88,16 +107,16 @@ def test_users_must_be_named_by_user_ids(room: SimulatedRoom, key: str) -> None:
 
 @pytest.mark.parametrize("value", [None, [], "50", {"m.room.name": None}, {"m.room.name": [1]}])
 def test_events_must_be_an_object_of_levels(room: SimulatedRoom, value: object) -> None:
-    room.trunk.join(ALICE)
-    assert not allows(room.trunk, ALICE, {"events": value})
+    fork = room.set_up()
+    assert not allows(fork, ALICE, {**levels_of(fork), "events": value})
 
 
 @pytest.mark.parametrize("value", [None, [], {"room": None}])
 def test_notifications_must_be_an_object_of_levels_from_version_6_on(
     room: SimulatedRoom, value: object
 ) -> None:
-    room.trunk.join(ALICE)
-    assert allows(room.trunk, ALICE, {"notifications": value}) == (int(room.version.id) < 6)
+    fork = room.set_up()
+    assert allows(fork, ALICE, {**levels_of(fork), "notifications": value}) == (int(room.version.id) < 6)
 
 
 # --- Who may change what -----------------------------------------------------------------------------

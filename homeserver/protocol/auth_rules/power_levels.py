@@ -1,8 +1,9 @@
 """Rule 10: `m.room.power_levels`, who may raise and lower whom.
 
 In room versions before 10 levels may be strings or floats. Changes are found in what the levels
-mean: from `"50"` to `50` nothing changes. A value that stands for no integer gets the event
-rejected in every version, for nothing could be compared with it later.
+mean: from `"50"` to `50` nothing changes. There, too, only `users` is validated in the first power
+levels of a room; in later ones a value that stands for no integer is rejected, for it cannot be
+compared. What the first ones have of such values counts as not set.
 
 Spec: https://spec.matrix.org/latest/rooms/v12/#authorisation-rules,
 https://spec.matrix.org/latest/rooms/v9/#mroompower_levels-events-accept-values-as-strings
@@ -31,12 +32,13 @@ _Levels = Mapping[str, int]
 
 def check_power_levels(room: Room) -> None:
     """Raise `NotAuthorised` if the sender may not change the power levels in this way."""
-    version = room.version
-    content = room.event.content
+    version, content = room.version, room.event.content
+    _check_users(room, _levels_in(content, "users", version))
+    if room.power_event is None and not version.integer_power_levels:
+        return
     maps = _level_maps(version)
     new_single = _single_levels(content, version)
     new_maps = {name: _levels_in(content, name, version) for name in maps}
-    _check_users(room, new_maps["users"])
     if room.power_event is None:
         return
     current = room.power_event.content
@@ -48,10 +50,11 @@ def check_power_levels(room: Room) -> None:
     def not_below_sender(user_id: str, level: int) -> bool:
         return level >= limit and user_id != room.event.sender
 
-    _check_changes(_single_levels(current, version), new_single, limit, above_sender)
+    _check_changes(_readable(current, version, _SINGLE_LEVELS), new_single, limit, above_sender)
     for name in maps:
         beyond = not_below_sender if name == "users" else above_sender
-        _check_changes(_levels_in(current, name, version), new_maps[name], limit, beyond)
+        levels = _readable(content_object(current, name) or {}, version)
+        _check_changes(levels, new_maps[name], limit, beyond)
 
 
 def _level_maps(version: RoomVersion) -> tuple[str, ...]:
@@ -104,3 +107,11 @@ def _read_all(values: Mapping[str, object], version: RoomVersion) -> dict[str, i
             raise NotAuthorised(f"The level of {name} is not an integer")
         levels[name] = level
     return levels
+
+
+def _readable(
+    values: Mapping[str, object], version: RoomVersion, names: Iterable[str] | None = None
+) -> dict[str, int]:
+    """The levels of current power levels, without what is not one."""
+    read = ((name, read_level(values.get(name), version)) for name in (values if names is None else names))
+    return {name: level for name, level in read if level is not None}

@@ -4,11 +4,15 @@ Twisted's `Deferred.fromCoroutine` does the same for everybody, with a Deferred,
 closures a coroutine. A request needs none of them: most finish without ever waiting, and thousands may wait for hours.
 """
 
+# mypy: allow-untyped-calls
+# Twisted's Failure has no annotations.
+
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from typing import Any, Final, Generic, TypeVar
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 T = TypeVar("T")
 
@@ -38,18 +42,22 @@ class Task(Generic[T]):
         if self._waiting is not None:
             self._waiting.cancel()
 
-    def _step(self, _result: object) -> None:
+    def _step(self, result: object) -> None:
         self._waiting = None
         token = REQUEST_ID.set(self._request_id)
         try:
-            waiting = self._coroutine.send(None)
+            if isinstance(result, Failure):
+                # The Deferred is still calling back and cannot give its failure itself.
+                waiting = result.throwExceptionIntoGenerator(self._coroutine)
+            else:
+                waiting = self._coroutine.send(None)
         except StopIteration as stop:
-            result: T = stop.value
+            value: T = stop.value
         else:
             self._waiting = waiting
-            # The coroutine takes the result, or the failure, from the Deferred itself.
+            # The coroutine takes the result from the Deferred itself.
             _ = waiting.addBoth(self._step)
             return
         finally:
             REQUEST_ID.reset(token)
-        self._done(result)
+        self._done(value)

@@ -174,3 +174,22 @@ def test_a_session_cannot_be_completed_with_another_body(site: AccountsSite) -> 
     assert reply.status == 401
     assert _ids(user) == ["A", "B"]
     assert PASSWORD not in reply.text
+
+
+def test_of_two_who_use_a_session_at_once_one_succeeds(busy_site: AccountsSite) -> None:
+    user = busy_site.register("alice")
+    session = user.http.delete(f"{DEVICES}/OTHER").json["session"]
+    body = {"auth": password_auth(user, session=session)}
+    pending = [user.http.start("DELETE", f"{DEVICES}/OTHER", body) for _ in range(2)]
+    busy_site.finish(pending)
+    assert sorted(each.reply.status for each in pending) == [200, 401]
+
+
+def test_a_session_that_is_being_read_when_it_ends_is_not_remembered(busy_site: AccountsSite) -> None:
+    user, other = busy_site.register("alice"), busy_site.login("alice")
+    pending = [
+        other.http.start("GET", WHOAMI),
+        user.http.start("POST", "/_matrix/client/v3/logout/all", {}),
+    ]
+    busy_site.finish(pending)
+    assert other.http.get(WHOAMI).errcode == "M_UNKNOWN_TOKEN"

@@ -247,3 +247,23 @@ def test_registrations_are_limited_by_address(new_site: NewSite) -> None:
     site = new_site("rate_limits: {registration: {per_second: 0.1, burst: 2}}")
     statuses = [site.http.post(REGISTER, {}).status for _ in range(3)]
     assert statuses == [401, 401, 429]
+
+
+def test_the_same_registration_sent_twice_at_once_makes_one_account(busy_site: AccountsSite) -> None:
+    wishes = {"username": "alice", "password": PASSWORD}
+    session = busy_site.http.post(REGISTER, wishes).json["session"]
+    body = {**wishes, "auth": {**DUMMY, "session": session}}
+    pending = [busy_site.http.start("POST", REGISTER, body) for _ in range(2)]
+    busy_site.finish(pending)
+    assert [each.reply.status for each in pending] == [200, 200]
+    assert {each.reply.json["user_id"] for each in pending} == {"@alice:test"}
+    tokens = {each.reply.json["access_token"] for each in pending}
+    assert len(tokens) == 2
+
+
+def test_of_two_who_want_a_name_at_once_one_gets_it(busy_site: AccountsSite) -> None:
+    bodies = [{"username": name, "password": PASSWORD, "auth": DUMMY} for name in ("alice", "ALICE")]
+    pending = [busy_site.http.start("POST", REGISTER, body) for body in bodies]
+    busy_site.finish(pending)
+    assert sorted(each.reply.status for each in pending) == [200, 400]
+    assert {each.reply.errcode for each in pending if each.reply.status == 400} == {"M_USER_IN_USE"}

@@ -86,18 +86,10 @@ def build_rooms(core: Core, rooms: RoomsCore, remotes: Remotes | None = None) ->
     transactions = Transactions(database, core.caches, core.clock)
     redacting = Redacting(actions, rooms.events, transactions)
     sending = Sending(actions, transactions, redacting, membership, joining, aliases)
-    creation = Creation(
-        name,
-        database,
-        Founding(name, core.clock, core.random, rooms.writer, rooms.local_events),
-        contents,
-        permission,
-        remotes.membership,
-        default_version=core.config.default_room_version,
-    )
+    founding = Founding(name, core.clock, core.random, rooms.writer, rooms.local_events)
+    version = core.config.default_room_version
+    creation = Creation(name, database, founding, contents, permission, remotes.membership, version)
     history = History(database, rooms.events, access, Gaps(database, remotes.backfill))
-    shown_state = ShownState(rooms.states, rooms.events)
-    state_reading = StateReading(database, rooms.states, rooms.events, access)
     directory = Directory(name, database, access, actions, remotes.directory)
     return Rooms(
         access=access,
@@ -118,11 +110,21 @@ def build_rooms(core: Core, rooms: RoomsCore, remotes: Remotes | None = None) ->
             MembershipApi(joining, membership),
             SendingApi(sending),
             RedactApi(redacting),
-            RoomStateApi(access, state_reading, renderer),
-            MessagesApi(history, shown_state, renderer),
-            ContextApi(Contexts(access, history, shown_state), renderer),
-            MembersApi(state_reading, renderer),
+            *_reading_endpoints(core, rooms, access, renderer, history),
             AliasesApi(aliases),
             DirectoryApi(directory),
         ),
+    )
+
+
+def _reading_endpoints(
+    core: Core, rooms: RoomsCore, access: Access, renderer: Renderer, history: History
+) -> tuple[object, ...]:
+    shown_state = ShownState(rooms.states, rooms.events)
+    state_reading = StateReading(core.database, rooms.states, rooms.events, access)
+    return (
+        RoomStateApi(access, state_reading, renderer),
+        MessagesApi(history, shown_state, renderer),
+        ContextApi(Contexts(access, history, shown_state), renderer),
+        MembersApi(state_reading, renderer),
     )

@@ -72,6 +72,87 @@ class Memberships(Queries):
     def local_joined(self, room_id: RoomID) -> list[UserID]: ...
 
     @query(
+        """select distinct theirs.user_id from memberships mine
+           join memberships theirs on theirs.room_id = mine.room_id and theirs.membership = 'join'
+             and theirs.user_id = any(%(others)s)
+           where mine.user_id = %(user_id)s and mine.membership = 'join' and mine.local""",
+        many(UserID),
+    )
+    def sharing(self, user_id: UserID, others: list[UserID]) -> list[UserID]:
+        """Those of some users who share a room with a local user."""
+
+    @query(
+        """select before.pos, before.room_id, before.membership, before.event_nid
+           from unnest(%(rooms)s::text[]) as wanted (room)
+           cross join lateral (
+             select pos, room_id, membership, event_nid from membership_changes
+             where user_id = %(user_id)s and room_id = wanted.room and pos <= %(upto)s
+             order by pos desc limit 1
+           ) as before""",
+        many(MembershipChangeRow),
+    )
+    def at_in(self, user_id: UserID, rooms: list[RoomID], upto: int) -> list[MembershipChangeRow]:
+        """A local user's memberships in some rooms at a position."""
+
+    @query(
+        """select ended.pos, ended.room_id, ended.membership, ended.event_nid
+           from unnest(%(rooms)s::text[]) as wanted (room)
+           cross join lateral (
+             select pos, room_id, membership, event_nid from membership_changes
+             where user_id = %(user_id)s and room_id = wanted.room
+               and pos > (select max(pos) from membership_changes
+                          where user_id = %(user_id)s and room_id = wanted.room and membership = 'join')
+             order by pos limit 1
+           ) as ended""",
+        many(MembershipChangeRow),
+    )
+    def last_leaves(self, user_id: UserID, rooms: list[RoomID]) -> list[MembershipChangeRow]:
+        """What ended a user's last stay in each of some rooms, if there was one."""
+
+    @query(
+        f"""select {_COLUMNS} from memberships
+            where user_id = %(user_id)s and local and (membership in ('join', 'invite', 'knock') or not forgotten
+              and %(left)s)""",
+        many(MembershipRow),
+    )
+    def shown_to(self, user_id: UserID, left: bool) -> list[MembershipRow]:
+        """The rooms of a local user; with ``left``, also those they left and did not forget."""
+
+    @query(
+        """select first.room_id, first.user_id, first.membership
+           from unnest(%(rooms)s::text[]) as wanted (room)
+           cross join lateral (
+             (select room_id, user_id, membership, pos from memberships
+              where room_id = wanted.room and membership = 'join' order by pos limit %(limit)s)
+             union all
+             (select room_id, user_id, membership, pos from memberships
+              where room_id = wanted.room and membership = 'invite' order by pos limit %(limit)s)
+           ) as first order by first.pos, first.user_id""",
+        many(tuple[RoomID, UserID, str]),
+    )
+    def first_members(self, rooms: list[RoomID], limit: int) -> list[tuple[RoomID, UserID, str]]:
+        """The first members and invited users of some rooms, of each kind at most ``limit`` a room."""
+
+    @query(
+        """select first.room_id, first.user_id, first.membership
+           from unnest(%(rooms)s::text[]) as wanted (room)
+           cross join lateral (
+             select room_id, user_id, membership, pos from memberships
+             where room_id = wanted.room and membership in ('leave', 'ban') order by membership, pos limit %(limit)s
+           ) as first order by first.pos, first.user_id""",
+        many(tuple[RoomID, UserID, str]),
+    )
+    def first_gone(self, rooms: list[RoomID], limit: int) -> list[tuple[RoomID, UserID, str]]:
+        """The first of those who left some rooms."""
+
+    @query(
+        """select user_id from memberships where room_id = %(room_id)s and membership = 'join' and local
+           order by pos limit 1""",
+        maybe(UserID),
+    )
+    def first_local_joined(self, room_id: RoomID) -> UserID | None: ...
+
+    @query(
         """update memberships set forgotten = true where room_id = %(room_id)s and user_id = %(user_id)s
            and membership in ('leave', 'ban')""",
         affected,
@@ -108,6 +189,12 @@ class Memberships(Queries):
         many(ServerName),
     )
     def servers(self, room_id: RoomID, memberships: list[str]) -> list[ServerName]: ...
+
+    @query(
+        "select user_id from memberships where room_id = %(room_id)s and server = %(server)s",
+        many(UserID),
+    )
+    def users_of_server(self, room_id: RoomID, server: ServerName) -> list[UserID]: ...
 
 
 _SET = """membership = excluded.membership, event_nid = excluded.event_nid, sender = excluded.sender, pos = excluded.pos,

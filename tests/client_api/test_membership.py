@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 
 from homeserver.app.wiring_rooms import Remotes
-from homeserver.protocol.errors import NotFound
+from homeserver.protocol.errors import BadGateway, NotFound
 from homeserver.protocol.identifiers import RoomAlias, RoomID, ServerName, UserID
 from storage.database import Database
+from storage.journal import Write
+from storage.tables.memberships import LOCAL_MEMBERSHIP_CHANGES, MEMBERSHIPS
 from tests.client_api.rooms_site import V3, Person, RoomsSite, room_path
 
 
@@ -196,6 +198,19 @@ def test_members_of_the_allowed_room_may_join_a_restricted_one(rooms: RoomsSite)
     assert "join_authorised_via_users_server" not in alice.state(room, "m.room.member", carol.user_id)
 
 
+def test_any_member_authorises_a_restricted_join_where_all_may_invite(rooms: RoomsSite) -> None:
+    alice, bob, carol = rooms.people("alice", "bob", "carol")
+    space = alice.public_room()
+    room = _restricted_room(alice, space)
+    for person in (bob, carol):
+        person.join(space)
+    bob.join(room)
+    alice.act("leave", room)
+    carol.join(room)
+    member = bob.state(room, "m.room.member", carol.user_id)
+    assert member["join_authorised_via_users_server"] == bob.user_id
+
+
 def test_a_restricted_join_needs_a_member_who_may_invite(rooms: RoomsSite) -> None:
     alice, bob = rooms.people("alice", "bob")
     space = alice.public_room()
@@ -273,6 +288,7 @@ class _OtherServers:
 
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
+        self.broken = False
 
     async def join(
         self, user_id: UserID, room_id: RoomID, via: Sequence[ServerName], content: dict[str, Any]
@@ -288,6 +304,8 @@ class _OtherServers:
 
     async def leave(self, user_id: UserID, room_id: RoomID, content: dict[str, Any]) -> None:
         self.asked.append(("leave", user_id, room_id, content["membership"]))
+        if self.broken:
+            raise BadGateway
 
     async def invite(self, sender: UserID, room_id: RoomID, target: UserID, content: dict[str, Any]) -> None:
         self.asked.append(("invite", sender, room_id, target, content["membership"]))
@@ -328,3 +346,38 @@ def test_a_join_carries_what_its_client_adds_to_it_but_for_what_the_server_says(
     bob.act("leave", room)
     assert bob.try_act("join", room, foo=1.5).errcode == "M_BAD_JSON"
     assert bob.try_act("join", room, reason=5).errcode == "M_BAD_JSON"
+
+
+def _invited_from_outside(site: RoomsSite, person: Person) -> str:
+    """An invite into a room that this server is not in, as it is recorded when it comes from another server."""
+    room = "!far:elsewhere"
+    columns = (room, person.user_id, "test", "invite", 1, "@bob:elsewhere", 0, True, b"[]", None, None)
+    write: Write[None] = Write(
+        entries=(
+            LOCAL_MEMBERSHIP_CHANGES.row(person.user_id, room, "invite", 1),
+            MEMBERSHIPS.row(*columns),
+        )
+    )
+    _ = site.journal.write(write)
+    return room
+
+
+def test_an_invite_from_outside_is_rejected_here_whatever_other_servers_say(database: Database) -> None:
+    others = _OtherServers()
+    site = RoomsSite(database, remotes=Remotes(membership=others))
+    alice = site.person("alice")
+    room = _invited_from_outside(site, alice)
+    others.broken = True
+    alice.act("leave", room)
+    assert others.asked == [("leave", alice.user_id, room, "leave")]
+    alice.act("leave", room)
+    assert len(others.asked) == 1
+    alice.act("forget", room)
+
+
+def test_an_invite_from_outside_can_be_rejected_without_any_federation(rooms: RoomsSite) -> None:
+    alice = rooms.person("alice")
+    room = _invited_from_outside(rooms, alice)
+    assert alice.try_act("forget", room).errcode == "M_UNKNOWN"
+    alice.act("leave", room)
+    alice.act("forget", room)

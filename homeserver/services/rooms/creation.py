@@ -35,8 +35,7 @@ class Creation:
         founding: Founding,
         contents: MemberContents,
         permission: InvitePermission,
-        remote: RemoteMembership | None = None,
-        *,
+        remote: RemoteMembership | None,
         default_version: str,
     ) -> None:
         self._server_name = server_name

@@ -7,7 +7,7 @@ https://spec.matrix.org/v1.19/server-server-api/#restricted-rooms
 from homeserver.protocol.errors import Forbidden, UnableToAuthoriseJoin, UnableToGrantJoin
 from homeserver.protocol.events.content import PowerLevels, allowed_rooms_of, join_rule_of
 from homeserver.protocol.events.event import Event
-from homeserver.protocol.identifiers import RoomID, ServerName, UserID, server_of
+from homeserver.protocol.identifiers import ServerName, UserID, server_of
 from homeserver.services.rooms.draft import RoomDraft
 from homeserver.services.rooms.heads import RoomHeads
 from homeserver.services.rooms.state_store import StateStore
@@ -49,7 +49,7 @@ class RestrictedJoins:
             raise Forbidden("You are banned from this room")
         await self._check_conditions(events[_JOIN_RULES], user_id)
         levels = PowerLevels.of(create.version, events.get(_POWER_LEVELS), create)
-        return await self._inviter(draft.head.room_id, levels)
+        return await self._inviter(draft, levels)
 
     async def _check_conditions(self, join_rules: Event, user_id: UserID) -> None:
         unknown = False
@@ -65,12 +65,25 @@ class RestrictedJoins:
             raise UnableToAuthoriseJoin
         raise Forbidden("You are in none of the rooms whose members may join")
 
-    async def _inviter(self, room_id: RoomID, levels: PowerLevels) -> UserID:
-        joined = await self._database.read(lambda tx: Memberships(tx).local_joined(room_id))
-        able = [user_id for user_id in joined if levels.user(user_id) >= levels.invite]
-        if not able:
-            raise UnableToGrantJoin
-        return max(able, key=levels.user)
+    async def _inviter(self, draft: RoomDraft, levels: PowerLevels) -> UserID:
+        """The most powerful of our users in the room, if they may invite."""
+        named = [user for user in {*levels.creators, *levels.listed_users()} if self._is_ours(user)]
+        members = await self._states.lookup(
+            draft.state, [("m.room.member", user) for user in named], draft.unsaved
+        )
+        joined = [UserID(key[1]) for key, member in members.items() if member.event.membership == "join"]
+        able = [user for user in joined if levels.user(user) >= levels.invite]
+        if able:
+            return max(able, key=levels.user)
+        if levels.users_default >= levels.invite:
+            room_id = draft.head.room_id
+            somebody = await self._database.read(lambda tx: Memberships(tx).first_local_joined(room_id))
+            if somebody is not None and levels.user(somebody) >= levels.invite:
+                return somebody
+        raise UnableToGrantJoin
+
+    def _is_ours(self, user_id: UserID) -> bool:
+        return server_of(user_id) == self._server_name
 
 
 def _is_restricted(create: Event, join_rules: Event | None) -> bool:

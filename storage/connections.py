@@ -32,9 +32,10 @@ set idle_in_transaction_session_timeout = '60s'"""
 
 
 class Connection(connection):
-    """A connection with room for whoever waits for its socket (see `storage.green`)."""
+    """A connection with room for whoever waits for its socket (see `storage.green`), and its prepared statements."""
 
     socket: Any = None
+    uses: dict[str, int]
 
 
 def connect(dsn: str, application: str = "meridian", *, read_only: bool = False) -> Connection:
@@ -50,6 +51,7 @@ def connect(dsn: str, application: str = "meridian", *, read_only: bool = False)
         tcp_user_timeout=60_000,
     )
     opened.autocommit = True
+    opened.uses = {}
     with opened.cursor() as cursor:
         cursor.execute(_SETTINGS + ("; set default_transaction_read_only = on" if read_only else ""))
     metrics.CONNECTIONS.inc()

@@ -223,12 +223,15 @@ def _wait_connecting(opened: connection, job: Job[Any]) -> None:
         job.resume()
 
     timeout = reactor.callLater(CONNECT_SECONDS, give_up)
-    while (state := opened.poll()) != POLL_OK:
-        socket = _Socket(opened, reactor)
-        try:
-            socket.wait(job, state)
-        finally:
-            socket.detach()
-        if late:
-            raise OperationalError(f"no connection to PostgreSQL within {CONNECT_SECONDS} s")
-    timeout.cancel()
+    try:
+        while (state := opened.poll()) != POLL_OK:
+            socket = _Socket(opened, reactor)
+            try:
+                socket.wait(job, state)
+            finally:
+                socket.detach()
+            if late:
+                raise OperationalError(f"no connection to PostgreSQL within {CONNECT_SECONDS} s")
+    finally:
+        if timeout.active():
+            timeout.cancel()

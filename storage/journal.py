@@ -158,6 +158,7 @@ class Journal:
         if landed:
             taken = [each.positions for each in landed if each.positions]
             first, last = (taken[0][0], taken[-1][-1]) if taken else (pos + 1, pos)
+            self.observe(last)
             for listener in self._listeners:
                 try:
                     listener(first, last, landed)

@@ -11,13 +11,25 @@ prepare each of them on the migrated schema.
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import (
+    Any,
+    Concatenate,
+    Generic,
+    ParamSpec,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from storage.bulk import Bulk, Each, Entry, bulk, bulk_delete, each
-from storage.transaction import Row, Transaction
+from storage.transaction import Prepared, Row, Transaction
 
 __all__ = [
     "DECLARED",
@@ -45,6 +57,8 @@ P = ParamSpec("P")
 Q = TypeVar("Q", bound="Queries")
 
 _PARAMETER = re.compile(r"%\((\w+)\)s")
+_PREPARABLE = frozenset(("select", "insert", "update", "delete", "with", "values"))
+_SQL_TYPES = {int: "bigint", bytes: "bytea", bool: "boolean", float: "float8"}
 _BARE_PARAMETER = re.compile(r"(?<!%)(?:%%)*%s")
 
 
@@ -83,10 +97,20 @@ class Declared:
     parameters: dict[str, Any]
     row_type: Any
 
-    def numbered(self) -> str:
-        """The SQL with `$1`, `$2`, ... for PREPARE."""
-        order = {name: f"${number}" for number, name in enumerate(self.parameters, 1)}
-        return _PARAMETER.sub(lambda found: order[found[1]], self.sql).replace("%%", "%")
+    def prepared(self) -> Prepared | None:
+        """How to run it as a prepared statement; None for what PostgreSQL cannot prepare (SET, LOCK)."""
+        if self.sql.split(maxsplit=1)[0].lower() not in _PREPARABLE:
+            return None
+        name = f"q{len(DECLARED)}"
+        order = {parameter: f"${number}" for number, parameter in enumerate(self.parameters, 1)}
+        types = ", ".join(_sql_type(annotation) for annotation in self.parameters.values())
+        arguments = ", ".join(f"%({parameter})s" for parameter in self.parameters)
+        numbered = _PARAMETER.sub(lambda found: order[found[1]], self.sql).replace("%%", "%")
+        return Prepared(
+            name,
+            f"prepare {name} ({types}) as {numbered}" if types else f"prepare {name} as {numbered}",
+            f"execute {name} ({arguments})" if arguments else f"execute {name}",
+        )
 
     def columns(self) -> list[str] | None:
         """Names the result columns must have, in order; None where only their number or nothing is fixed."""
@@ -162,6 +186,10 @@ def query(
             if parameter.default is not inspect.Parameter.empty
         }
         read = shape.read
+        hints = get_type_hints(method)
+        declared = Declared(name, sql, {key: hints[key] for key in names}, shape.row_type)
+        prepared = declared.prepared()
+        DECLARED[name] = declared
 
         @wraps(method)
         def run(self: Q, /, *arguments: P.args, **named: P.kwargs) -> T:
@@ -169,11 +197,9 @@ def query(
             if len(given) != len(names):
                 signature.bind(self, *arguments, **named)  # says which is missing
             tx = self._tx
-            tx.execute(sql, given)
+            tx.execute(sql, given, prepared)
             return read(tx)
 
-        hints = get_type_hints(method)
-        DECLARED[name] = Declared(name, sql, {key: hints[key] for key in names}, shape.row_type)
         return run
 
     return declare
@@ -206,3 +232,13 @@ def _builder(row_type: type[T]) -> Callable[[Row], T]:
 
 def _is_tuple(row_type: Any) -> bool:
     return get_origin(row_type) is tuple or (isinstance(row_type, type) and issubclass(row_type, tuple))
+
+
+def _sql_type(annotation: Any) -> str:
+    """The type of a parameter as psycopg2 sends its value; a string is a literal, whose type PostgreSQL finds."""
+    if get_origin(annotation) in (list, set, frozenset, Sequence):
+        element = _sql_type(get_args(annotation)[0])
+        return "text[]" if element == "unknown" else f"{element}[]"
+    if get_origin(annotation) in (Union, UnionType):
+        (annotation,) = [each for each in get_args(annotation) if each is not NoneType][:1]
+    return _SQL_TYPES.get(getattr(annotation, "__supertype__", annotation), "unknown")

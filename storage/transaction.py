@@ -1,12 +1,24 @@
 """One transaction on one PostgreSQL connection, as the code on a database thread sees it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from psycopg2.extensions import cursor as Cursor
 
 Row: TypeAlias = tuple[Any, ...]
 Parameters: TypeAlias = Mapping[str, object] | Sequence[object] | None
+
+
+PREPARE_AFTER = 3
+"""So many times a session runs a declared query as text; rare ones then take no memory in the server."""
+
+
+class Prepared(NamedTuple):
+    """A query as a prepared statement of a session."""
+
+    name: str
+    prepare: str
+    execute: str
 
 
 class Transaction:
@@ -16,19 +28,23 @@ class Transaction:
     the first statement and spares its round trip. Nothing is sent for a transaction that runs no statement.
     """
 
-    __slots__ = ("_cursor", "_opening", "_outer", "queries")
+    __slots__ = ("_cursor", "_opening", "_outer", "_uses", "queries")
 
     def __init__(self, cursor: Cursor, opening: str = "begin;") -> None:
         self._cursor = cursor
         self._opening = opening
+        self._uses: dict[str, int] = getattr(cursor.connection, "uses", {})
         self._outer: Transaction | None = None
         self.queries = 0
 
-    def execute(self, sql: str, parameters: Parameters = None) -> None:
+    def execute(self, sql: str, parameters: Parameters = None, prepared: Prepared | None = None) -> None:
         """Run one statement; `parameters` fill `%(name)s` or `%s`.
 
-        Raises psycopg2.Error as the server reports it.
+        With `prepared` the session prepares it once it turns out to be used often, which spares the server its parsing
+        and mostly its planning. Raises psycopg2.Error as the server reports it.
         """
+        if prepared is not None and self._is_prepared(prepared):
+            sql = prepared.execute
         if self._opening:
             sql = self._open() + sql
         self.queries += 1
@@ -68,6 +84,16 @@ class Transaction:
     def mogrify(self, sql: str, parameters: Parameters) -> bytes:
         """The statement with its values in it, as it would be sent."""
         return self._cursor.mogrify(sql, parameters)
+
+    def _is_prepared(self, prepared: Prepared) -> bool:
+        uses = self._uses.get(prepared.name, 0)
+        if uses < PREPARE_AFTER:
+            self._uses[prepared.name] = uses + 1
+            return False
+        if uses == PREPARE_AFTER:
+            self._cursor.execute(prepared.prepare)
+            self._uses[prepared.name] = uses + 1
+        return True
 
     def _open(self) -> str:
         opening, self._opening = self._opening, ""

@@ -78,5 +78,6 @@ class Landed(NamedTuple):
 Listener = Callable[[int, int, Sequence[Landed]], None]
 """Called after a commit, in position order, with the first and last position and the group's writes.
 
-A group that took no position gives a first one greater than the last.
+A group that took no position gives a first one greater than the last. A first position that does not follow the last
+one heard means that others wrote in between: another node, or a group whose outcome stayed unknown until now.
 """

@@ -3,7 +3,7 @@
 import pkgutil
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, get_args, get_origin
+from typing import Any
 
 import psycopg2
 import pytest
@@ -39,7 +39,7 @@ MODULES = [
 QUERIES = sorted(
     name
     for name, declared in DECLARED.items()
-    if name.startswith("storage.") and not declared.sql.startswith("set ")  # SET cannot be prepared
+    if name.startswith("storage.") and declared.prepared() is not None
 )
 STATEMENTS = [
     value
@@ -72,6 +72,9 @@ class Samples(Queries):
     @query("select 1 where %(found)s", one(int))
     def surely(self, found: bool) -> int: ...
 
+    @query("select %(a)s + %(b)s", one(int))
+    def sum(self, a: int | None, b: int) -> int: ...
+
     @query("select '100 %%', %(data)s::bytea, %(document)s::jsonb", one(tuple[str, bytes, dict[str, object]]))
     def values(self, data: bytes, document: dict[str, object]) -> tuple[str, bytes, dict[str, object]]: ...
 
@@ -94,6 +97,21 @@ def test_rows_become_what_was_declared(database: Database) -> None:
     assert read(database, lambda tx: Samples(tx).perhaps(True)) == (1, "x")
     assert read(database, lambda tx: Samples(tx).perhaps(False)) is None
     assert read(database, lambda tx: Samples(tx).surely(True)) == 1
+
+
+def test_answers_do_not_change_when_a_session_prepares_the_query(database: Database) -> None:
+    for _ in range(10):
+        assert read(database, lambda tx: Samples(tx).pairs(2)) == [Pair("b", 2)]
+        assert read(database, lambda tx: Samples(tx).rooms([RoomID("!b")])) == ["!b"]
+        assert read(database, lambda tx: Samples(tx).rooms([])) == []
+        assert read(database, lambda tx: Samples(tx).perhaps(True)) == (1, "x")
+        assert read(database, lambda tx: Samples(tx).values(b"\0", {"a": 1})) == ("100 %", b"\0", {"a": 1})
+        assert read(database, lambda tx: Samples(tx).sum(None, 2)) is None
+        assert read(database, lambda tx: Samples(tx).sum(2**40, 2)) == 2**40 + 2
+    prepared = read(
+        database, lambda tx: tx.execute("select count(*) from pg_prepared_statements") or tx.rows()
+    )
+    assert prepared == [(5,)]
 
 
 def test_one_without_a_row_is_an_error(database: Database) -> None:
@@ -165,11 +183,10 @@ def schema(session_database: TestDatabase) -> TestDatabase:
 @pytest.mark.parametrize("name", QUERIES)
 def test_every_declared_query_fits_the_schema(schema: TestDatabase, name: str) -> None:
     declared = DECLARED[name]
-    types = ", ".join(_sql_type(annotation) for annotation in declared.parameters.values())
-    schema.rows(
-        f"prepare checked {f'({types})' if types else ''} as {declared.numbered()}".replace("%", "%%")
-    )
-    schema.rows("deallocate checked")
+    prepared = declared.prepared()
+    assert prepared is not None
+    schema.rows(prepared.prepare.replace("%", "%%"))
+    schema.rows(f"deallocate {prepared.name}")
 
 
 @pytest.mark.parametrize("name", [name for name in QUERIES if DECLARED[name].columns()])
@@ -209,15 +226,3 @@ def test_every_statement_fits_the_schema(schema: TestDatabase, statement: Bulk |
                 cursor.execute(b"prepare checked as " + sql)
     finally:
         disconnect(opened)
-
-
-_TYPES = {int: "bigint", str: "text", bytes: "bytea", bool: "boolean", float: "float8"}
-
-
-def _sql_type(annotation: Any) -> str:
-    """What psycopg2 sends for a value of this type; strings go as literals of no type."""
-    if get_origin(annotation) in (list, set, frozenset):
-        element = _sql_type(get_args(annotation)[0])
-        return "text[]" if element == "unknown" else f"{element}[]"
-    base = getattr(annotation, "__supertype__", annotation)
-    return _TYPES.get(base, "unknown") if base is not str else "unknown"

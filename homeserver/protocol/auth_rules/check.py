@@ -29,7 +29,8 @@ def check_auth(event: Event, state: State) -> None:
     """Raise `NotAuthorised` if the rules do not allow an event in a room in this state.
 
     `state` is asked only for the keys that `auth_types` selects for the event, and for the create
-    event. The shape of the event's own `auth_events` is judged by `check_auth_events_shape`, its
+    event, which a caller who judges by the event's own auth events must add in room versions where
+    it is not among them. The shape of the event's own `auth_events` is judged by `check_auth_events_shape`, its
     signatures by `protocol/events/signing.py`.
     """
     if event.type == CREATE:

@@ -7,6 +7,8 @@ import msgspec
 
 from homeserver.http.authentication import no_auth
 from homeserver.http.endpoint import Body, endpoint
+from homeserver.http.request import Request
+from homeserver.services.last_seen import Caller
 from homeserver.services.shared_secret_registration import SharedSecretRegistration, SignedRequest
 
 _PATH = "/_synapse/admin/v1/register"
@@ -36,9 +38,9 @@ class RegisterApi:
         return {"nonce": await self.registration.nonce()}
 
     @endpoint("POST", _PATH, auth=no_auth, limit="registration", spec=_SPEC)
-    async def register(self, body: Body[RegisterRequest]) -> dict[str, Any]:
+    async def register(self, http: Request, body: Body[RegisterRequest]) -> dict[str, Any]:
         """Register an account and log in."""
         request = SignedRequest(
             body.nonce, body.username, body.password, body.mac, body.admin, body.user_type
         )
-        return (await self.registration.register(request)).answer()
+        return (await self.registration.register(request, Caller(http.address, http.user_agent))).answer()

@@ -14,7 +14,7 @@ from homeserver.http.pipeline import Authenticator
 from homeserver.http.request import Request
 from homeserver.protocol.errors import Forbidden, GuestAccessForbidden, MissingToken
 from homeserver.protocol.requester import Requester
-from homeserver.services.last_seen import LastSeen
+from homeserver.services.last_seen import Caller, LastSeen
 from homeserver.services.sessions import Sessions
 
 _EVEN_LOCKED = ("/logout", "/logout/all")
@@ -44,7 +44,7 @@ class ClientAuthentication:
         token = bearer_token(request.header("authorization"), query)
         even_locked = request.target.partition("?")[0].endswith(_EVEN_LOCKED)
         who = await self._sessions.requester(token, even_locked=even_locked)
-        self._last_seen.note(who, request.address, request.user_agent)
+        self._last_seen.note(who, Caller(request.address, request.user_agent))
         return who
 
     async def user(self, request: Request) -> Requester:

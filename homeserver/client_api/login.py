@@ -10,10 +10,12 @@ import msgspec
 
 from homeserver.http.authentication import access_token_or_guest, no_auth
 from homeserver.http.endpoint import Body, endpoint
+from homeserver.http.request import Request
 from homeserver.protocol.errors import Unknown
 from homeserver.protocol.identifiers import DeviceID
 from homeserver.protocol.requester import Requester
 from homeserver.services.devices import Devices
+from homeserver.services.last_seen import Caller
 from homeserver.services.login import Login, NewSession
 from homeserver.services.sessions import Sessions
 
@@ -66,11 +68,12 @@ class LoginApi:
         limit="logins",
         spec="client-server-api/#post_matrixclientv3login",
     )
-    async def log_in(self, body: Body[LoginRequest]) -> dict[str, Any]:
+    async def log_in(self, request: Request, body: Body[LoginRequest]) -> dict[str, Any]:
         """Start a session."""
         if body.type != PASSWORD:
             raise Unknown("This server does not offer that way to log in")
-        wanted = NewSession(body.device_id, body.initial_device_display_name, body.refresh_token)
+        caller = Caller(request.address, request.user_agent)
+        wanted = NewSession(body.device_id, body.initial_device_display_name, body.refresh_token, caller)
         credentials = {name: getattr(body, name) for name in ("identifier", "user", "address", "password")}
         logged_in = await self.login.by_password(credentials, wanted)
         return logged_in.answer()

@@ -11,6 +11,7 @@ from homeserver.http.endpoint import Body, Query, endpoint
 from homeserver.http.request import Request
 from homeserver.protocol.errors import BadJson
 from homeserver.protocol.identifiers import server_of
+from homeserver.services.last_seen import Caller
 from homeserver.services.registration import Registration
 from homeserver.services.ui_auth import operation_of
 
@@ -32,12 +33,14 @@ class RegistrationApi:
         self, request: Request, body: Body[dict[str, Any]], kind: Query[Literal["user", "guest"]] = "user"
     ) -> dict[str, Any]:
         """Register an account, after user-interactive authentication."""
+        caller = Caller(request.address, request.user_agent)
         if kind == "guest":
             display_name = body.get("initial_device_display_name")
             if display_name is not None and not isinstance(display_name, str):
                 raise BadJson("`initial_device_display_name` must be a text")
-            return (await self.registration.register_guest(display_name)).answer()
-        registered = await self.registration.register(*operation_of(request.method, request.target, body))
+            return (await self.registration.register_guest(display_name, caller)).answer()
+        operation, auth = operation_of(request.method, request.target, body)
+        registered = await self.registration.register(operation, auth, caller)
         if registered.logged_in is not None:
             return registered.logged_in.answer()
         return {"user_id": registered.user_id, "home_server": server_of(registered.user_id)}

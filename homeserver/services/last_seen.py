@@ -21,12 +21,24 @@ _MAX_USER_AGENT_LENGTH = 512
 
 
 @dataclass(frozen=True, slots=True)
+class Caller:
+    """Where a request comes from."""
+
+    address: str
+    user_agent: str
+
+    @property
+    def storable_user_agent(self) -> str:
+        """The user agent, as it may be kept."""
+        return self.user_agent[:_MAX_USER_AGENT_LENGTH].replace("\0", "")
+
+
+@dataclass(frozen=True, slots=True)
 class Sighting:
     """One request of a device. `ts` is in milliseconds since the epoch."""
 
     ts: int
-    address: str
-    user_agent: str
+    caller: Caller
 
 
 class LastSeen:
@@ -38,11 +50,11 @@ class LastSeen:
         self._sightings: dict[tuple[UserID, DeviceID], Sighting] = {}
         self._timer: Timer | None = None
 
-    def note(self, who: Requester, address: str, user_agent: str) -> None:
+    def note(self, who: Requester, caller: Caller) -> None:
         """Take note of a request."""
         if who.device_id is None:
             return
-        self._sightings[who.user_id, who.device_id] = Sighting(self._clock.now_ms(), address, user_agent)
+        self._sightings[who.user_id, who.device_id] = Sighting(self._clock.now_ms(), caller)
         if self._timer is None:
             self._timer = self._clock.call_later(INTERVAL_S, self._due)
 
@@ -51,7 +63,7 @@ class LastSeen:
         sighting = self._sightings.get((user_id, device.device_id))
         if sighting is None:
             return device
-        return replace(device, last_seen_ts=sighting.ts, last_seen_ip=sighting.address)
+        return replace(device, last_seen_ts=sighting.ts, last_seen_ip=sighting.caller.address)
 
     async def flush(self) -> None:
         """Write all sightings."""
@@ -66,8 +78,8 @@ class LastSeen:
                 user_id=user_id,
                 device_id=device_id,
                 ts=seen.ts,
-                ip=seen.address,
-                user_agent=seen.user_agent[:_MAX_USER_AGENT_LENGTH].replace("\0", ""),
+                ip=seen.caller.address,
+                user_agent=seen.caller.storable_user_agent,
             )
             for (user_id, device_id), seen in sorted(sightings.items())
         ]

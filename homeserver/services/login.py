@@ -11,6 +11,7 @@ from homeserver.protocol.errors import BadJson, Forbidden, MissingParam, Unknown
 from homeserver.protocol.identifiers import DeviceID, UserID, server_of
 from homeserver.services.accounts import Accounts
 from homeserver.services.devices import check_display_name
+from homeserver.services.last_seen import Caller
 from homeserver.services.passwords import Passwords
 from homeserver.services.sessions import Pair, Sessions
 from storage.database import Database
@@ -34,11 +35,12 @@ class FailureLimit(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class NewSession:
-    """What the client asks for: the device to log in, and tokens of which kind."""
+    """What the client asks for: the device to log in, and tokens of which kind; and where it is, if that is known."""
 
     device_id: DeviceID | None = None
     display_name: str | None = None
     refreshable: bool = False
+    caller: Caller | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,15 @@ class Login:
     def store(self, tx: Transaction, logged_in: LoggedIn, wanted: NewSession) -> list[bytes]:
         """Store a session in the caller's transaction; returns the hashes of the tokens that it supersedes."""
         user_id, device_id = logged_in.user_id, logged_in.device_id
-        created = StoredDevices(tx).create(user_id, device_id, wanted.display_name, self._clock.now_ms())
+        caller = wanted.caller
+        created = StoredDevices(tx).enter(
+            user_id,
+            device_id,
+            wanted.display_name,
+            self._clock.now_ms(),
+            None if caller is None else caller.address,
+            None if caller is None else caller.storable_user_agent,
+        )
         dead = [] if created else AccessTokens(tx).delete_of_devices(user_id, [device_id])
         self._sessions.store(tx, logged_in.tokens, user_id, device_id)
         return dead

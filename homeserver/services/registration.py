@@ -14,6 +14,7 @@ from homeserver.clock import Clock, Randomness
 from homeserver.protocol.errors import BadJson, Forbidden, InvalidParam, MissingParam, Unauthorized
 from homeserver.protocol.identifiers import DeviceID, UserID, parse_device_id
 from homeserver.services.accounts import Accounts, NewAccount
+from homeserver.services.last_seen import Caller
 from homeserver.services.login import LoggedIn, Login, NewSession
 from homeserver.services.passwords import Passwords
 from homeserver.services.ui_auth import Flow, Operation, Proof, UiAuth
@@ -45,12 +46,12 @@ class Wishes(msgspec.Struct, frozen=True):
     inhibit_login: bool = False
     refresh_token: bool = False
 
-    def session(self) -> NewSession | None:
+    def session(self, caller: Caller) -> NewSession | None:
         """The session to start, if any. Raises InvalidParam."""
         if self.inhibit_login:
             return None
         device_id: DeviceID | None = parse_device_id(self.device_id) if self.device_id else None
-        return NewSession(device_id, self.initial_device_display_name, self.refresh_token)
+        return NewSession(device_id, self.initial_device_display_name, self.refresh_token, caller)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ class Registration:
         self._clock = clock
         self._random = random
 
-    async def register(self, operation: Operation, auth: object) -> Registered:
+    async def register(self, operation: Operation, auth: object, caller: Caller) -> Registered:
         """Register an account, once a flow is completed.
 
         A repeated request with a session that registered an account logs in to that account. Raises
@@ -109,20 +110,20 @@ class Registration:
         self.check_open()
         remembered, result = await self._ui_auth.peek(auth)
         if result is None:
-            await self._check(_wishes(operation.body or remembered))
+            await self._check(_wishes(operation.body or remembered), caller)
         proof = await self._ui_auth.prove(operation, auth, _FLOWS[self._mode], keep=True)
         wishes = _wishes(proof.body)
         if proof.result is not None:
-            return await self._again(proof.result, wishes)
+            return await self._again(proof.result, wishes, caller)
         try:
-            return await self._create(wishes, proof)
+            return await self._create(wishes, proof, caller)
         except _AlreadyDone:
             _, done = await self._ui_auth.peek(auth)
             if done is None:
                 raise Forbidden("This session has ended") from None
-            return await self._again(done, wishes)
+            return await self._again(done, wishes, caller)
 
-    async def register_guest(self, display_name: str | None) -> LoggedIn:
+    async def register_guest(self, display_name: str | None, caller: Caller) -> LoggedIn:
         """Make a guest account, logged in. Raises Forbidden where there are none, InvalidParam.
 
         https://spec.matrix.org/v1.19/client-server-api/#guest-access
@@ -130,7 +131,7 @@ class Registration:
         if not self._guests:
             raise Forbidden("Guest accounts are not offered")
         user_id = self._accounts.new_user_id(f"guest-{self._random.letters(_GENERATED_LETTERS)}")
-        wanted = NewSession(display_name=display_name)
+        wanted = NewSession(display_name=display_name, caller=caller)
         logged_in = self._login.prepare(user_id, wanted)
 
         def create(tx: Transaction) -> None:
@@ -155,21 +156,21 @@ class Registration:
         now = self._clock.now_ms()
         return bool(await self._database.read(lambda tx: RegistrationTokens(tx).is_valid(token, now)))
 
-    async def _check(self, wishes: Wishes) -> None:
+    async def _check(self, wishes: Wishes, caller: Caller) -> None:
         """What is wrong is said before the user goes through the stages."""
         if wishes.username is not None:
             await self.check_username(wishes.username)
         if wishes.password is not None:
             self._passwords.check_policy(wishes.password)
-        wishes.session()
+        wishes.session(caller)
 
-    async def _create(self, wishes: Wishes, proof: Proof) -> Registered:
+    async def _create(self, wishes: Wishes, proof: Proof, caller: Caller) -> Registered:
         if wishes.password is None:
             raise MissingParam("Missing `password`")
         username = wishes.username or self._random.letters(_GENERATED_LETTERS)
         account = NewAccount(self._accounts.new_user_id(username), wishes.password)
         hashed = await self._passwords.hash(wishes.password)
-        wanted = wishes.session()
+        wanted = wishes.session(caller)
         logged_in = None if wanted is None else self._login.prepare(account.user_id, wanted)
 
         def create(tx: Transaction) -> None:
@@ -189,8 +190,8 @@ class Registration:
         if token is not None and not RegistrationTokens(tx).use(token, self._clock.now_ms()):
             raise Unauthorized("The registration token has been used up")
 
-    async def _again(self, user_id: UserID, wishes: Wishes) -> Registered:
-        wanted = wishes.session()
+    async def _again(self, user_id: UserID, wishes: Wishes, caller: Caller) -> Registered:
+        wanted = wishes.session(caller)
         return Registered(user_id, None if wanted is None else await self._login.start(user_id, wanted))
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from homeserver.clock import Clock, Randomness
 from homeserver.protocol.errors import Forbidden, InvalidParam, Unknown
 from homeserver.services.accounts import Accounts, NewAccount
+from homeserver.services.last_seen import Caller
 from homeserver.services.login import LoggedIn, Login, NewSession
 from storage.database import Database
 from storage.tables.registration_tokens import RegistrationNonces
@@ -72,7 +73,7 @@ class SharedSecretRegistration:
         await self._database.transact(add)
         return nonce
 
-    async def register(self, request: SignedRequest) -> LoggedIn:
+    async def register(self, request: SignedRequest, caller: Caller) -> LoggedIn:
         """Make an account and log in.
 
         Raises Unknown for a nonce that was not given or was used, Forbidden for a wrong MAC, and what
@@ -91,7 +92,7 @@ class SharedSecretRegistration:
         await self._accounts.create(
             NewAccount(user_id, request.password, request.is_admin, user_type=request.user_type)
         )
-        return await self._login.start(user_id, NewSession())
+        return await self._login.start(user_id, NewSession(caller=caller))
 
     def _known_secret(self) -> str:
         if not self._secret:

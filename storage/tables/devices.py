@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from homeserver.protocol.identifiers import DeviceID, UserID
-from storage.query import Queries, affected, each, many, maybe, query
+from storage.query import Queries, affected, each, many, maybe, one, query
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +27,24 @@ class Devices(Queries):
     """Reads and writes devices."""
 
     @query(
-        """insert into devices (user_id, device_id, display_name, created_ts)
-           values (%(user_id)s, %(device_id)s, %(display_name)s, %(created_ts)s)
-           on conflict (user_id, device_id) do nothing""",
-        affected,
+        """insert into devices (user_id, device_id, display_name, created_ts, last_seen_ts, last_seen_ip,
+                                last_seen_user_agent)
+           values (%(user_id)s, %(device_id)s, %(display_name)s, %(now)s, %(now)s, %(ip)s, %(user_agent)s)
+           on conflict (user_id, device_id) do update set last_seen_ts = excluded.last_seen_ts,
+               last_seen_ip = excluded.last_seen_ip, last_seen_user_agent = excluded.last_seen_user_agent
+           returning xmax = 0""",
+        one(bool),
     )
-    def create(
-        self, user_id: UserID, device_id: DeviceID, display_name: str | None, created_ts: int
-    ) -> int: ...
+    def enter(
+        self,
+        user_id: UserID,
+        device_id: DeviceID,
+        display_name: str | None,
+        now: int,
+        ip: str | None,
+        user_agent: str | None,
+    ) -> bool:
+        """Create a device, or see it again; whether it is a new one."""
 
     @query(
         """select device_id, display_name, last_seen_ts, last_seen_ip from devices

@@ -22,7 +22,7 @@ def test_devices_are_listed_with_name_and_last_seen(site: AccountsSite) -> None:
     site.login("alice", device_id="LAPTOP")
     now = site.clock.now_ms()
     assert user.http.get(DEVICES).json["devices"] == [
-        {"device_id": "LAPTOP"},
+        {"device_id": "LAPTOP", "display_name": None, "last_seen_ip": "192.0.2.1", "last_seen_ts": now},
         {"device_id": "PHONE", "display_name": "my phone", "last_seen_ip": "192.0.2.1", "last_seen_ts": now},
     ]
     assert user.http.get(f"{DEVICES}/PHONE").json["display_name"] == "my phone"
@@ -30,6 +30,8 @@ def test_devices_are_listed_with_name_and_last_seen(site: AccountsSite) -> None:
 
 def test_last_seen_is_written_once_in_a_while(site: AccountsSite) -> None:
     user = site.register("alice", device_id="PHONE")
+    registered = site.clock.now_ms()
+    site.clock.advance(1)
     for _ in range(3):
         user.http.get(WHOAMI)
     stored = "select last_seen_ts, last_seen_ip, last_seen_user_agent from devices"
@@ -44,7 +46,7 @@ def test_last_seen_is_written_once_in_a_while(site: AccountsSite) -> None:
 
         return result_of(read())
 
-    assert seen() == [(None, None, None)]
+    assert seen() == [(registered, "192.0.2.1", "")]
     now = site.clock.now_ms()
     site.clock.advance(300)
     assert seen() == [(now, "192.0.2.1", "")]

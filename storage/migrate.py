@@ -13,6 +13,7 @@ import psycopg2
 import structlog
 
 from storage.connections import Connection, connect, disconnect
+from storage.unusable import Unusable
 
 _FILE = re.compile(r"(\d{4})_(\w+)\.sql")
 _KIND = re.compile(r"--\s*(expand|contract)\b")
@@ -21,7 +22,7 @@ _LOCK = 0x6D657269  # "meri"
 log = structlog.get_logger(__name__)
 
 
-class MigrationError(Exception):
+class MigrationError(Unusable):
     """The schema cannot be brought up to date; the text says why and what to do."""
 
 

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from storage.query import Queries, one, query
 from storage.transaction import Transaction
+from storage.unusable import Unusable
 
 OLDEST_VERSION = 15
 _CLOCK_TOLERANCE = timedelta(seconds=30)
@@ -42,7 +43,7 @@ class ServerQueries(Queries):
     def facts(self) -> ServerFacts: ...
 
 
-class UnfitServer(Exception):
+class UnfitServer(Unusable):
     """The server cannot be used; the text lists why."""
 
 

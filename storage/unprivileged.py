@@ -13,6 +13,8 @@ from ctypes import CDLL, Structure, byref, c_int, c_uint32
 from dataclasses import dataclass
 from pathlib import Path
 
+from storage.unusable import Unusable
+
 _ACCOUNTS = ("meridian", "postgres", "nobody")
 _CAP_DAC_OVERRIDE = 1
 _CAP_DAC_READ_SEARCH = 2
@@ -24,7 +26,7 @@ _PR_CAP_AMBIENT_RAISE = 2
 _CAPABILITY_VERSION_3 = 0x20080522
 
 
-class EmbeddedError(Exception):
+class EmbeddedError(Unusable):
     """The embedded PostgreSQL cannot run; the text says why and what to do."""
 
 

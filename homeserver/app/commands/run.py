@@ -9,7 +9,7 @@ from homeserver.app.commands.options import Commands, add_config_option, configu
 from homeserver.app.logs import configure_logs
 from homeserver.app.main import Server
 from homeserver.app.signing_key_file import SigningKeyUnusable, read_or_make_signing_key
-from storage.postgres_binaries import EmbeddedError
+from storage.unusable import Unusable
 
 
 def add_to(commands: Commands) -> None:
@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
 
     try:
         return Server(config, key, reactor, _Banner(config).listening).run()
-    except EmbeddedError as error:
+    except Unusable as error:
         raise CommandFailed(str(error)) from error
 
 

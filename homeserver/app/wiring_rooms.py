@@ -23,6 +23,7 @@ from homeserver.services.rooms.creation import Creation
 from homeserver.services.rooms.directory import Directory
 from homeserver.services.rooms.founding import Founding
 from homeserver.services.rooms.gaps import Gaps
+from homeserver.services.rooms.guest_departure import GuestDeparture
 from homeserver.services.rooms.history import History
 from homeserver.services.rooms.invite_permission import InvitePermission
 from homeserver.services.rooms.joining import Joining
@@ -91,6 +92,7 @@ def build_rooms(core: Core, rooms: RoomsCore, remotes: Remotes | None = None) ->
     creation = Creation(name, database, founding, contents, permission, remotes.membership, version)
     history = History(database, rooms.events, access, Gaps(database, remotes.backfill))
     directory = Directory(name, database, access, actions, remotes.directory)
+    GuestDeparture(database, core.journal, membership)
     return Rooms(
         access=access,
         renderer=renderer,

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from homeserver.http.authentication import access_token, access_token_or_guest
+from homeserver.http.authentication import access_token_or_guest
 from homeserver.http.endpoint import Body, Path, Query, endpoint
 from homeserver.protocol.identifiers import EventID, RoomID
 from homeserver.protocol.requester import Requester
@@ -63,7 +63,7 @@ class SendingApi:
         "PUT",
         "/_matrix/client/{v3,r0}/rooms/{room_id}/state/{event_type}",
         "/_matrix/client/{v3,r0}/rooms/{room_id}/state/{event_type}/{state_key}",
-        auth=access_token,
+        auth=access_token_or_guest,
         limit="messages",
         spec="client-server-api/#put_matrixclientv3roomsroomidstateeventtypestatekey",
     )

@@ -146,6 +146,13 @@ class Memberships(Queries):
         """The first of those who left some rooms."""
 
     @query(
+        """select user_id from memberships join users using (user_id)
+           where room_id = %(room_id)s and membership = 'join' and local and is_guest""",
+        many(UserID),
+    )
+    def joined_guests(self, room_id: RoomID) -> list[UserID]: ...
+
+    @query(
         """select user_id from memberships where room_id = %(room_id)s and membership = 'join' and local
            order by pos limit 1""",
         maybe(UserID),

@@ -1,8 +1,11 @@
 """A site that serves accounts and rooms, and people who talk to each other on it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+import yaml
 
 from config.loading import parse
 from homeserver.app.core import Core
@@ -31,8 +34,14 @@ V3 = "/_matrix/client/v3"
 class RoomsSite:
     """Accounts and rooms behind real HTTP, with a clock that stands still unless it is moved."""
 
-    def __init__(self, database: Database, settings: str = "", remotes: Remotes | None = None) -> None:
-        self.config = parse(f"{SETTINGS}{settings}", Path("/nowhere"))
+    def __init__(
+        self,
+        database: Database,
+        changes: Mapping[str, object] | None = None,
+        remotes: Remotes | None = None,
+    ) -> None:
+        settings = yaml.safe_dump({**yaml.safe_load(SETTINGS), **(changes or {})})
+        self.config = parse(settings, Path("/nowhere"))
         self.clock = SteppingClock()
         self.database = database
         self.journal = Journal(database, "test")

@@ -76,7 +76,7 @@ def test_an_unknown_room_version_is_refused(rooms: RoomsSite) -> None:
 
 
 def test_the_default_version_is_configured(rooms: RoomsSite) -> None:
-    site = RoomsSite(rooms.database, "default_room_version: '11'\n")
+    site = RoomsSite(rooms.database, {"default_room_version": "11"})
     alice = site.person("alice")
     assert alice.state(alice.create(), "m.room.create")["room_version"] == "11"
 

@@ -4,7 +4,11 @@ import json
 
 import pytest
 
+from homeserver.app.wiring_rooms import Remotes
+from homeserver.protocol.identifiers import RoomID
+from storage.database import Database
 from tests.client_api.rooms_site import V3, Person, RoomsSite
+from tests.harness.postgres import TestDatabase
 
 
 def _numbered(alice: Person, count: int) -> str:
@@ -171,3 +175,31 @@ def test_messages_of_ignored_users_are_left_out_and_their_state_is_not(rooms: Ro
     senders = {event["sender"] for event in alice.page(room, limit=100)["chunk"]}
     assert bob.user_id in senders
     assert bob.texts(room, limit=100) == ["his", "hers"]
+
+
+class _OtherServers:
+    """Has history, or not."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, int]] = []
+
+    async def fill(self, room_id: RoomID, depth: int, limit: int) -> bool:
+        self.asked.append((room_id, depth))
+        return False
+
+
+def test_a_page_that_runs_into_a_gap_asks_other_servers_once(
+    database: Database, test_database: TestDatabase
+) -> None:
+    others = _OtherServers()
+    alice = RoomsSite(database, remotes=Remotes(backfill=others)).person("alice")
+    room = _numbered(alice, 10)
+    alice.page(room, limit=5)
+    assert others.asked == []
+    test_database.rows("insert into backward_extremities values (%s, '$missing', 3)", room)
+    alice.page(room, limit=5)
+    assert others.asked == []
+    alice.page(room, "f", limit=100)
+    assert others.asked == []
+    alice.page(room, limit=100)
+    assert others.asked == [(room, 3)]

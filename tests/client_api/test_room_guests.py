@@ -1,0 +1,52 @@
+"""Guests in rooms: https://spec.matrix.org/v1.19/client-server-api/#guest-access"""
+
+import pytest
+
+from storage.database import Database
+from tests.client_api.rooms_site import V3, Person, RoomsSite
+
+
+@pytest.fixture
+def site(database: Database) -> RoomsSite:
+    return RoomsSite(database, changes={"registration": {"mode": "open", "guests": True}})
+
+
+def _guest(site: RoomsSite) -> Person:
+    reply = site.http.post(f"{V3}/register", {}, {"kind": "guest"})
+    assert reply.status == 200, reply.text
+    return Person(site, reply.json)
+
+
+def _open_to_guests(alice: Person) -> str:
+    guest_access = {"type": "m.room.guest_access", "content": {"guest_access": "can_join"}}
+    return alice.public_room(initial_state=[guest_access])
+
+
+def test_guests_join_only_rooms_that_let_them_in(site: RoomsSite) -> None:
+    alice, guest = site.person("alice"), _guest(site)
+    assert guest.try_join(alice.public_room()).errcode == "M_GUEST_ACCESS_FORBIDDEN"
+    room = _open_to_guests(alice)
+    guest.join(room)
+    guest.say(room, "hello")
+    assert alice.texts(room) == ["hello"]
+
+
+def test_guests_leave_when_the_room_does_not_want_them_any_more(site: RoomsSite) -> None:
+    alice, bob, guest = site.person("alice"), site.person("bob"), _guest(site)
+    room = _open_to_guests(alice)
+    bob.join(room)
+    guest.join(room)
+    alice.set_state(room, "m.room.guest_access", {"guest_access": "can_join", "more": 1})
+    assert alice.membership(room, guest) == "join"
+    alice.set_state(room, "m.room.guest_access", {"guest_access": "forbidden"})
+    assert alice.membership(room, guest) == "leave"
+    assert alice.membership(room, bob) == "join"
+
+
+def test_guests_make_no_rooms_and_invite_nobody(site: RoomsSite) -> None:
+    alice, guest = site.person("alice"), _guest(site)
+    room = _open_to_guests(alice)
+    guest.join(room)
+    assert guest.http.post(f"{V3}/createRoom", {}).errcode == "M_GUEST_ACCESS_FORBIDDEN"
+    assert guest.try_act("invite", room, user_id="@bob:test").errcode == "M_GUEST_ACCESS_FORBIDDEN"
+    assert guest.http.post(f"{V3}/knock/{room}").errcode == "M_GUEST_ACCESS_FORBIDDEN"

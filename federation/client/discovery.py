@@ -8,8 +8,10 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import Final
 
+from twisted.internet.defer import Deferred, gatherResults
+
 from federation.client.server_names import MATRIX_PORT, HostAndPort, split_server_name
-from federation.client.service_records import ServiceLookup, in_order
+from federation.client.service_records import ServiceLookup, ServiceRecord, in_order
 from federation.client.single_flight import SingleFlight
 from federation.client.well_known import MIN_LIFETIME_S, Delegation, WellKnownFetcher
 from homeserver.clock import Clock, Randomness
@@ -81,13 +83,16 @@ class Discovery:
 
     async def _by_service(self, name: HostAndPort) -> tuple[Target, float]:
         """By SRV records, or port 8448 when there are none. The certificate is that of `name` in any case."""
-        for service in _SERVICES:
-            records = await self._services(f"{service}.{name.host}")
+        asked = [Deferred.fromCoroutine(self._lookup(f"{service}.{name.host}")) for service in _SERVICES]
+        for records in await gatherResults(asked):
             if records:
                 ordered = in_order(records, self._random)[:MAX_PLACES]
                 places = tuple(Place(each.host, each.port, name.host) for each in ordered)
                 return Target(places, name.text), float(min(each.ttl_s for each in records))
         return _direct(name), NO_RECORD_LIFETIME_S
+
+    async def _lookup(self, service: str) -> list[ServiceRecord]:
+        return await self._services(service)
 
     def _remember(self, server: ServerName, known: _Known) -> Target:
         self._known[server] = known

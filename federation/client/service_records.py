@@ -1,7 +1,7 @@
 """SRV records: who serves Matrix federation for a host name. https://datatracker.ietf.org/doc/html/rfc2782"""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ from twisted.names.client import Resolver
 
 from homeserver.clock import Randomness
 
-LOOKUP_TIMEOUTS_S: Final = (1, 3)
+LOOKUP_TIMEOUTS_S: Final = (1, 2)
 _HOST: Final = re.compile(r"[A-Za-z0-9_.-]{1,255}")
 _MIN_TTL_S: Final = 60
 _MAX_TTL_S: Final = 3600
@@ -34,13 +34,14 @@ ServiceLookup = Callable[[str], Awaitable[list[ServiceRecord]]]
 """Asks for the records of a service such as `_matrix-fed._tcp.example.org`; none when there are none or DNS fails."""
 
 
-def dns_lookup(reactor: Any, resolv_conf: str = "/etc/resolv.conf") -> ServiceLookup:
-    """A lookup by the name servers of the system."""
+def dns_lookup(reactor: Any, servers: Sequence[tuple[str, int]] | None = None) -> ServiceLookup:
+    """A lookup by name servers (address and port), or by those of the system."""
     resolver: list[Resolver] = []
+    source: dict[str, Any] = {"resolv": "/etc/resolv.conf"} if servers is None else {"servers": list(servers)}
 
     async def lookup(service: str) -> list[ServiceRecord]:
         if not resolver:
-            resolver.append(Resolver(resolv=resolv_conf, timeout=LOOKUP_TIMEOUTS_S, reactor=reactor))
+            resolver.append(Resolver(**source, timeout=LOOKUP_TIMEOUTS_S, reactor=reactor))
         try:
             answers, _, _ = await resolver[0].lookupService(service)
         except Exception:  # no such name, no name server, a broken answer: all the same to discovery

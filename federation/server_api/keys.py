@@ -24,7 +24,13 @@ class KeysApi:
         """Give this server's keys. Old servers name one of them, and get all."""
         return self.own.document()
 
-    @endpoint(NOTARY.method, NOTARY.path, auth=no_auth, spec=f"{_SPEC}get_matrixkeyv2queryservername")
+    @endpoint(
+        NOTARY.method,
+        NOTARY.path,
+        auth=no_auth,
+        limit="lookups",
+        spec=f"{_SPEC}get_matrixkeyv2queryservername",
+    )
     async def notarised_keys(
         self, server_name: Path[ServerName], minimum_valid_until_ts: Query[int | None] = None
     ) -> KeyDocuments:
@@ -33,7 +39,11 @@ class KeysApi:
         return KeyDocuments(await self.notary.documents({server_name: criteria}))
 
     @endpoint(
-        NOTARY_BY_ID.method, NOTARY_BY_ID.path, auth=no_auth, spec=f"{_SPEC}get_matrixkeyv2queryservername"
+        NOTARY_BY_ID.method,
+        NOTARY_BY_ID.path,
+        auth=no_auth,
+        limit="lookups",
+        spec=f"{_SPEC}get_matrixkeyv2queryservername",
     )
     async def notarised_key(
         self,
@@ -44,7 +54,13 @@ class KeysApi:
         """Give one key of another server: the form of old servers."""
         return KeyDocuments(await self.notary.documents({server_name: {key_id: minimum_valid_until_ts}}))
 
-    @endpoint(NOTARY_BATCH.method, NOTARY_BATCH.path, auth=no_auth, spec=f"{_SPEC}post_matrixkeyv2query")
+    @endpoint(
+        NOTARY_BATCH.method,
+        NOTARY_BATCH.path,
+        auth=no_auth,
+        limit="lookups",
+        spec=f"{_SPEC}post_matrixkeyv2query",
+    )
     async def notarised_keys_of_many(self, body: Body[KeyQuery]) -> KeyDocuments:
         """Give the keys of several servers. What is no server name has none."""
         wanted = {

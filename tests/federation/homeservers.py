@@ -111,13 +111,14 @@ class Homeserver:
             f"server_name: {name}\nfederation:\n  ca_file: ca.pem\n  allow_networks: [203.0.113.0/24]\n"
         )
         self.settings += settings
+        self.config = parse(self.settings, Path(self.folder.name))
         self.echo = EchoApi()
         self.transport = self._transport()
         self._listening = self._listen(name)
 
     def _transport(self) -> FederationTransport:
         core = Core(
-            config=parse(self.settings, Path(self.folder.name)),
+            config=self.config,
             server_name=self.name,
             signing_key=self.key,
             clock=self.internet.clock,
@@ -135,7 +136,7 @@ class Homeserver:
         metrics = Metrics()
         pipeline = Pipeline(
             transport.authenticators,
-            RateLimits({}, clock),
+            RateLimits(self.config.rate_limits.by_name, clock, enabled=False),
             {"default": 1_000_000},
             metrics,
             clock,

@@ -1,0 +1,87 @@
+"""Users of other servers enter rooms by way of this one. https://spec.matrix.org/v1.19/server-server-api/#joining-rooms"""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+from federation.server_api.pdus import json_object, stored_array, text
+from federation.wire.joining import MAKE_JOIN, SEND_JOIN, SEND_JOIN_V1, Template
+from homeserver.http.authentication import Origin, server_signature
+from homeserver.http.encoding import RawJson
+from homeserver.http.endpoint import Body, Path, Query, endpoint, named
+from homeserver.protocol.identifiers import EventID, RoomID, ServerName, UserID
+from homeserver.services.rooms.exports import RoomExports
+from homeserver.services.rooms.resident import ResidentServer
+
+_SPEC: Final = "server-server-api/#"
+
+
+@dataclass(frozen=True, slots=True)
+class JoiningApi:
+    """The handshake."""
+
+    server_name: ServerName
+    resident: ResidentServer
+    exports: RoomExports
+
+    @endpoint(
+        MAKE_JOIN.method,
+        MAKE_JOIN.path,
+        auth=server_signature,
+        spec=f"{_SPEC}get_matrixfederationv1make_joinroomiduserid",
+    )
+    async def make_join(
+        self,
+        origin: Origin,
+        room_id: Path[RoomID],
+        user_id: Path[UserID],
+        versions: Annotated[Query[tuple[str, ...]], named("ver")] = ("1",),
+    ) -> Template:
+        """Give the template of a join."""
+        template = await self.resident.template(origin.server, room_id, user_id, "join", versions)
+        return Template(template.event, template.room_version)
+
+    @endpoint(
+        SEND_JOIN.method,
+        SEND_JOIN.path,
+        auth=server_signature,
+        spec=f"{_SPEC}put_matrixfederationv2send_joinroomideventid",
+        body_limit="federation",
+    )
+    async def send_join(
+        self,
+        origin: Origin,
+        room_id: Path[RoomID],
+        event_id: Path[EventID],
+        body: Body[dict[str, Any]],
+        omit_members: Query[bool] = False,
+    ) -> RawJson:
+        """Take a join; gives the state of the room before it. All members are always in it."""
+        return RawJson(await self._joined(origin, room_id, event_id, body))
+
+    @endpoint(
+        SEND_JOIN_V1.method,
+        SEND_JOIN_V1.path,
+        auth=server_signature,
+        spec=f"{_SPEC}put_matrixfederationv1send_joinroomideventid",
+        body_limit="federation",
+    )
+    async def send_join_v1(
+        self, origin: Origin, room_id: Path[RoomID], event_id: Path[EventID], body: Body[dict[str, Any]]
+    ) -> RawJson:
+        """The same for old servers."""
+        return RawJson(b"[200,%b]" % await self._joined(origin, room_id, event_id, body))
+
+    async def _joined(
+        self, origin: Origin, room_id: RoomID, event_id: EventID, pdu: dict[str, Any]
+    ) -> bytes:
+        join = await self.resident.accept(origin.server, room_id, event_id, "join", pdu)
+        before = await self.exports.state_of(join.state_before or 0)
+        servers = await self.exports.servers(room_id)
+        return json_object(
+            origin=text(self.server_name),
+            members_omitted=b"false",
+            event=join.event.encoded(),
+            state=stored_array(before.state),
+            auth_chain=stored_array(before.auth_chain),
+            servers_in_room=b"[%b]" % b",".join(text(server) for server in servers),
+        )

@@ -34,7 +34,7 @@ _SUPERUSER = "meridian"
 _SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
-    "max_connections": "60",
+    "max_connections": "200",
     "shared_buffers": "128MB",
     "jit": "off",
     "fsync": "on",

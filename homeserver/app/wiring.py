@@ -13,6 +13,7 @@ from homeserver.app.wiring_accounts import AccountsArea, build_accounts
 from homeserver.app.wiring_federation_transport import FederationTransport, build_federation_transport
 from homeserver.app.wiring_rooms import Rooms, build_rooms
 from homeserver.app.wiring_rooms_core import RoomsCore, build_rooms_core
+from homeserver.app.wiring_sync import SyncArea, build_sync
 from homeserver.client_api.landing import LandingApi
 from homeserver.http.endpoint import BoundEndpoint, collect
 from homeserver.http.health import Check, HealthApi
@@ -24,6 +25,7 @@ from homeserver.http.router import Router
 from homeserver.http.site import Site
 from homeserver.services.passwords import HashWorkers
 from homeserver.services.rooms.departure import Departure
+from storage import metrics as storage_metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class App:
     accounts: AccountsArea
     rooms_core: RoomsCore
     rooms: Rooms
+    sync: SyncArea
     federation: FederationTransport
     metrics: Metrics
     pipeline: Pipeline
@@ -56,9 +59,11 @@ class App:
 
     def closing(self) -> None:
         """Let whoever waits for news be answered now: the program is about to end."""
+        self.sync.closing()
 
     async def stop(self) -> None:
         """End what works in the background."""
+        self.sync.stop()
         for task in self._background:
             _ = task.addErrback(_trap_cancellation)
             task.cancel()
@@ -85,12 +90,14 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
     """Construct everything; nothing is started. `checks` are what `/health` asks."""
     config = core.config
     metrics = Metrics()
+    metrics.registry.register(storage_metrics.REGISTRY)
     limits = RateLimits(config.rate_limits.by_name, core.clock, enabled=config.rate_limits.enabled)
     accounts = build_accounts(core, runtime.hash_workers, limits)
     rooms_core = build_rooms_core(core)
     rooms = build_rooms(core, rooms_core)
     accounts.profiles.when_changed(rooms.profile_changes.changed)
     accounts.accounts.when_deactivated(Departure(core.database, rooms.membership).leave_all)
+    sync = build_sync(core, accounts, rooms_core, rooms)
     federation = build_federation_transport(core, runtime.outside)
     pipeline = Pipeline(
         authenticators={**accounts.authentication.authenticators(), **federation.authenticators},
@@ -109,6 +116,7 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
         accounts=accounts,
         rooms_core=rooms_core,
         rooms=rooms,
+        sync=sync,
         federation=federation,
         metrics=metrics,
         pipeline=pipeline,
@@ -118,6 +126,7 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
                 *collect(LandingApi(core.server_name, config.public_baseurl, config.registration.mode)),
                 *accounts.endpoints,
                 *rooms.endpoints,
+                *sync.endpoints,
             ],
             "federation": federation.endpoints if config.federation.enabled else [],
             "metrics": collect(MetricsApi(metrics)),

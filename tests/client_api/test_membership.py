@@ -159,11 +159,14 @@ def test_a_forgotten_room_shows_nothing_any_more(rooms: RoomsSite) -> None:
     alice, bob = rooms.people("alice", "bob")
     room = alice.public_room()
     bob.join(room)
+    event_id = alice.say(room, "hello")
     assert bob.try_act("forget", room).errcode == "M_UNKNOWN"
     bob.act("leave", room)
     assert bob.try_page(room).status == 200
+    assert bob.try_event(room, event_id).status == 200
     bob.act("forget", room)
     assert bob.try_page(room).errcode == "M_FORBIDDEN"
+    assert bob.try_event(room, event_id).errcode == "M_NOT_FOUND"
     bob.join(room)
     assert bob.try_page(room).status == 200
 

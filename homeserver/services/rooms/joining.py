@@ -67,7 +67,7 @@ class Joining:
         room_id, servers = await self._place(place, via)
         content = await self._contents.with_profile("join", who.user_id) | extra
         head = await self._actions.participating(room_id)
-        if head is None:
+        if head is None or (head.summary.local_members == 0 and self._remote is not None and via):
             return await self._join_elsewhere(who, room_id, servers, content)
         if who.is_guest:
             await self._check_guest(head)

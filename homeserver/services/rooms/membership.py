@@ -74,14 +74,16 @@ class Membership:
             await self._outside.leave(who.user_id, room_id, content)
             return
 
-        async def job(draft: RoomDraft) -> None:
+        async def job(draft: RoomDraft) -> bool:
             member = await self._actions.member(draft, who.user_id)
-            if member is None:
-                raise Forbidden("You are not in this room")
-            if member.membership != "leave":
-                await self._actions.append(draft, EventIntent(MEMBER, content, who.user_id, who.user_id))
+            if member is None or member.membership == "leave":
+                return False
+            await self._actions.append(draft, EventIntent(MEMBER, content, who.user_id, who.user_id))
+            return True
 
-        await self._actions.write(room_id, job)
+        if not await self._actions.write(room_id, job):
+            # The room may not know of the user, and the user still have an invite from elsewhere.
+            await self._outside.leave(who.user_id, room_id, content)
 
     async def kick(self, who: Requester, room_id: RoomID, target: UserID, reason: str | None = None) -> None:
         """Make somebody leave. Raises Forbidden."""

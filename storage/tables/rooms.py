@@ -39,6 +39,15 @@ class SummaryRow:
 
 
 @dataclass(frozen=True, slots=True)
+class MemberCounts:
+    room_id: RoomID
+    name: str | None
+    canonical_alias: str | None
+    joined_members: int
+    invited_members: int
+
+
+@dataclass(frozen=True, slots=True)
 class AliasRow:
     alias: RoomAlias
     room_id: RoomID
@@ -56,6 +65,22 @@ class Rooms(Queries):
     def summary(self, room_id: RoomID) -> SummaryRow | None: ...
 
     @query(
+        """select room_id, name, canonical_alias, joined_members, invited_members
+           from room_summaries where room_id = any(%(rooms)s)""",
+        many(MemberCounts),
+    )
+    def member_counts(self, rooms: list[RoomID]) -> list[MemberCounts]: ...
+
+    @query(
+        """select room_id from rooms where room_id = any(%(rooms)s) and last_pos > %(since)s
+           union
+           select room_id from receipts where room_id = any(%(rooms)s) and pos > %(since)s""",
+        many(RoomID),
+    )
+    def changed_or_read_since(self, rooms: list[RoomID], since: int) -> list[RoomID]:
+        """Those of some rooms in which something happened, or somebody read, after a position."""
+
+    @query(
         "select room_id from rooms where room_id = any(%(room_ids)s) and last_pos > %(since)s",
         many(RoomID),
     )
@@ -66,6 +91,13 @@ class Rooms(Queries):
         many(ServerName),
     )
     def servers(self, room_id: RoomID) -> list[ServerName]: ...
+
+    @query(
+        """select true from room_servers
+           where room_id = %(room_id)s and server = %(server)s and joined_members > 0""",
+        maybe(bool),
+    )
+    def has_server(self, room_id: RoomID, server: ServerName) -> bool | None: ...
 
     @query("update room_summaries set published = %(published)s where room_id = %(room_id)s", affected)
     def publish(self, room_id: RoomID, published: bool) -> int: ...

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from homeserver.protocol.identifiers import RoomID
+from homeserver.protocol.identifiers import RoomID, UserID
 from storage.query import Queries, bulk, bulk_delete, many, maybe, nothing, query
 
 
@@ -34,6 +34,14 @@ class StateChangeRow:
     state_key: str
     event_nid: int | None
     previous_nid: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentRow:
+    room_id: RoomID
+    type: str
+    state_key: str
+    event_nid: int
 
 
 class StateKeys(Queries):
@@ -105,6 +113,44 @@ class CurrentState(Queries):
         many(StateChangeRow),
     )
     def changes(self, room_id: RoomID, since: int, upto: int) -> list[StateChangeRow]: ...
+
+    @query(
+        """select changes.room_id, changes.pos, type, state_key, event_nid, previous_nid
+           from unnest(%(rooms)s::text[], %(sinces)s::bigint[]) as wanted (room, since)
+           join state_changes changes on changes.room_id = wanted.room and changes.pos > wanted.since
+           order by changes.pos""",
+        many(StateChangeRow),
+    )
+    def changes_since(self, rooms: list[RoomID], sinces: list[int]) -> list[StateChangeRow]:
+        """What changed in some rooms, in each after a position of its own."""
+
+    @query(
+        """select room_id, type, state_key, event_nid from current_state
+           where room_id = any(%(rooms)s) and type < 'm.room.member'
+           union all
+           select room_id, type, state_key, event_nid from current_state
+           where room_id = any(%(rooms)s) and type > 'm.room.member'""",
+        many(CurrentRow),
+    )
+    def without_members(self, rooms: list[RoomID]) -> list[CurrentRow]:
+        """The state of some rooms but for their members."""
+
+    @query(
+        "select room_id, type, state_key, event_nid from current_state where room_id = any(%(rooms)s)",
+        many(CurrentRow),
+    )
+    def whole(self, rooms: list[RoomID]) -> list[CurrentRow]:
+        """The state of some rooms."""
+
+    @query(
+        """select state.room_id, state.type, state.state_key, state.event_nid
+           from unnest(%(rooms)s::text[], %(users)s::text[]) as wanted (room, user_id)
+           join current_state state on state.room_id = wanted.room and state.type = 'm.room.member'
+             and state.state_key = wanted.user_id""",
+        many(CurrentRow),
+    )
+    def members(self, rooms: list[RoomID], users: list[UserID]) -> list[CurrentRow]:
+        """The membership events of some users, each in one room."""
 
 
 SNAPSHOTS = bulk("state_snapshots", ("id", "room_id", "parent", "size", "set_hash", "layer"))

@@ -48,7 +48,7 @@ class StateStore:
         wanted = set(snapshot_ids)
         missing = [snapshot_id for snapshot_id in wanted if not self._gather_cached(snapshot_id, layers)]
         if missing:
-            for row in await self._database.transact(lambda tx: Snapshots(tx).stacks(missing)):
+            for row in await self._database.read(lambda tx: Snapshots(tx).stacks(missing)):
                 layer = unpack_layer(row.id, row.parent, row.size, bytes(row.set_hash), bytes(row.layer))
                 self._layers.put(layer.snapshot_id, layer)
                 layers[layer.snapshot_id] = layer

@@ -1,0 +1,174 @@
+"""Answers for clients of whose past the memory knows too little: first syncs, late ones, and those after
+one's own comings and goings.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Final
+
+from homeserver.protocol.identifiers import RoomID
+from homeserver.services.account_data import changed_between, of_rooms
+from homeserver.services.rooms.rendering import Viewer
+from homeserver.services.sync.ephemera import account_data_events
+from homeserver.services.sync.live import LiveUser
+from homeserver.services.sync.model import Asking, Part, RoomUpdate
+from homeserver.services.sync.rendering import Answer, stripped_rooms
+from homeserver.services.sync.rooms_of_user import Stay, Stays
+from homeserver.services.sync.sources import Sources
+from storage.tables.account_data import AccountDatum
+from storage.tables.memberships import Memberships
+from storage.tables.rooms import Rooms
+from storage.transaction import Transaction
+
+CHUNK: Final = 100
+"""Rooms that are read and rendered at a time; between chunks others get their turn."""
+
+
+class CatchUp:
+    """Gathers from the database."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+
+    async def answer(self, asking: Asking, user: LiveUser, viewer: Viewer) -> Answer:
+        """Everything after ``asking.since``, which is 0 for a first sync."""
+        sources, request = self._sources, asking.request
+        include_leave = request.filter.room.include_leave and (not asking.since or request.full_state)
+        stays = await sources.rooms_of_user.read(
+            asking.user_id, asking.since or None, asking.upto, left=include_leave
+        )
+        answer = Answer()
+        came = {stay.room_id for stay in stays.joined() if stay.came or not asking.since}
+        answer.account_data, account_data = await self._account_data(asking, came)
+        parts = await self._parts(asking, stays, came, account_data)
+        async for update in self._updates(asking, parts):
+            if update.room_id in account_data:
+                update.account_data += account_data[update.room_id]
+            sources.here.add_typing(asking, update, anew=update.room_id in came)
+            if update.is_news:
+                answer.join.append(
+                    await sources.renderer.joined(
+                        update, viewer, request.filter, state_after=request.state_after
+                    )
+                )
+        left = [part for stay in stays.by_room.values() if (part := _lately_left(asking, stay))]
+        if include_leave:
+            known = {part.room_id for part in left}
+            left += await self._long_left(
+                asking, [stay for stay in stays.by_room.values() if stay.room_id not in known]
+            )
+        async for update in self._updates(asking, left):
+            update.account_data += account_data.get(update.room_id, [])
+            answer.leave.append(
+                await sources.renderer.left(update, viewer, request.filter, state_after=request.state_after)
+            )
+        answer.invite = stripped_rooms(await self._stripped(asking, stays, "invite"), "invite_state")
+        answer.knock = stripped_rooms(await self._stripped(asking, stays, "knock"), "knock_state")
+        answer.presence = await sources.here.presence_events(asking, user, came if asking.since else ())
+        return answer
+
+    async def _updates(self, asking: Asking, parts: Sequence[Part]) -> AsyncIterator[RoomUpdate]:
+        for start in range(0, len(parts), CHUNK):
+            for update in await self._sources.gatherer.updates(asking, parts[start : start + CHUNK]):
+                yield update
+
+    async def _parts(
+        self,
+        asking: Asking,
+        stays: Stays,
+        came: set[RoomID],
+        account_data: Iterable[RoomID],
+    ) -> list[Part]:
+        """The rooms that the user is in of which there may be something to tell."""
+        request, since, upto = asking.request, asking.since, asking.upto
+        filter = request.filter.room
+        joined = {stay.room_id for stay in stays.joined() if filter.matches_room(stay.room_id)}
+        parts = [Part(room_id, 0, upto, whole=True) for room_id in stays.by_room if room_id in joined & came]
+        others = joined - came
+        if request.full_state:
+            return parts + [Part(room_id, since, upto, whole=True) for room_id in others]
+        news = set(await self._changed(others, since))
+        news |= others.intersection(account_data)
+        news |= others.intersection(self._sources.here.typing.changed_since(asking.ephemeral_since))
+        return parts + [Part(room_id, since, upto) for room_id in sorted(news)]
+
+    async def _changed(self, rooms: set[RoomID], since: int) -> Iterable[RoomID]:
+        known = self._sources.recent.changed(rooms, since)
+        if known is not None:
+            return known
+        names = list(rooms)
+        return await self._sources.database.read(lambda tx: Rooms(tx).changed_or_read_since(names, since))
+
+    async def _account_data(
+        self, asking: Asking, came: set[RoomID]
+    ) -> tuple[list[bytes], dict[RoomID, list[bytes]]]:
+        data = await self._sources.database.read(lambda tx: _account_data(tx, asking, list(came)))
+        filter = asking.request.filter
+        return account_data_events(data, filter.account_data, filter.room.account_data)
+
+    async def _long_left(self, asking: Asking, stays: Sequence[Stay]) -> list[Part]:
+        """Rooms as ones that the user left at some time and did not forget."""
+        rows = [
+            stay.row
+            for stay in stays
+            if _is_left(asking, stay) and stay.row is not None and not stay.row.forgotten
+        ]
+        rooms = [row.room_id for row in rows]
+        found = await self._sources.database.read(
+            lambda tx: Memberships(tx).last_leaves(asking.user_id, rooms)
+        )
+        leaves = {change.room_id: change for change in found}
+        parts = []
+        for row in rows:
+            leave = leaves.get(row.room_id)
+            if leave is None:
+                parts.append(_never_inside(row.room_id, row.pos, row.event_nid))
+            else:
+                parts.append(Part(row.room_id, 0, leave.pos, True, leave.event_nid, leave.pos))
+        return parts
+
+    async def _stripped(self, asking: Asking, stays: Stays, membership: str) -> dict[RoomID, bytes]:
+        found = {}
+        for stay in stays.by_room.values():
+            row = stay.row
+            if stay.membership != membership or row is None or row.sender in asking.ignored:
+                continue
+            if asking.since and not stay.changes and not asking.request.full_state:
+                continue
+            if asking.request.filter.room.matches_room(stay.room_id):
+                found[stay.room_id] = await self._sources.stripped.of(row, asking.user_id, stay.event_nid)
+        return found
+
+
+def _lately_left(asking: Asking, stay: Stay) -> Part | None:
+    """The room as one that the user left since they last heard."""
+    ended = stay.left_at()
+    if ended is None or not asking.since or not _is_left(asking, stay):
+        return None
+    if stay.before == "join":
+        return Part(
+            stay.room_id, asking.since, ended.pos, asking.request.full_state, ended.event_nid, ended.pos
+        )
+    if stay.was_inside:
+        return Part(stay.room_id, 0, ended.pos, True, ended.event_nid, ended.pos)
+    return _never_inside(stay.room_id, ended.pos, ended.event_nid)
+
+
+def _never_inside(room_id: RoomID, pos: int, nid: int) -> Part:
+    """Of a room that the user never was in, they are shown that an invite or a knock came to nothing."""
+    return Part(room_id, pos - 1, pos, False, nid, 0)
+
+
+def _is_left(asking: Asking, stay: Stay) -> bool:
+    return stay.membership in ("leave", "ban") and asking.request.filter.room.matches_room(stay.room_id)
+
+
+def _account_data(tx: Transaction, asking: Asking, came: list[RoomID]) -> list[AccountDatum]:
+    data = changed_between(tx, asking.user_id, asking.since, asking.upto)
+    if came and asking.since:
+        changed = {(datum.room_id, datum.type) for datum in data}
+        data += [
+            datum
+            for datum in of_rooms(tx, asking.user_id, came, asking.upto)
+            if (datum.room_id, datum.type) not in changed
+        ]
+    return data

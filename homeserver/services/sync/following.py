@@ -1,0 +1,101 @@
+"""Keeps the memory of live users and recent rooms in step with the journal, and wakes whom a change
+concerns.
+"""
+
+from collections.abc import Sequence
+
+from homeserver.notifier import Notifier
+from homeserver.protocol.identifiers import RoomID, UserID
+from homeserver.services.receipts import READ_PRIVATE, ReceiptsCommit, placed
+from homeserver.services.rooms.persist import RoomCommit
+from homeserver.services.sync.here import Here
+from homeserver.services.sync.model import MEMBER
+from homeserver.services.sync.recent import RecentRooms
+from storage.journal import Journal, Landed
+
+
+class Following:
+    """Listens to the journal, to typing and to presence."""
+
+    def __init__(self, journal: Journal, here: Here, recent: RecentRooms, notifier: Notifier) -> None:
+        self._journal = journal
+        self._here = here
+        self._live = here.live
+        self._recent = recent
+        self._notifier = notifier
+        self._position: int | None = None
+        journal.listen(self._landed)
+        here.typing.when_changed(self._typing)
+        here.presence.wakes(self._presence)
+
+    def start(self) -> None:
+        """Follow from now on, if that has not begun."""
+        if self._position is None:
+            self._begin(self._journal.position)
+
+    def _begin(self, pos: int) -> None:
+        self._position = pos
+        self._recent.start(pos)
+
+    def _landed(self, first: int, last: int, landed: Sequence[Landed]) -> None:
+        if self._position is None:
+            return
+        if first <= last:
+            if first != self._position + 1:
+                self._missed(first - 1)
+            self._position = last
+        woken: set[UserID] = set()
+        for each in landed:
+            self._take(each, last, woken)
+        if woken:
+            self._notifier.wake(woken)
+
+    def _missed(self, pos: int) -> None:
+        """Something was committed that this memory was not told of: forget all, and let everybody ask anew."""
+        self._live.forget_all()
+        self._recent.start(pos)
+        self._notifier.wake_all()
+
+    def _take(self, each: Landed, last: int, woken: set[UserID]) -> None:
+        changes, payload, positions = each
+        members = self._live.members
+        if isinstance(payload, RoomCommit):
+            room_id = payload.head.room_id
+            pos = positions[-1] if positions else 0
+            if changes.users:
+                self._live.room_committed(payload, changes.users, last)
+                self._stop_typing(payload)
+            watched = room_id in members
+            self._recent.committed(payload, positions[0] if positions else 0, pos, watched=watched)
+            for stored in payload.events:
+                if stored.outbound:
+                    self._here.presence.active(stored.event.sender)
+        elif isinstance(payload, ReceiptsCommit):
+            rows = placed(payload, positions)
+            self._recent.receipts(payload.room_id, rows, watched=payload.room_id in members)
+            woken.update(row.user_id for row in rows if row.receipt_type == READ_PRIVATE)
+            for user_id in changes.users:
+                self._live.touched(user_id, last, membership=False)
+        else:
+            for user_id in changes.users:
+                self._live.touched(user_id, last, membership=True)
+                self._live.touched(user_id, last, membership=False)
+            for room_id in changes.rooms:
+                self._recent.other(room_id, last)
+        woken.update(changes.users)
+        for room_id in changes.rooms:
+            woken.update(members.get(room_id, ()))
+
+    def _stop_typing(self, commit: RoomCommit) -> None:
+        for change in commit.changes:
+            if change.key[0] == MEMBER and change.memberships[1] != "join":
+                self._here.typing.left(commit.head.room_id, UserID(change.key[1]))
+
+    def _typing(self, room_id: RoomID) -> None:
+        self._notifier.wake(self._live.members.get(room_id, ()))
+
+    def _presence(self, user_ids: Sequence[UserID]) -> int:
+        """Wake those who share rooms with some users; gives how many polls that were."""
+        sharing = [user_id for user_id in self._live.sharing(user_ids) if self._notifier.is_waiting(user_id)]
+        self._notifier.wake(sharing)
+        return len(sharing)

@@ -1,0 +1,220 @@
+"""Answers from memory for clients that were here a moment ago: no database, and bytes shared by all who see
+the same.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from homeserver.protocol.identifiers import RoomID, UserID
+from homeserver.services.account_data import changed_between
+from homeserver.services.receipts import READ_PRIVATE
+from homeserver.services.rooms.access import Seen
+from homeserver.services.rooms.rendering import Viewer
+from homeserver.services.rooms.stored_event import StoredEvent
+from homeserver.services.sync.ephemera import (
+    RECEIPT,
+    account_data_events,
+    latest_receipts,
+    receipt_events,
+)
+from homeserver.services.sync.gather import told_members
+from homeserver.services.sync.live import LiveUser
+from homeserver.services.sync.model import MEMBER, Asking, RoomUpdate, Timeline
+from homeserver.services.sync.recent import Change, RecentRoom
+from homeserver.services.sync.rendering import Answer, joined_room, no_history
+from homeserver.services.sync.sources import Sources
+from homeserver.services.sync.state_delta import changed, told_of
+
+MAX_RENDERED: Final = 40
+"""Renderings that a room keeps: of one second, as events tell their age."""
+
+
+class Fresh:
+    """Gathers from memory."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self._recent = sources.recent
+        self._here = sources.here
+        self._lazy_members = sources.lazy_members
+
+    async def answer(self, asking: Asking, user: LiveUser, viewer: Viewer) -> Answer | None:
+        """Everything after ``asking.since``, or None if memory does not reach back so far."""
+        rooms = self._rooms(asking, user)
+        if rooms is None:
+            return None
+        answer = Answer()
+        account_data: dict[RoomID, list[bytes]] = {}
+        updates = {room_id: self._update(asking, room_id, room) for room_id, room in rooms.items()}
+        if user.data_pos > asking.since:
+            data = await self._sources.database.read(
+                lambda tx: changed_between(tx, asking.user_id, asking.since, asking.upto)
+            )
+            filter = asking.request.filter
+            answer.account_data, account_data = account_data_events(
+                data, filter.account_data, filter.room.account_data
+            )
+        others = [*account_data, *self._here.typing.changed_since(asking.ephemeral_since)]
+        for room_id in others:
+            if room_id in user.rooms and room_id not in updates and self._wants(asking, room_id):
+                updates[room_id] = RoomUpdate(room_id, Timeline((), False, asking.upto + 1))
+        for room_id, update in updates.items():
+            update.account_data = account_data.get(room_id, [])
+            self._here.add_typing(asking, update)
+            room = rooms.get(room_id)
+            history = (
+                no_history(asking.upto, asking.request.state_after)
+                if room is None
+                else await self._history(asking, update, room, viewer)
+            )
+            if update.is_news:
+                answer.join.append(joined_room(update, history))
+        if self._here.presence.position > asking.ephemeral_since:
+            answer.presence = await self._here.presence_events(asking, user)
+        return answer
+
+    def _rooms(self, asking: Asking, user: LiveUser) -> dict[RoomID, RecentRoom] | None:
+        """The rooms in which something happened; None if memory does not hold all of it."""
+        since = asking.since
+        changed_rooms = self._recent.changed(user.rooms, since)
+        if user.membership_pos > since or changed_rooms is None:
+            return None
+        rooms = {}
+        for room_id in changed_rooms:
+            room = self._recent.find(room_id, since)
+            if room is None or room.forked_pos > since:
+                return None
+            if self._wants(asking, room_id):
+                rooms[room_id] = room
+        return rooms
+
+    def _wants(self, asking: Asking, room_id: RoomID) -> bool:
+        return asking.request.filter.room.matches_room(room_id)
+
+    def _update(self, asking: Asking, room_id: RoomID, room: RecentRoom) -> RoomUpdate:
+        """A room's news but for state: all events are visible to who was in the room all the time."""
+        request = asking.request
+        filter, limit = request.filter.room.timeline, request.limit
+        events = room.since(asking.since)
+        if not (filter.is_open and not asking.ignored):
+            events = [stored for stored in events if _passes(asking, stored)]
+        limited = len(events) > limit
+        if limited:
+            events = events[len(events) - limit :]
+        start = (events[0].pos or 0) if events else asking.upto + 1
+        timeline = Timeline([Seen(stored, "join") for stored in events], limited, start)
+        update = RoomUpdate(room_id, timeline)
+        ephemeral = request.filter.room.ephemeral
+        if room.receipts and room.receipts[-1].pos > asking.since and ephemeral.matches_type(RECEIPT):
+            if ephemeral.matches_room(room_id):
+                rows = latest_receipts(
+                    row
+                    for row in room.receipts
+                    if row.pos > asking.since
+                    and (row.receipt_type != READ_PRIVATE or row.user_id == asking.user_id)
+                )
+                update.ephemeral += receipt_events(rows, asking.ignored)
+        return update
+
+    async def _history(self, asking: Asking, update: RoomUpdate, room: RecentRoom, viewer: Viewer) -> bytes:
+        """The timeline and the state that goes with it."""
+        request = asking.request
+        timeline = update.timeline
+        changes = [change for change in room.changes if change.pos > asking.since] if room.changes else []
+        changes = [change for change in changes if change.pos <= asking.upto]
+        if not timeline.events and not changes:
+            return no_history(asking.upto, request.state_after)
+        members = self._members(asking, timeline, update.room_id) if request.lazy else []
+        if any(change.key[0] == MEMBER for change in changes):
+            members += await self._summarise(asking, update, room)
+        if changes or members:
+            update.state = await self._state(asking, room, timeline, changes, members)
+        if request.lazy and (members or changes):
+            told = told_members(update) | set(members)
+            self._lazy_members.tell(asking.client, update.room_id, told, asking.upto)
+        key = self._shared_key(asking, update, viewer)
+        shown = None if key is None else room.rendered.get(key)
+        if shown is None:
+            shown = await self._sources.renderer.history(
+                update, viewer, request.filter, state_after=request.state_after
+            )
+            if key is not None and asking.upto >= room.last_pos:
+                if len(room.rendered) >= MAX_RENDERED:
+                    room.rendered.clear()
+                room.rendered[key] = shown
+        return shown
+
+    async def _summarise(self, asking: Asking, update: RoomUpdate, room: RecentRoom) -> list[UserID]:
+        """Tell the room's summary; gives the heroes whom the client does not know as members."""
+        if room.summary is None:
+            found = await self._sources.summaries.read((update.room_id,))
+            room.summary = found.get(update.room_id)
+        if room.summary is None:
+            return []
+        update.summary = room.summary.json(asking.user_id)
+        if not asking.request.lazy:
+            return []
+        heroes = room.summary.heroes_for(asking.user_id)
+        return self._lazy_members.unknown(asking.client, update.room_id, heroes, asking.since)
+
+    def _shared_key(self, asking: Asking, update: RoomUpdate, viewer: Viewer) -> object | None:
+        """What tells the bytes of one reader from those of another; None for those that only this reader
+        may see.
+        """
+        timeline, request = update.timeline, asking.request
+        for seen in timeline.events:
+            stored = seen.stored
+            if stored.transaction is not None and stored.event.sender == viewer.user_id:
+                return None
+        if asking.ignored:
+            return None
+        return (
+            int(self._sources.clock.seconds()),
+            timeline.start,
+            len(timeline.events),
+            timeline.limited,
+            request.filter_text,
+            request.state_after,
+            tuple([stored.nid for stored in update.state]),
+        )
+
+    def _members(self, asking: Asking, timeline: Timeline, room_id: RoomID) -> list[UserID]:
+        senders = timeline.senders()
+        if asking.request.filter.room.state.include_redundant_members:
+            return list(senders)
+        return self._lazy_members.unknown(asking.client, room_id, senders, asking.since)
+
+    async def _state(
+        self,
+        asking: Asking,
+        room: RecentRoom,
+        timeline: Timeline,
+        changes: Sequence[Change],
+        members: Sequence[UserID],
+    ) -> list[StoredEvent]:
+        request = asking.request
+        shown, after = timeline.nids(), request.state_after
+        known = dict(room.stored)
+        told = {}
+        if members and room.head is not None:
+            found = await self._sources.states.lookup(
+                room.head.state, [(MEMBER, user_id) for user_id in sorted(set(members))]
+            )
+            known |= {stored.nid: stored for stored in found.values()}
+            end = {key: stored.nid for key, stored in found.items()}
+            told = told_of(end, changes, timeline.start, shown, after=after)
+        told |= changed(changes, timeline.start, shown, after=after)
+        filter = request.filter.room.state
+        return [
+            known[nid]
+            for nid in told.values()
+            if nid in known and (filter.is_open or filter.matches_event(known[nid].event))
+        ]
+
+
+def _passes(asking: Asking, stored: StoredEvent) -> bool:
+    event = stored.event
+    if event.sender in asking.ignored and event.state_key is None:
+        return False
+    filter = asking.request.filter.room.timeline
+    return filter.is_open or filter.matches_event(event)

@@ -1,0 +1,32 @@
+"""What answers are gathered from."""
+
+from dataclasses import dataclass
+
+from homeserver.clock import Clock
+from homeserver.services.rooms.state_store import StateStore
+from homeserver.services.sync.gather import Gatherer
+from homeserver.services.sync.here import Here
+from homeserver.services.sync.lazy_members import LazyMembers
+from homeserver.services.sync.recent import RecentRooms
+from homeserver.services.sync.rendering import RoomRenderer
+from homeserver.services.sync.rooms_of_user import RoomsOfUser
+from homeserver.services.sync.stripped import StrippedStates
+from homeserver.services.sync.summaries import Summaries
+from storage.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The readers of the database, and the memories."""
+
+    clock: Clock
+    database: Database
+    states: StateStore
+    rooms_of_user: RoomsOfUser
+    gatherer: Gatherer
+    summaries: Summaries
+    stripped: StrippedStates
+    renderer: RoomRenderer
+    lazy_members: LazyMembers
+    recent: RecentRooms
+    here: Here

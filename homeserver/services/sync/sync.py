@@ -1,0 +1,150 @@
+"""`/sync`: what is new for a user, at once or when it happens.
+
+https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3sync
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from homeserver.notifier import Notifier
+from homeserver.protocol.requester import Requester
+from homeserver.protocol.stream_tokens import SyncToken
+from homeserver.services.rooms.rendering import Viewer
+from homeserver.services.sync.catch_up import CatchUp
+from homeserver.services.sync.following import Following
+from homeserver.services.sync.fresh import Fresh
+from homeserver.services.sync.kept_work import KeptWork
+from homeserver.services.sync.live import LiveUser
+from homeserver.services.sync.model import Asking, SyncRequest
+from homeserver.services.sync.rendering import Answer
+from homeserver.services.sync.sources import Sources
+from storage.journal import Journal, Stream
+
+MAX_TIMEOUT_MS: Final = 300_000
+
+Extension = Callable[[Asking, Answer], Awaitable[None]]
+"""Adds what another part of the server has to tell to an answer."""
+
+
+class Sync:
+    """Answers syncs."""
+
+    def __init__(self, journal: Journal, notifier: Notifier, following: Following, sources: Sources) -> None:
+        self._journal = journal
+        self._notifier = notifier
+        self._following = following
+        self._here = sources.here
+        self._sources = sources
+        self._fresh = Fresh(sources)
+        self._catch_up = CatchUp(sources)
+        self._kept = KeptWork(sources.clock)
+        self._extensions: list[Extension] = []
+
+    def extend(self, extension: Extension) -> None:
+        """Let another part of the server add to answers: called for each answer that is built. A write that
+        concerns a user (`Changes.users`) makes an answer be built for them.
+        """
+        self._extensions.append(extension)
+
+    async def sync(self, who: Requester, request: SyncRequest) -> bytes:
+        """The body of the answer. Waits up to the request's timeout for something to tell."""
+        self._following.start()
+        presence = self._here.presence
+        presence.sync_began(who.user_id, request.set_presence)
+        try:
+            since = request.since
+            if since is not None and since.pos > self._journal.position:
+                since = await self._later_token(since)
+            if since is None or request.full_state:
+                return await self._at_once(who, request, since)
+            return await self._poll(who, request, since)
+        finally:
+            presence.sync_ended(who.user_id, request.set_presence)
+
+    async def _at_once(self, who: Requester, request: SyncRequest, since: SyncToken | None) -> bytes:
+        key = (
+            who.user_id,
+            who.device_id,
+            str(since or ""),
+            request.filter_text,
+            request.full_state,
+            request.state_after,
+        )
+
+        async def make() -> bytes:
+            user = await self._here.live.user(who.user_id)
+            asking = self._asking(who, request, since, user)
+            answer = await self._gathered(asking, user, who)
+            return answer.json(self._token(asking.upto, asking.ephemeral_upto))
+
+        return await self._kept.do(key, make)
+
+    async def _poll(self, who: Requester, request: SyncRequest, since: SyncToken) -> bytes:
+        clock, journal, ephemeral = self._sources.clock, self._journal, self._here.ephemeral
+        deadline = clock.seconds() + min(request.timeout_ms, MAX_TIMEOUT_MS) / 1000
+        pos, told = since.pos, ephemeral.known_to(since)
+        while True:
+            user = await self._here.live.user(who.user_id)
+            if self._may_have_news(user, pos, told):
+                asking = self._asking(who, request, since, user)
+                answer = await self._gathered(asking, user, who)
+                pos, told = asking.upto, asking.ephemeral_upto
+                if answer.is_news:
+                    return answer.json(self._token(pos, told))
+                continue
+            pos, told = journal.position, ephemeral.position
+            left = deadline - clock.seconds()
+            if left <= 0 or self._notifier.closing:
+                return b'{"next_batch":"%b"}' % self._token(pos, told).encode()
+            await self._notifier.wait(who.user_id, left)
+
+    def _may_have_news(self, user: LiveUser, pos: int, told: int) -> bool:
+        """Whether something may have happened that concerns the user, after what they were told."""
+        if self._here.has_news(user, told):
+            return True
+        if self._journal.position <= pos:
+            return False
+        if user.membership_pos > pos or user.data_pos > pos:
+            return True
+        changed = self._sources.recent.changed(user.rooms, pos)
+        return changed is None or bool(changed)
+
+    async def _gathered(self, asking: Asking, user: LiveUser, who: Requester) -> Answer:
+        viewer = Viewer.of(who)
+        answer = (
+            await self._fresh.answer(asking, user, viewer)
+            if asking.since and not asking.request.full_state
+            else None
+        )
+        if answer is None:
+            if not asking.since:
+                self._sources.lazy_members.forget(asking.client)
+            answer = await self._catch_up.answer(asking, user, viewer)
+        for extension in self._extensions:
+            await extension(asking, answer)
+        return answer
+
+    def _asking(
+        self, who: Requester, request: SyncRequest, since: SyncToken | None, user: LiveUser
+    ) -> Asking:
+        return Asking(
+            user_id=who.user_id,
+            client=(who.user_id, who.device_id or "", request.filter_text),
+            request=request,
+            since=since.pos if since is not None else 0,
+            upto=self._journal.position,
+            ephemeral_since=self._here.ephemeral.known_to(since) if since is not None else 0,
+            ephemeral_upto=self._here.ephemeral.position,
+            ignored=user.ignored,
+        )
+
+    async def _later_token(self, since: SyncToken) -> SyncToken | None:
+        """A token of a position that this node has not heard of: another node gave it, or it comes from a
+        past that was lost when a backup was restored. Then the client begins anew.
+        """
+        position = await self._sources.database.read(lambda tx: Stream(tx).position())
+        self._journal.observe(position)
+        return since if since.pos <= position else None
+
+    def _token(self, pos: int, ephemeral: int) -> str:
+        return str(self._here.ephemeral.token(pos, ephemeral))

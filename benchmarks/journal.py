@@ -1,8 +1,8 @@
 """`python -m benchmarks.journal`: how fast durable writes and reads are, with and without a busy reactor.
 
 Rows are as large as events (about 600 bytes). The server is an embedded one with fsync, in a directory of its own.
-Compares the three ways to run database work: greenlets in the reactor (what the server does), and threads with two settings of
-the interpreter's switch interval.
+Compares three ways to run database work: greenlets in the reactor (what the server does), and threads with two
+settings of the interpreter's switch interval.
 """
 
 import argparse
@@ -144,12 +144,18 @@ async def run(reactor: Any, dsn: str, workers: Any, label: str, loads: list[floa
 
     def three(tx: Any) -> None:
         for _ in range(3):
-            tx.execute("select * from benchmark_rows where pos > %s order by pos limit 20", (journal.position - 50,))
+            tx.execute(
+                "select * from benchmark_rows where pos > %s order by pos limit 20", (journal.position - 50,)
+            )
             tx.rows()
 
     await measure("(warming up)", write, 8, 400)
     for milliseconds in loads:
-        print(f" {label}, reactor busy with {milliseconds} ms chunks" if milliseconds else f" {label}, reactor idle")
+        print(
+            f" {label}, reactor busy with {milliseconds} ms chunks"
+            if milliseconds
+            else f" {label}, reactor idle"
+        )
         load = Load(reactor, milliseconds)
         scale = 10 if milliseconds else 1
         await measure("write", write, 1, 1000 // scale)
@@ -174,7 +180,9 @@ async def main(reactor: Any, dsn: str, loads: list[float]) -> None:
 
 if __name__ == "__main__":
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--loads", default="0,0.3", help="milliseconds of Python a reactor turn, comma separated")
+    options.add_argument(
+        "--loads", default="0,0.3", help="milliseconds of Python a reactor turn, comma separated"
+    )
     arguments = options.parse_args()
     folder = Path(mkdtemp(prefix="meridian-benchmark-"))
     folder.chmod(0o755)
@@ -183,12 +191,17 @@ if __name__ == "__main__":
         dsn = server.start()
         migrate(dsn)
         with psycopg2.connect(dsn) as opened, opened.cursor() as cursor:
-            cursor.execute("create table benchmark_rows (pos bigint primary key, row_id text unique, body text not null)")
+            cursor.execute(
+                "create table benchmark_rows (pos bigint primary key, row_id text unique, body text not null)"
+            )
         opened.close()
         reactor = epollreactor.EPollReactor()
-        work = Deferred.fromCoroutine(main(reactor, dsn, [float(each) for each in arguments.loads.split(",")]))
-        work.addErrback(lambda failure: failure.printTraceback())
-        work.addCallback(lambda _: reactor.callLater(0, reactor.stop))
+        work = Deferred.fromCoroutine(
+            main(reactor, dsn, [float(each) for each in arguments.loads.split(",")])
+        )
+        _ = work.addErrback(lambda failure: failure.printTraceback()).addCallback(
+            lambda _: reactor.callLater(0, reactor.stop)
+        )
         reactor.run()
     finally:
         server.stop()

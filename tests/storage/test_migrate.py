@@ -1,10 +1,13 @@
 """Migrations: in order, once, each whole or not at all."""
 
+import os
 import threading
 from pathlib import Path
 
 import pytest
 
+from storage.dump_schema import __file__ as dump_schema_module
+from storage.dump_schema import dump_schema
 from storage.migrate import Migration, MigrationError, migrate, migrations
 from tests.harness.postgres import TestDatabase, TestServer
 
@@ -80,6 +83,15 @@ def test_two_files_with_one_number_are_refused(tmp_path: Path) -> None:
         (tmp_path / name).write_text("-- expand\nselect 1")
     with pytest.raises(MigrationError, match="same number"):
         migrations(tmp_path)
+
+
+@pytest.mark.skipif(
+    "MERIDIAN_TEST_DSN" in os.environ, reason="another server's pg_dump may write it otherwise"
+)
+def test_the_schema_for_reading_is_up_to_date(postgres: TestServer) -> None:
+    """Else: make schema."""
+    written = Path(dump_schema_module).with_name("schema.sql").read_text(encoding="utf-8")
+    assert dump_schema(postgres.create_database()) == written
 
 
 def test_identifier_columns_are_compared_byte_by_byte(session_database: TestDatabase) -> None:

@@ -1,0 +1,578 @@
+-- The schema after all migrations, for reading. Made by `make schema`; never edited, never executed.
+
+CREATE SCHEMA public;
+
+COMMENT ON SCHEMA public IS 'standard public schema';
+
+CREATE TABLE access_tokens (
+    id bigint NOT NULL,
+    token_hash bytea NOT NULL,
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    device_id text COLLATE pg_catalog."C",
+    created_ts bigint NOT NULL,
+    expires_ts bigint,
+    refresh_id bigint
+);
+
+ALTER TABLE access_tokens ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME access_tokens_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE account_data (
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    room_id text NOT NULL COLLATE pg_catalog."C",
+    type text NOT NULL COLLATE pg_catalog."C",
+    content bytea NOT NULL,
+    pos bigint NOT NULL
+);
+
+CREATE SEQUENCE backfill_orderings
+    START WITH 1
+    INCREMENT BY 256
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+CREATE TABLE backward_extremities (
+    room_id text NOT NULL COLLATE pg_catalog."C",
+    event_id text NOT NULL COLLATE pg_catalog."C",
+    depth bigint NOT NULL
+);
+
+CREATE TABLE client_transactions (
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    device_id text NOT NULL COLLATE pg_catalog."C",
+    scope text NOT NULL COLLATE pg_catalog."C",
+    txn_id text NOT NULL COLLATE pg_catalog."C",
+    event_id text NOT NULL COLLATE pg_catalog."C",
+    created_ts bigint NOT NULL
+);
+
+CREATE TABLE current_state (
+    room_id text NOT NULL COLLATE pg_catalog."C",
+    type text NOT NULL COLLATE pg_catalog."C",
+    state_key text NOT NULL COLLATE pg_catalog."C",
+    event_nid bigint NOT NULL
+);
+
+CREATE TABLE destinations (
+    server_name text NOT NULL COLLATE pg_catalog."C",
+    failing_since_ts bigint NOT NULL,
+    retry_ts bigint NOT NULL,
+    interval_ms bigint NOT NULL
+);
+
+CREATE TABLE devices (
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    device_id text NOT NULL COLLATE pg_catalog."C",
+    display_name text,
+    created_ts bigint NOT NULL,
+    last_seen_ts bigint,
+    last_seen_ip text,
+    last_seen_user_agent text
+);
+
+CREATE SEQUENCE event_nids
+    START WITH 1
+    INCREMENT BY 256
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+CREATE TABLE events (
+    nid bigint NOT NULL,
+    event_id text NOT NULL COLLATE pg_catalog."C",
+    room_id text NOT NULL COLLATE pg_catalog."C",
+    room_version text NOT NULL COLLATE pg_catalog."C",
+    pos bigint,
+    ordering bigint,
+    depth bigint NOT NULL,
+    type text NOT NULL COLLATE pg_catalog."C",
+    state_key text COLLATE pg_catalog."C",
+    sender text NOT NULL COLLATE pg_catalog."C",
+    origin_server_ts bigint NOT NULL,
+    received_ts bigint NOT NULL,
+    outbound boolean NOT NULL,
+    status smallint NOT NULL,
+    state_before bigint,
+    state_after bigint,
+    transaction text COLLATE pg_catalog."C",
+    redacted_by text COLLATE pg_catalog."C",
+    auth bytea,
+    "json" bytea NOT NULL
+)
+WITH (toast_tuple_target='4096');
+
+CREATE TABLE filters (
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    filter_id text NOT NULL COLLATE pg_catalog."C",
+    content bytea NOT NULL
+);
+
+CREATE TABLE journals (
+    journal text NOT NULL COLLATE pg_catalog."C",
+    mark bigint NOT NULL,
+    pos bigint NOT NULL,
+    seen_at timestamp with time zone DEFAULT now() NOT NULL
+)
+WITH (fillfactor='10');
+
+CREATE TABLE leases (
+    name text NOT NULL COLLATE pg_catalog."C",
+    holder text NOT NULL COLLATE pg_catalog."C",
+    until timestamp with time zone NOT NULL
+);
+
+CREATE TABLE membership_changes (
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    pos bigint NOT NULL,
+    room_id text NOT NULL COLLATE pg_catalog."C",
+    membership text NOT NULL COLLATE pg_catalog."C",
+    event_nid bigint NOT NULL
+);
+
+CREATE TABLE memberships (
+    room_id text NOT NULL COLLATE pg_catalog."C",
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    server text NOT NULL COLLATE pg_catalog."C",
+    membership text NOT NULL COLLATE pg_catalog."C",
+    event_nid bigint NOT NULL,
+    sender text NOT NULL COLLATE pg_catalog."C",
+    pos bigint NOT NULL,
+    local boolean NOT NULL,
+    forgotten boolean DEFAULT false NOT NULL,
+    stripped_state bytea,
+    displayname text,
+    avatar_url text
+);
+
+CREATE TABLE outbox_extra (
+    destination text NOT NULL COLLATE pg_catalog."C",
+    pos bigint NOT NULL,
+    room_id text NOT NULL COLLATE pg_catalog."C"
+);
+
+CREATE TABLE outbox_lagging (
+    destination text NOT NULL COLLATE pg_catalog."C",
+    pos bigint NOT NULL
+)
+WITH (fillfactor='50');
+
+CREATE TABLE outbox_progress (
+    only_row boolean DEFAULT true NOT NULL,
+    pos bigint NOT NULL,
+    CONSTRAINT outbox_progress_only_row_check CHECK (only_row)
+)
+WITH (fillfactor='10');
+
+CREATE TABLE outside_memberships (
+    room_id text NOT NULL COLLATE pg_catalog."C",
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    servers text[] NOT NULL COLLATE pg_catalog."C",
+    leave_content bytea
+);
+
+CREATE TABLE profiles (
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    displayname text,
+    avatar_url text,
+    fields bytea NOT NULL
+);
+
+CREATE TABLE push_rules (
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    changes bytea NOT NULL,
+    pos bigint NOT NULL
+);
+
+CREATE TABLE receipts (
+    room_id text NOT NULL COLLATE pg_catalog."C",
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    receipt_type text NOT NULL COLLATE pg_catalog."C",
+    thread_id text NOT NULL COLLATE pg_catalog."C",
+    event_id text NOT NULL COLLATE pg_catalog."C",
+    ts bigint NOT NULL,
+    pos bigint NOT NULL,
+    local boolean NOT NULL
+);
+
+CREATE TABLE received_transactions (
+    origin text NOT NULL COLLATE pg_catalog."C",
+    txn_id text NOT NULL COLLATE pg_catalog."C",
+    received_ts bigint NOT NULL,
+    answer bytea NOT NULL
+);
+
+CREATE TABLE redactions (
+    redacts text NOT NULL COLLATE pg_catalog."C",
+    event_id text NOT NULL COLLATE pg_catalog."C",
+    room_id text NOT NULL COLLATE pg_catalog."C"
+);
+
+CREATE TABLE refresh_tokens (
+    id bigint NOT NULL,
+    token_hash bytea NOT NULL,
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    device_id text NOT NULL COLLATE pg_catalog."C",
+    created_ts bigint NOT NULL,
+    expires_ts bigint,
+    replaces bigint
+);
+
+ALTER TABLE refresh_tokens ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME refresh_tokens_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE registration_nonces (
+    nonce text NOT NULL COLLATE pg_catalog."C",
+    created_ts bigint NOT NULL
+);
+
+CREATE TABLE registration_tokens (
+    token text NOT NULL COLLATE pg_catalog."C",
+    uses_allowed integer,
+    completed integer DEFAULT 0 NOT NULL,
+    expires_ts bigint,
+    created_ts bigint NOT NULL
+);
+
+CREATE TABLE room_aliases (
+    alias text NOT NULL COLLATE pg_catalog."C",
+    room_id text NOT NULL COLLATE pg_catalog."C",
+    creator text NOT NULL COLLATE pg_catalog."C"
+);
+
+CREATE TABLE room_servers (
+    room_id text NOT NULL COLLATE pg_catalog."C",
+    server text NOT NULL COLLATE pg_catalog."C",
+    joined_members integer NOT NULL,
+    joined_pos bigint NOT NULL,
+    left_pos bigint
+);
+
+CREATE TABLE room_summaries (
+    room_id text NOT NULL COLLATE pg_catalog."C",
+    name text,
+    topic text,
+    avatar_url text,
+    canonical_alias text COLLATE pg_catalog."C",
+    room_type text COLLATE pg_catalog."C",
+    join_rule text COLLATE pg_catalog."C",
+    history_visibility text COLLATE pg_catalog."C",
+    guest_access text COLLATE pg_catalog."C",
+    encryption text COLLATE pg_catalog."C",
+    joined_members integer NOT NULL,
+    invited_members integer NOT NULL,
+    local_members integer NOT NULL,
+    published boolean DEFAULT false NOT NULL
+);
+
+CREATE TABLE rooms (
+    room_id text NOT NULL COLLATE pg_catalog."C",
+    room_version text NOT NULL COLLATE pg_catalog."C",
+    version bigint NOT NULL,
+    state bigint NOT NULL,
+    extremities bytea NOT NULL,
+    depth bigint NOT NULL,
+    last_pos bigint NOT NULL
+);
+
+CREATE TABLE schema_migrations (
+    number integer NOT NULL,
+    name text NOT NULL COLLATE pg_catalog."C",
+    applied_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE server_key_documents (
+    id bigint NOT NULL,
+    server_name text NOT NULL COLLATE pg_catalog."C",
+    fetched_ts bigint NOT NULL,
+    valid_until_ts bigint NOT NULL,
+    "json" bytea NOT NULL
+);
+
+ALTER TABLE server_key_documents ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME server_key_documents_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE server_keys (
+    server_name text NOT NULL COLLATE pg_catalog."C",
+    key_id text NOT NULL COLLATE pg_catalog."C",
+    public bytea NOT NULL,
+    valid_until_ts bigint NOT NULL,
+    expired boolean NOT NULL,
+    document_id bigint NOT NULL
+);
+
+CREATE SEQUENCE snapshot_ids
+    START WITH 1
+    INCREMENT BY 256
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+CREATE TABLE state_changes (
+    room_id text NOT NULL COLLATE pg_catalog."C",
+    pos bigint NOT NULL,
+    type text NOT NULL COLLATE pg_catalog."C",
+    state_key text NOT NULL COLLATE pg_catalog."C",
+    event_nid bigint,
+    previous_nid bigint,
+    cause_nid bigint NOT NULL
+);
+
+CREATE TABLE state_keys (
+    id bigint NOT NULL,
+    type text NOT NULL COLLATE pg_catalog."C",
+    state_key text NOT NULL COLLATE pg_catalog."C"
+);
+
+ALTER TABLE state_keys ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME state_keys_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE state_snapshots (
+    id bigint NOT NULL,
+    room_id text NOT NULL COLLATE pg_catalog."C",
+    parent bigint,
+    size integer NOT NULL,
+    set_hash bytea NOT NULL,
+    layer bytea NOT NULL
+);
+
+CREATE TABLE stream (
+    only_row boolean DEFAULT true NOT NULL,
+    pos bigint NOT NULL,
+    CONSTRAINT stream_only_row_check CHECK (only_row)
+)
+WITH (fillfactor='10');
+
+CREATE TABLE ui_auth_sessions (
+    id_hash bytea NOT NULL,
+    user_id text COLLATE pg_catalog."C",
+    method text NOT NULL COLLATE pg_catalog."C",
+    path text NOT NULL COLLATE pg_catalog."C",
+    body bytea NOT NULL,
+    completed bytea NOT NULL,
+    result text COLLATE pg_catalog."C",
+    created_ts bigint NOT NULL
+);
+
+CREATE TABLE users (
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    password_hash text,
+    created_ts bigint NOT NULL,
+    is_admin boolean DEFAULT false NOT NULL,
+    is_guest boolean DEFAULT false NOT NULL,
+    appservice_id text COLLATE pg_catalog."C",
+    user_type text,
+    locked boolean DEFAULT false NOT NULL,
+    suspended boolean DEFAULT false NOT NULL,
+    deactivated boolean DEFAULT false NOT NULL,
+    erased boolean DEFAULT false NOT NULL,
+    departing boolean DEFAULT false NOT NULL
+);
+
+ALTER TABLE ONLY access_tokens
+    ADD CONSTRAINT access_tokens_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY access_tokens
+    ADD CONSTRAINT access_tokens_token_hash_key UNIQUE (token_hash);
+
+ALTER TABLE ONLY account_data
+    ADD CONSTRAINT account_data_pkey PRIMARY KEY (user_id, room_id, type);
+
+ALTER TABLE ONLY backward_extremities
+    ADD CONSTRAINT backward_extremities_pkey PRIMARY KEY (room_id, event_id);
+
+ALTER TABLE ONLY client_transactions
+    ADD CONSTRAINT client_transactions_pkey PRIMARY KEY (user_id, device_id, scope, txn_id);
+
+ALTER TABLE ONLY current_state
+    ADD CONSTRAINT current_state_pkey PRIMARY KEY (room_id, type, state_key);
+
+ALTER TABLE ONLY destinations
+    ADD CONSTRAINT destinations_pkey PRIMARY KEY (server_name);
+
+ALTER TABLE ONLY devices
+    ADD CONSTRAINT devices_pkey PRIMARY KEY (user_id, device_id);
+
+ALTER TABLE ONLY events
+    ADD CONSTRAINT events_event_id_key UNIQUE (event_id);
+
+ALTER TABLE ONLY events
+    ADD CONSTRAINT events_pkey PRIMARY KEY (nid);
+
+ALTER TABLE ONLY filters
+    ADD CONSTRAINT filters_pkey PRIMARY KEY (user_id, filter_id);
+
+ALTER TABLE ONLY journals
+    ADD CONSTRAINT journals_pkey PRIMARY KEY (journal);
+
+ALTER TABLE ONLY leases
+    ADD CONSTRAINT leases_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY membership_changes
+    ADD CONSTRAINT membership_changes_pkey PRIMARY KEY (user_id, pos, room_id);
+
+ALTER TABLE ONLY memberships
+    ADD CONSTRAINT memberships_pkey PRIMARY KEY (room_id, user_id);
+
+ALTER TABLE ONLY outbox_extra
+    ADD CONSTRAINT outbox_extra_pkey PRIMARY KEY (destination, pos);
+
+ALTER TABLE ONLY outbox_lagging
+    ADD CONSTRAINT outbox_lagging_pkey PRIMARY KEY (destination);
+
+ALTER TABLE ONLY outbox_progress
+    ADD CONSTRAINT outbox_progress_pkey PRIMARY KEY (only_row);
+
+ALTER TABLE ONLY outside_memberships
+    ADD CONSTRAINT outside_memberships_pkey PRIMARY KEY (room_id, user_id);
+
+ALTER TABLE ONLY profiles
+    ADD CONSTRAINT profiles_pkey PRIMARY KEY (user_id);
+
+ALTER TABLE ONLY push_rules
+    ADD CONSTRAINT push_rules_pkey PRIMARY KEY (user_id);
+
+ALTER TABLE ONLY receipts
+    ADD CONSTRAINT receipts_pkey PRIMARY KEY (room_id, user_id, receipt_type, thread_id);
+
+ALTER TABLE ONLY received_transactions
+    ADD CONSTRAINT received_transactions_pkey PRIMARY KEY (origin, txn_id);
+
+ALTER TABLE ONLY redactions
+    ADD CONSTRAINT redactions_pkey PRIMARY KEY (redacts, event_id);
+
+ALTER TABLE ONLY refresh_tokens
+    ADD CONSTRAINT refresh_tokens_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY refresh_tokens
+    ADD CONSTRAINT refresh_tokens_token_hash_key UNIQUE (token_hash);
+
+ALTER TABLE ONLY registration_nonces
+    ADD CONSTRAINT registration_nonces_pkey PRIMARY KEY (nonce);
+
+ALTER TABLE ONLY registration_tokens
+    ADD CONSTRAINT registration_tokens_pkey PRIMARY KEY (token);
+
+ALTER TABLE ONLY room_aliases
+    ADD CONSTRAINT room_aliases_pkey PRIMARY KEY (alias);
+
+ALTER TABLE ONLY room_servers
+    ADD CONSTRAINT room_servers_pkey PRIMARY KEY (room_id, server);
+
+ALTER TABLE ONLY room_summaries
+    ADD CONSTRAINT room_summaries_pkey PRIMARY KEY (room_id);
+
+ALTER TABLE ONLY rooms
+    ADD CONSTRAINT rooms_pkey PRIMARY KEY (room_id);
+
+ALTER TABLE ONLY schema_migrations
+    ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (number);
+
+ALTER TABLE ONLY server_key_documents
+    ADD CONSTRAINT server_key_documents_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY server_keys
+    ADD CONSTRAINT server_keys_pkey PRIMARY KEY (server_name, key_id);
+
+ALTER TABLE ONLY state_changes
+    ADD CONSTRAINT state_changes_pkey PRIMARY KEY (room_id, pos, type, state_key);
+
+ALTER TABLE ONLY state_keys
+    ADD CONSTRAINT state_keys_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY state_keys
+    ADD CONSTRAINT state_keys_type_state_key_key UNIQUE (type, state_key);
+
+ALTER TABLE ONLY state_snapshots
+    ADD CONSTRAINT state_snapshots_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY stream
+    ADD CONSTRAINT stream_pkey PRIMARY KEY (only_row);
+
+ALTER TABLE ONLY ui_auth_sessions
+    ADD CONSTRAINT ui_auth_sessions_pkey PRIMARY KEY (id_hash);
+
+ALTER TABLE ONLY users
+    ADD CONSTRAINT users_pkey PRIMARY KEY (user_id);
+
+CREATE INDEX access_tokens_refresh ON access_tokens USING btree (refresh_id) WHERE (refresh_id IS NOT NULL);
+
+CREATE INDEX access_tokens_user ON access_tokens USING btree (user_id, device_id);
+
+CREATE INDEX account_data_pos ON account_data USING btree (user_id, pos);
+
+CREATE INDEX client_transactions_age ON client_transactions USING btree (created_ts);
+
+CREATE INDEX events_outbound ON events USING btree (room_id, pos) WHERE (outbound AND (pos IS NOT NULL));
+
+CREATE INDEX events_outbound_pos ON events USING btree (pos) WHERE (outbound AND (pos IS NOT NULL));
+
+CREATE INDEX events_pos ON events USING btree (pos) WHERE (pos IS NOT NULL);
+
+CREATE INDEX events_room_pos ON events USING btree (room_id, pos) WHERE (pos IS NOT NULL);
+
+CREATE INDEX events_timeline ON events USING btree (room_id, depth, ordering) WHERE ((ordering IS NOT NULL) AND (status = 0));
+
+CREATE INDEX membership_changes_room ON membership_changes USING btree (user_id, room_id, pos);
+
+CREATE INDEX memberships_room ON memberships USING btree (room_id, membership, pos);
+
+CREATE INDEX memberships_server ON memberships USING btree (server, room_id) WHERE (membership = 'join'::text);
+
+CREATE INDEX memberships_user ON memberships USING btree (user_id, membership) WHERE local;
+
+CREATE INDEX outbox_extra_pos ON outbox_extra USING btree (pos);
+
+CREATE INDEX outside_memberships_leaving ON outside_memberships USING btree (room_id, user_id) WHERE (leave_content IS NOT NULL);
+
+CREATE INDEX receipts_room_pos ON receipts USING btree (room_id, pos);
+
+CREATE INDEX received_transactions_age ON received_transactions USING btree (received_ts);
+
+CREATE INDEX refresh_tokens_replaces ON refresh_tokens USING btree (replaces) WHERE (replaces IS NOT NULL);
+
+CREATE INDEX refresh_tokens_user ON refresh_tokens USING btree (user_id, device_id);
+
+CREATE INDEX room_aliases_room ON room_aliases USING btree (room_id);
+
+CREATE INDEX room_servers_server ON room_servers USING btree (server);
+
+CREATE INDEX room_summaries_published ON room_summaries USING btree (joined_members DESC, room_id) WHERE published;
+
+CREATE INDEX server_key_documents_server ON server_key_documents USING btree (server_name);
+
+CREATE INDEX server_keys_document ON server_keys USING btree (document_id);
+
+CREATE INDEX state_snapshots_hash ON state_snapshots USING btree (room_id, set_hash);
+
+CREATE INDEX ui_auth_sessions_created ON ui_auth_sessions USING btree (created_ts);
+
+CREATE INDEX users_created ON users USING btree (created_ts, user_id);
+
+CREATE INDEX users_departing ON users USING btree (user_id) WHERE departing;
+
+CREATE INDEX users_lower ON users USING btree (lower(user_id));

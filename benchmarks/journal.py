@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 import psycopg2
 from twisted.internet import epollreactor
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.python.failure import Failure
 
 from storage.connections import Connection
 from storage.database import Database
@@ -178,6 +179,10 @@ async def main(reactor: Any, dsn: str, loads: list[float]) -> None:
     await run(reactor, dsn, GreenWorkers(reactor), "greenlets", loads)
 
 
+def _tell(failure: Failure) -> None:
+    print(failure.getTraceback())
+
+
 if __name__ == "__main__":
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument(
@@ -199,9 +204,7 @@ if __name__ == "__main__":
         work = Deferred.fromCoroutine(
             main(reactor, dsn, [float(each) for each in arguments.loads.split(",")])
         )
-        _ = work.addErrback(lambda failure: failure.printTraceback()).addCallback(
-            lambda _: reactor.callLater(0, reactor.stop)
-        )
+        _ = work.addErrback(_tell).addBoth(lambda _: reactor.callLater(0, reactor.stop))
         reactor.run()
     finally:
         server.stop()

@@ -24,8 +24,9 @@ from storage.database import Database
 from storage.tables.server_keys import SERVER_KEYS, ServerKeys
 from storage.transaction import Transaction
 
-ASK_AGAIN_MS: Final = 30_000
-ASK_AGAIN_AFTER_FAILURE_MS: Final = 2_000
+ASKING_WINDOW_MS: Final = 30_000
+ASKED_IN_A_WINDOW: Final = 4
+SECOND_FAILURE_WAIT_MS: Final = 2_000
 LONGEST_WAIT_MS: Final = 3_600_000
 STRANGERS_AT_ONCE: Final = 200
 REMEMBERED_FAILURES: Final = 20_000
@@ -62,6 +63,33 @@ class KeyRequest:
     valid_at_ts: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """How often a server was asked for its keys lately, and from when it may be asked again; times are ms."""
+
+    failures: int = 0
+    window_start: int = 0
+    in_window: int = 0
+    again: int = 0
+
+    def succeeded(self, now: int) -> "_Asked":
+        """It answered: it may be asked a few times in a row, as what is wanted of it differs."""
+        if now - self.window_start >= ASKING_WINDOW_MS:
+            return _Asked(0, now, 1, now)
+        used_up = self.in_window + 1 >= ASKED_IN_A_WINDOW
+        again = self.window_start + ASKING_WINDOW_MS if used_up else now
+        return _Asked(0, self.window_start, self.in_window + 1, again)
+
+    def failed(self, now: int) -> "_Asked":
+        """It did not: once more at once, and then less and less."""
+        failures = min(self.failures + 1, 20)
+        wait = SECOND_FAILURE_WAIT_MS * 2 ** (failures - 2) if failures > 1 else 0
+        return _Asked(failures, now, 0, now + min(wait, LONGEST_WAIT_MS))
+
+
+NEVER_ASKED: Final = _Asked()
+
+
 class Keyring:
     """Gets keys wherever they are to be had. `own` are the keys of this server."""
 
@@ -81,9 +109,7 @@ class Keyring:
         )
         self._clock = clock
         self._strangers = 0
-        self._asked: OrderedDict[ServerName, tuple[int, int]] = (
-            OrderedDict()
-        )  # failures in a row, ask again at (ms)
+        self._asked: OrderedDict[ServerName, _Asked] = OrderedDict()
 
     async def check_request(
         self, server: ServerName, signatures: Sequence[tuple[str, str]], message: bytes
@@ -162,7 +188,9 @@ class Keyring:
         await self._load([server for server in left if self._known.get(server) is None])
         left = self._unknown(left)
         now = self._clock.now_ms()
-        due = {server: keys for server, keys in left.items() if self._asked.get(server, (0, 0))[1] <= now}
+        due = {
+            server: keys for server, keys in left.items() if self._asked.get(server, NEVER_ASKED).again <= now
+        }
         if due:
             found = await self._fetcher.fetch(due, despite_pause)
             await self._learn(due, found)
@@ -200,10 +228,8 @@ class Keyring:
         now = self._clock.now_ms()
         answered = {published.server for published in found}
         for server in asked:
-            failures = 0 if server in answered else min(self._asked.get(server, (0, 0))[0] + 1, 20)
-            wait = ASK_AGAIN_AFTER_FAILURE_MS * 2 ** (failures - 1) if failures else ASK_AGAIN_MS
-            wait = min(wait, LONGEST_WAIT_MS)
-            self._asked[server] = (failures, now + wait)
+            before = self._asked.get(server, NEVER_ASKED)
+            self._asked[server] = before.succeeded(now) if server in answered else before.failed(now)
             self._asked.move_to_end(server)
         while len(self._asked) > REMEMBERED_FAILURES:
             self._asked.popitem(last=False)
@@ -223,7 +249,7 @@ class Keyring:
 
     def heard_from(self, server: ServerName) -> None:
         """Ask the server again at once if a key of it is wanted: it is there."""
-        if self._asked.get(server, (0, 0))[0]:
+        if self._asked.get(server, NEVER_ASKED).failures:
             del self._asked[server]
 
 

@@ -229,10 +229,10 @@ class Fetching(Strangers):
         peer = self.stranger(document(ONE))
         for _ in range(20):
             assert "ed25519:none" not in await self.keys("ed25519:none")
-        assert len(peer.seen) == 1
+        assert len(peer.seen) == 4
         self.clock.advance(31)
         await self.keys("ed25519:none")
-        assert len(peer.seen) == 2
+        assert len(peer.seen) == 5
 
     async def test_a_server_that_does_not_answer_is_asked_less_and_less(self) -> None:
         peer = self.stranger(None)
@@ -372,6 +372,24 @@ class Notaries(Strangers):
         assert len(peer.seen) == 1
         _, answer = await self.notary.get(f"{target}?minimum_valid_until_ts={NOW + 2 * HOUR}")
         assert [each["valid_until_ts"] for each in answer["server_keys"]] == [NOW + 3 * HOUR]
+
+    async def test_the_notary_remembers_a_key_that_its_server_forgets(self) -> None:
+        self.stranger(document(ONE, valid_until=NOW - DAY))
+        await self.notary.post("/_matrix/key/v2/query", {"server_keys": {REMOTE: {"ed25519:one": {}}}})
+        self.documents[REMOTE] = document(TWO, valid_until=NOW - HOUR)
+        wanted = {REMOTE: {"ed25519:one": {"minimum_valid_until_ts": NOW}}}
+        await self.notary.post("/_matrix/key/v2/query", {"server_keys": wanted})
+        wanted = {REMOTE: {"ed25519:one": {"minimum_valid_until_ts": NOW - DAY}}}
+        _, answer = await self.notary.post("/_matrix/key/v2/query", {"server_keys": wanted})
+        assert [list(each["verify_keys"]) for each in answer["server_keys"]] == [["ed25519:one"]]
+
+    async def test_the_notary_asks_each_time_that_more_is_wanted(self) -> None:
+        peer = self.stranger(document(ONE, valid_until=NOW - DAY))
+        for minimum in (0, NOW - DAY + 1, NOW - DAY + 1):
+            wanted = {REMOTE: {"ed25519:one": {"minimum_valid_until_ts": minimum}}}
+            _, answer = await self.notary.post("/_matrix/key/v2/query", {"server_keys": wanted})
+            assert [each["valid_until_ts"] for each in answer["server_keys"]] == [NOW - DAY]
+        assert len(peer.seen) == 3
 
     async def test_the_notary_gives_the_last_it_got_from_a_server_that_is_gone(self) -> None:
         self.stranger(document(ONE))

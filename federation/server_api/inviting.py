@@ -1,4 +1,6 @@
-"""Users of this server are invited by users of others. https://spec.matrix.org/v1.19/server-server-api/#inviting-to-a-room"""
+"""Users of this server are invited by users of others.
+https://spec.matrix.org/v1.19/server-server-api/#inviting-to-a-room
+"""
 
 from dataclasses import dataclass
 from typing import Any, Final

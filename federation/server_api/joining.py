@@ -1,4 +1,6 @@
-"""Users of other servers enter rooms by way of this one. https://spec.matrix.org/v1.19/server-server-api/#joining-rooms"""
+"""Users of other servers enter rooms by way of this one.
+https://spec.matrix.org/v1.19/server-server-api/#joining-rooms
+"""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
@@ -71,9 +73,7 @@ class JoiningApi:
         """The same for old servers."""
         return RawJson(b"[200,%b]" % await self._joined(origin, room_id, event_id, body))
 
-    async def _joined(
-        self, origin: Origin, room_id: RoomID, event_id: EventID, pdu: dict[str, Any]
-    ) -> bytes:
+    async def _joined(self, origin: Origin, room_id: RoomID, event_id: EventID, pdu: dict[str, Any]) -> bytes:
         join = await self.resident.accept(origin.server, room_id, event_id, "join", pdu)
         before = await self.exports.state_of(join.state_before or 0)
         servers = await self.exports.servers(room_id)

@@ -1,4 +1,6 @@
-"""Questions about aliases and profiles of this server. https://spec.matrix.org/v1.19/server-server-api/#querying-for-information"""
+"""Questions about aliases and profiles of this server.
+https://spec.matrix.org/v1.19/server-server-api/#querying-for-information
+"""
 
 from dataclasses import dataclass
 from typing import Any, Final

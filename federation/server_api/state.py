@@ -1,4 +1,6 @@
-"""The state of rooms before an event. https://spec.matrix.org/v1.19/server-server-api/#get_matrixfederationv1stateroomid"""
+"""The state of rooms before an event.
+https://spec.matrix.org/v1.19/server-server-api/#get_matrixfederationv1stateroomid
+"""
 
 from dataclasses import dataclass
 from typing import Final

@@ -1,6 +1,6 @@
 """Joining a room by way of a server that is in it. https://spec.matrix.org/v1.19/server-server-api/#joining-rooms"""
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -55,3 +55,7 @@ SEND_JOIN: Final = Route(
     max_answer_bytes=512 * MIB,
     timeout_s=600.0,
 )
+SEND_JOIN_V1: Final = Route(
+    "PUT", "/_matrix/federation/v1/send_join/{room_id}/{event_id}", list[Any], body=JsonObject
+)
+"""The old form, answered with `[200, {...}]`."""

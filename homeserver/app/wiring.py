@@ -10,6 +10,7 @@ from config.listeners import Listener
 from homeserver.app.core import Core
 from homeserver.app.outside import Outside
 from homeserver.app.wiring_accounts import AccountsArea, build_accounts
+from homeserver.app.wiring_federation import Federation, build_federation, build_shared_rooms
 from homeserver.app.wiring_federation_transport import FederationTransport, build_federation_transport
 from homeserver.app.wiring_rooms import Rooms, build_rooms
 from homeserver.app.wiring_rooms_core import RoomsCore, build_rooms_core
@@ -46,7 +47,8 @@ class App:
     rooms_core: RoomsCore
     rooms: Rooms
     sync: SyncArea
-    federation: FederationTransport
+    transport: FederationTransport
+    federation: Federation
     metrics: Metrics
     pipeline: Pipeline
     endpoints: Mapping[str, Sequence[BoundEndpoint]]
@@ -54,7 +56,9 @@ class App:
 
     async def start(self) -> None:
         """Begin what works in the background; the database is there."""
-        self._background.append(await self.federation.start())
+        self._background.append(await self.transport.start())
+        if self.core.config.federation.enabled:
+            await self.federation.start()
         self.accounts.upkeep.start()
 
     def closing(self) -> None:
@@ -68,6 +72,7 @@ class App:
             _ = task.addErrback(_trap_cancellation)
             task.cancel()
         await self.federation.stop()
+        await self.transport.stop()
         await self.accounts.upkeep.stop()
 
     def site(self, *serves: str, x_forwarded: bool = False) -> Site:
@@ -94,13 +99,15 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
     limits = RateLimits(config.rate_limits.by_name, core.clock, enabled=config.rate_limits.enabled)
     accounts = build_accounts(core, runtime.hash_workers, limits)
     rooms_core = build_rooms_core(core)
-    rooms = build_rooms(core, rooms_core)
+    transport = build_federation_transport(core, runtime.outside)
+    shared_rooms = build_shared_rooms(core, rooms_core, transport)
+    rooms = build_rooms(core, rooms_core, shared_rooms.remotes if config.federation.enabled else None)
     accounts.profiles.when_changed(rooms.profile_changes.changed)
     accounts.accounts.when_deactivated(Departure(core.database, rooms.membership).leave_all)
     sync = build_sync(core, accounts, rooms_core, rooms)
-    federation = build_federation_transport(core, runtime.outside)
+    federation = build_federation(core, transport, shared_rooms, accounts, rooms, sync)
     pipeline = Pipeline(
-        authenticators={**accounts.authentication.authenticators(), **federation.authenticators},
+        authenticators={**accounts.authentication.authenticators(), **transport.authenticators},
         limits=limits,
         body_limits={
             "default": config.limits.request_body_bytes,
@@ -117,6 +124,7 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
         rooms_core=rooms_core,
         rooms=rooms,
         sync=sync,
+        transport=transport,
         federation=federation,
         metrics=metrics,
         pipeline=pipeline,
@@ -128,7 +136,9 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
                 *rooms.endpoints,
                 *sync.endpoints,
             ],
-            "federation": federation.endpoints if config.federation.enabled else [],
+            "federation": (
+                [*transport.endpoints, *federation.endpoints] if config.federation.enabled else []
+            ),
             "metrics": collect(MetricsApi(metrics)),
         },
     )

@@ -210,6 +210,12 @@ UNLISTED_EVENTS = bulk("events", (*_PLACED, "ordering"), _PLACE.replace("pos = e
 OUTLIERS = bulk("events", _PLACED, "on conflict (event_id) do nothing")
 """Events without a place, which another node may be storing too: ask for their numbers afterwards."""
 
+OUTLIER_AUTH = each(
+    "update events set auth = %(auth)s, status = %(status)s where nid = %(nid)s and state_before is null",
+    ("auth", "status", "nid"),
+)
+"""What authorises an event that was stored before that was known."""
+
 CLIENT_TRANSACTIONS = bulk("client_transactions", ("user_id", "device_id", "scope", "txn_id", "event_id", "created_ts"))
 REDACTIONS = bulk("redactions", ("redacts", "event_id", "room_id"), "on conflict (redacts, event_id) do nothing")
 REDACTED_EVENTS = each(

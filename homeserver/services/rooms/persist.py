@@ -21,6 +21,7 @@ from storage.tables.events import (
     UNLISTED_EVENTS,
 )
 from storage.tables.memberships import MEMBERSHIP_CHANGES, MEMBERSHIPS
+from storage.tables.outbox import EXTRA_RECIPIENTS
 from storage.tables.rooms import NEW_ROOMS, QUIET_ROOMS, ROOM_SERVERS, ROOMS, SUMMARIES
 from storage.tables.state import CURRENT_STATE, GONE_STATE, SNAPSHOTS, STATE_CHANGES
 
@@ -134,6 +135,10 @@ class Persister:
                 entries.append(CURRENT_STATE.row(room_id, *key, change.current.nid))
             if key[0] == "m.room.member" and is_user_id(key[1]):
                 entries += self._membership_entries(room_id, change, index)
+        for change in draft.changes:
+            outside = outside_server(change, self._server_name) if change.cause.outbound else None
+            if outside is not None:
+                entries.append(EXTRA_RECIPIENTS.row(outside, index[change.cause.nid], room_id))
         return entries + _server_entries(room_id, draft.changes, index)
 
     def _membership_entries(
@@ -158,6 +163,17 @@ class Persister:
                 storable_text(content, "avatar_url"),
             )
         ]
+
+
+def outside_server(change: StateChange, server_name: ServerName) -> ServerName | None:
+    """The other server that is to hear of a change although it may have nobody in the room: its user is no longer invited, or knocks in vain."""
+    if change.key[0] != "m.room.member" or not is_user_id(change.key[1]):
+        return None
+    was, now = change.memberships
+    server = server_of(change.key[1])
+    if was not in ("invite", "knock") or now not in ("leave", "ban") or server == server_name:
+        return None
+    return server
 
 
 def _nid(stored: StoredEvent | None) -> int | None:

@@ -14,7 +14,8 @@ from storage.tables.events import REDACTIONS
 
 
 class RedactionEffects:
-    """Applies redactions within a draft. A redaction is remembered, so that a target that comes later is redacted on arrival.
+    """Applies redactions within a draft. A redaction is remembered, so that a target that comes later is
+    redacted on arrival.
 
     https://spec.matrix.org/v1.19/rooms/v11/#handling-redactions
     """
@@ -39,7 +40,9 @@ class RedactionEffects:
     async def target_arrived(
         self, draft: RoomDraft, target: StoredEvent, redaction_ids: Collection[EventID]
     ) -> None:
-        """Redact an event of the draft if its redaction came before it: in the draft, or as one of ``redaction_ids``."""
+        """Redact an event of the draft if its redaction came before it: in the draft, or as one of
+        ``redaction_ids``.
+        """
         event = target.event
         redactions = [
             stored
@@ -71,7 +74,9 @@ class RedactionEffects:
         )
         power_levels, create = found.get(("m.room.power_levels", "")), found.get(("m.room.create", ""))
         levels = PowerLevels.of(
-            redaction.event.version, power_levels and power_levels.event, create and create.event
+            redaction.event.version,
+            None if power_levels is None else power_levels.event,
+            None if create is None else create.event,
         )
         return levels.user(redaction.event.sender) >= levels.redact
 

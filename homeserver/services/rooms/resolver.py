@@ -47,7 +47,9 @@ class StateResolver:
         name = frozenset(state.id for state in distinct)
         known = self._results.get(name)
         if known is not None:
-            return await self._states.snapshot(known)
+            found = await self._states.snapshot(known)
+            if found.id == known:  # else it was made for a write that never came about
+                return found
         resolved = await self._resolve(version, distinct, unsaved)
         self._results.put(name, resolved.id)
         return resolved
@@ -137,7 +139,9 @@ class _Reader:
         }
         missing = [nid for nid in nids if nid not in edges]
         if missing:
-            edges.update((nid, unpack_nids(bytes(auth))) for nid, auth in Events(self._tx).auth_edges(missing))
+            edges.update(
+                (nid, unpack_nids(bytes(auth))) for nid, auth in Events(self._tx).auth_edges(missing)
+            )
         return edges
 
     def at(self, state: Snapshot, key: StateKey) -> EventID | None:

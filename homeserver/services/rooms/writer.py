@@ -52,7 +52,7 @@ class RoomWriter:
             queue.append(waiting)
         else:
             self._queues[room_id] = deque((waiting,))
-            Deferred.fromCoroutine(self._work(room_id, create))
+            _ = Deferred.fromCoroutine(self._work(room_id, create))
         return await waiting.done
 
     async def _work(self, room_id: RoomID, create: RoomVersion | None) -> None:

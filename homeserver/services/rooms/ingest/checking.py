@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from federation.keyring import Keyring, KeyRequest
+from federation.keyring import KeyRequest, Keyring
 from homeserver.protocol.errors import InvalidEvent, MatrixError
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.parsing import parse_pdu
@@ -43,10 +43,12 @@ class PduChecker:
         *,
         limit_references: bool = True,
     ) -> Checked:
-        """Check PDUs of one room (``room_id`` None: of any). Those that fail are set aside with the reason; nothing raises for them.
+        """Check PDUs of one room (``room_id`` None: of any). Those that fail are set aside with the reason;
+        nothing raises for them.
 
-        Old rooms have events with more references than are allowed today: in the state and the auth chain of a room they are let through
-        (``limit_references`` False)."""
+        Old rooms have events with more references than are allowed today: in the state and the auth chain of
+        a room they are let through (``limit_references`` False).
+        """
         checked = Checked()
         parsed: dict[EventID, tuple[Event, WantedKeys]] = {}
         for pdu in pdus:

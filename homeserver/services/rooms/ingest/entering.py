@@ -1,7 +1,7 @@
 """Rooms that users of this server are just entering through another one.
 
-The others in the room send us events from the moment that they hear of the join, which is before we have the room. Who brings such events waits
-here until the room is there.
+The others in the room send us events from the moment that they hear of the join, which is before we have the
+room. Who brings such events waits here until the room is there.
 """
 
 from collections.abc import Iterator

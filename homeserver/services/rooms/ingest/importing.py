@@ -1,7 +1,8 @@
-"""Bringing a room in that this server enters through another one: its state, what authorises it, and the event by which we enter.
+"""Bringing a room in that this server enters through another one: its state, what authorises it, and the
+event by which we enter.
 
-https://spec.matrix.org/v1.19/server-server-api/#joining-rooms. The state and its auth chain are stored first, in pieces, as events without a
-place; then one write makes them the state of the room.
+https://spec.matrix.org/v1.19/server-server-api/#joining-rooms. The state and its auth chain are stored first,
+in pieces, as events without a place; then one write makes them the state of the room.
 """
 
 from collections.abc import Sequence
@@ -60,7 +61,9 @@ class RoomImport:
         self._writer = writer
 
     async def bring_in(self, entrance: Entrance) -> StoredEvent:
-        """Store the room as of the join; gives the join. Raises BadGateway for an answer that is not the state of this room."""
+        """Store the room as of the join; gives the join. Raises BadGateway for an answer that is not the
+        state of this room.
+        """
         state = await self._state(entrance)
         _check_create(entrance, state.get(_CREATE))
         try:

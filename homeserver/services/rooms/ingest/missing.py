@@ -1,7 +1,8 @@
-"""What comes before received events and is not here: events, and where those cannot be had, the state at the gap.
+"""What comes before received events and is not here: events, and where those cannot be had, the state at the
+gap.
 
-https://spec.matrix.org/v1.19/server-server-api/#backfilling-and-retrieving-missing-events. All fetching is bounded: a hostile server can make us
-ask only so often, and only itself.
+https://spec.matrix.org/v1.19/server-server-api/#backfilling-and-retrieving-missing-events. All fetching is
+bounded: a hostile server can make us ask only so often, and only itself.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -11,7 +12,7 @@ from typing import Any
 import structlog
 
 from federation.client.federation_client import FederationClient
-from federation.wire.backfill import MISSING_EVENTS, MissingEventsQuery
+from federation.wire.backfill import BACKFILL, MISSING_EVENTS, BackfillFrom, MissingEventsQuery
 from federation.wire.events import EVENT, EVENT_AUTH
 from federation.wire.state import STATE, STATE_IDS, AtEvent
 from homeserver.protocol.errors import BadGateway
@@ -33,6 +34,8 @@ log = structlog.get_logger(__name__)
 MAX_ROUNDS = 5
 """Times that we ask for missing events before the gap is taken as one."""
 MAX_EVENTS_A_ROUND = 100
+MAX_HISTORY = 500
+"""Events of one answer to a backfill that are looked at."""
 MAX_GAPS = 20
 """Previous events whose state we ask for, for one batch of received events."""
 MAX_SINGLE_EVENTS = 50
@@ -43,8 +46,9 @@ MAX_SINGLE_EVENTS = 50
 class History:
     """What is needed to place received events.
 
-    ``new`` are those of them that are not in the room yet, ``events`` come before them; ``states`` are those after previous events that could
-    not be had. Of all of them: ``outliers`` are here without a place, ``fills`` fill gaps, ``redactions`` came before their targets.
+    ``new`` are those of them that are not in the room yet, ``events`` come before them; ``states`` are those
+    after previous events that could not be had. Of all of them: ``outliers`` are here without a place,
+    ``fills`` fill gaps, ``redactions`` came before their targets.
     """
 
     new: list[Event] = field(default_factory=list)
@@ -116,9 +120,7 @@ class MissingHistory:
     async def state_of(self, head: RoomHead, state_ids: Collection[EventID], pdus: Sequence[Any]) -> Snapshot:
         """The snapshot of a state that another server named, after storing what of it is not here from ``pdus``."""
         if pdus:
-            checked = await self._checker.check(
-                head.room_id, head.room_version, pdus, limit_references=False
-            )
+            checked = await self._checker.check(head.room_id, head.room_version, pdus, limit_references=False)
             await self._outliers.save(checked.events)
         found = await self._events.by_ids(state_ids)
         updates = {
@@ -147,10 +149,21 @@ class MissingHistory:
             if not pdus:
                 for auth_id in list(missing)[:MAX_SINGLE_EVENTS]:
                     pdus += await self._ask(origin, EVENT, "pdus", {"event_id": auth_id})
-            checked = await self._checker.check(
-                head.room_id, head.room_version, pdus, limit_references=False
-            )
+            checked = await self._checker.check(head.room_id, head.room_version, pdus, limit_references=False)
             await self._outliers.save([one for one in checked.events if one.event_id not in ours])
+
+    async def history(
+        self, origin: ServerName, head: RoomHead, event_ids: Collection[EventID], limit: int
+    ) -> list[Event]:
+        """Events of the past, from those named on back, as ``origin`` gives them."""
+        query = BackfillFrom(tuple(event_ids), limit)
+        pdus = await self._ask(origin, BACKFILL, "pdus", {"room_id": head.room_id}, query=query)
+        checked = await self._checker.check(head.room_id, head.room_version, pdus[:MAX_HISTORY])
+        return checked.events
+
+    async def gaps(self, room_id: RoomID) -> list[tuple[EventID, int]]:
+        """The events before known ones that are not here, and the depths of the known ones, the deepest first."""
+        return await self._database.read(lambda tx: BackwardExtremities(tx).of_room(room_id))
 
     async def not_placed(self, events: Sequence[Event]) -> History:
         """Those of ``events`` that are not in the room yet, with what is known here of them."""
@@ -187,14 +200,16 @@ class MissingHistory:
 
     async def _fill(self, origin: ServerName, head: RoomHead, history: History) -> None:
         """Ask for the events between the room's extremities and the received ones, further back each round."""
-        earliest = [extremity.event_id for extremity in head.extremities]
+        earliest: list[str] = [extremity.event_id for extremity in head.extremities]
         for _ in range(MAX_ROUNDS):
             every = [*history.events, *history.new]
             missing = await self._unplaced(every)
             latest = [event for event in every if not missing.isdisjoint(event.prev_event_ids)]
             if not latest:
                 return
-            query = MissingEventsQuery(earliest, [event.event_id for event in latest], MAX_EVENTS_A_ROUND)
+            query = MissingEventsQuery(
+                earliest, [str(event.event_id) for event in latest], MAX_EVENTS_A_ROUND
+            )
             pdus = await self._ask(origin, MISSING_EVENTS, "events", {"room_id": head.room_id}, body=query)
             checked = await self._checker.check(head.room_id, head.room_version, pdus[:MAX_EVENTS_A_ROUND])
             have = {event.event_id for event in every}
@@ -232,11 +247,18 @@ class MissingHistory:
         return next((event for event in checked.events if event.event_id == event_id), None)
 
     async def _ask(
-        self, origin: ServerName, route: Any, field_name: str, path: dict[str, str], body: Any = None
+        self,
+        origin: ServerName,
+        route: Any,
+        field_name: str,
+        path: dict[str, str],
+        *,
+        query: Any = None,
+        body: Any = None,
     ) -> list[Any]:
         """The events of an answer; none where the server does not give one."""
         try:
-            answer = await self._client.request(route, origin, path=path, body=body)
+            answer = await self._client.request(route, origin, path=path, query=query, body=body)
         except BadGateway as error:
             log.info("events could not be had", origin=origin, path=path, error=str(error))
             return []

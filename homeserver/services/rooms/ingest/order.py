@@ -17,7 +17,9 @@ def auth_first(events: Sequence[Event]) -> list[Event]:
 
 
 def _ordered(events: Sequence[Event], before: Callable[[Event], list[EventID]]) -> list[Event]:
-    """A depth-first topological order without recursion. Hashes make cycles impossible, except in room versions 1 and 2, where one is cut."""
+    """A depth-first topological order without recursion. Hashes make cycles impossible, except in room
+    versions 1 and 2, where one is cut.
+    """
     by_id = {event.event_id: event for event in events}
     ordered: dict[EventID, Event] = {}
     entered: set[EventID] = set()

@@ -9,13 +9,14 @@ from homeserver.protocol.auth_rules.selection import check_auth_events_shape
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import EventID
 from homeserver.services.rooms.event_store import EventStore
+from homeserver.services.rooms.heads import pack_nids
 from homeserver.services.rooms.ingest.order import auth_first
 from homeserver.services.rooms.numbers import BlockSequence
 from homeserver.services.rooms.persist import event_row
 from homeserver.services.rooms.stored_event import Status, StoredEvent
 from storage.database import Database
 from storage.journal import Journal, Write
-from storage.tables.events import OUTLIERS, Events
+from storage.tables.events import OUTLIER_AUTH, OUTLIERS, Events
 
 _CHUNK = 500
 """Events a transaction, so that a large room's state does not hold up other writes."""
@@ -44,21 +45,30 @@ class Outliers:
         named = {auth_id for event in ordered for auth_id in event.auth_event_ids}
         around = await self._events.by_ids(named - {event.event_id for event in ordered}) | saved
         new: list[StoredEvent] = []
+        recorded: list[StoredEvent] = []
         for event in ordered:
             known = saved.get(event.event_id)
             if known is not None and not (known.is_outlier and known.status is Status.ACCEPTED):
                 continue
+            auth = [around[auth_id].nid for auth_id in event.auth_event_ids if auth_id in around]
             if known is None:
-                auth = [around[auth_id].nid for auth_id in event.auth_event_ids if auth_id in around]
                 stored = StoredEvent(
                     event, await self._nids.take(), received_ts=self._clock.now_ms(), auth_nids=auth
                 )
                 new.append(stored)
             else:
-                stored = known  # perhaps an invite, of which nothing could be checked when it came
+                stored = known
             if _refused(event, around):
                 stored.status = Status.REJECTED
+            if known is not None and event.membership in ("invite", "knock"):
+                stored.auth_nids = auth  # of these nothing could be checked when they came
+                recorded.append(stored)
             around[event.event_id] = stored
+        if recorded:
+            entries = [
+                OUTLIER_AUTH.row(pack_nids(one.auth_nids), int(one.status), one.nid) for one in recorded
+            ]
+            await self._journal.write(Write(entries=entries))
         for start in range(0, len(new), _CHUNK):
             await self._write(new[start : start + _CHUNK], saved)
         return saved

@@ -1,7 +1,7 @@
 """Placing a received event in its room: the checks of authorisation, and what the event does to the room.
 
-https://spec.matrix.org/v1.19/server-server-api/#checks-performed-on-receipt-of-a-pdu, from the fourth check on. The first three are
-made before (`receiving`).
+https://spec.matrix.org/v1.19/server-server-api/#checks-performed-on-receipt-of-a-pdu, from the fourth check
+on. The first three are made before (`receiving`).
 """
 
 from collections.abc import Collection, Mapping
@@ -39,14 +39,17 @@ class MissingEvents(Exception):
 class Arrival:
     """An event to be placed, and what was found out for it.
 
-    ``prior_states`` are the states after those previous events that are not here; ``outlier`` is the event as it is here already, without a
-    place. ``fills_gap`` says that later events of the room are here already: it then becomes no extremity. ``outbound`` is for an event that
-    this server passes on to others in the room. ``redactions`` are the redactions of it that came before it. ``past`` is its place among
-    events of its depth if it was backfilled: then no client sees it as new, and the room as it is now has no say.
+    ``prior_states`` are the states after those previous events that are not here, ``state_before`` is that
+    before the event itself, where another server told it; ``outlier`` is the event as it is here already,
+    without a place. ``fills_gap`` says that later events of the room are here already: it then becomes no
+    extremity. ``outbound`` is for an event that this server passes on to others in the room. ``redactions``
+    are the redactions of it that came before it. ``past`` is its place among events of its depth if it was
+    backfilled: then no client sees it as new, and the room as it is now has no say.
     """
 
     event: Event
     prior_states: Mapping[EventID, Snapshot] = field(default_factory=lambda: _NO_STATES)
+    state_before: Snapshot | None = None
     outlier: StoredEvent | None = None
     fills_gap: bool = False
     outbound: bool = False
@@ -56,7 +59,9 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """An event that went through the checks. ``reason`` says why it is not accepted; ``new`` is False if it was here before."""
+    """An event that went through the checks. ``reason`` says why it is not accepted; ``new`` is False if it
+    was here before.
+    """
 
     stored: StoredEvent
     new: bool
@@ -88,7 +93,7 @@ class EventPlacer:
         known = draft.by_id.get(event.event_id) or self._events.cached(event.event_id) or arrival.outlier
         if known is not None and not known.is_outlier:
             return Placed(known, new=False)
-        before, gaps = await self._state_before(draft, event, arrival.prior_states)
+        before, gaps = await self._state_before(draft, arrival)
         status, reason = await self._judge(draft, arrival, known, before)
         stored, after = await self.put(
             draft, event, before, known, status=status, outbound=arrival.outbound, past=arrival.past
@@ -129,12 +134,13 @@ class EventPlacer:
             changes = changes if arrival.past is not None else [*changes, *struck]
         draft.changes.extend(changes)
 
-    async def _state_before(
-        self, draft: RoomDraft, event: Event, prior_states: Mapping[EventID, Snapshot]
-    ) -> tuple[Snapshot, list[EventID]]:
+    async def _state_before(self, draft: RoomDraft, arrival: Arrival) -> tuple[Snapshot, list[EventID]]:
         """The state before an event, and those of its previous events that are not here."""
-        prev_ids = event.prev_event_ids
+        prev_ids = arrival.event.prev_event_ids
         found = await self._by_ids(draft, prev_ids)
+        if arrival.state_before is not None:
+            unknown = [one for one in prev_ids if one not in found or found[one].is_outlier]
+            return arrival.state_before, unknown
         states = []
         gaps = []
         missing = set()
@@ -142,14 +148,15 @@ class EventPlacer:
             prev = found.get(prev_id)
             if prev is not None and prev.state_after is not None:
                 states.append(await self._states.snapshot(prev.state_after))
-            elif prev_id in prior_states:
-                states.append(prior_states[prev_id])
+            elif prev_id in arrival.prior_states:
+                states.append(arrival.prior_states[prev_id])
                 gaps.append(prev_id)
             else:
                 missing.add(prev_id)
         if missing:
             raise MissingEvents(missing)
-        return await self._resolver.resolve(event.version, states or [Snapshot()], draft.unsaved), gaps
+        version = arrival.event.version
+        return await self._resolver.resolve(version, states or [Snapshot()], draft.unsaved), gaps
 
     async def _rejection(self, draft: RoomDraft, event: Event, before: Snapshot) -> str | None:
         """Why the event must be rejected: by its own auth events, or by the state before it."""
@@ -164,7 +171,7 @@ class EventPlacer:
         except NotAuthorised as error:
             return f"its auth events are not proper: {error.message}"
         state = await self._auth_state(draft, event, before)
-        named = {stored.event.key: stored.event for stored in found.values()}
+        named: dict[StateKey | None, Event] = {stored.event.key: stored.event for stored in found.values()}
         if event.version.room_id_is_create_hash and _CREATE in state:
             named[_CREATE] = state[_CREATE]
         if named != state:
@@ -184,7 +191,9 @@ class EventPlacer:
         found = await self._states.lookup(state, {*auth_types_of(event), _CREATE}, draft.unsaved)
         return {key: stored.event for key, stored in found.items()}
 
-    def _forbidden_by(self, event: Event, state: Mapping[StateKey | None, Event]) -> str | None:
+    def _forbidden_by(
+        self, event: Event, state: Mapping[StateKey, Event] | Mapping[StateKey | None, Event]
+    ) -> str | None:
         try:
             check_auth(event, lambda event_type, state_key: state.get((event_type, state_key)))
         except NotAuthorised as error:
@@ -213,7 +222,9 @@ class EventPlacer:
         outbound: bool = False,
         past: int | None = None,
     ) -> tuple[StoredEvent, Snapshot]:
-        """Add an event of which all has been decided, ``known`` if it is here without a place; gives the state after it."""
+        """Add an event of which all has been decided, ``known`` if it is here without a place; gives the
+        state after it.
+        """
         nid = await self._nids.take() if known is None else known.nid
         auth = await self._by_ids(draft, event.auth_event_ids) if event.is_state else {}
         after = before

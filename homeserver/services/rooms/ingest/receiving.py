@@ -1,7 +1,8 @@
 """Receiving events of a room from another server: the one pipeline, whatever brought them.
 
-Parse, signatures and hash (`checking`), what is missing before them (`missing`), then one job each in the room's queue (`placing`). Each event
-is judged by itself: one that cannot be taken is set aside with its reason, and the others go on.
+Parse, signatures and hash (`checking`), what is missing before them (`missing`), then one job each in the
+room's queue (`placing`). Each event is judged by itself: one that cannot be taken is set aside with its
+reason, and the others go on.
 """
 
 from collections.abc import Sequence
@@ -50,9 +51,14 @@ class EventReceiver:
 
     async def participating(self, room_id: RoomID) -> RoomHead | None:
         """The head of a room that this server takes part in; waits for a join that is under way."""
+        head = await self.present(room_id)
+        if head is None and await self._entering.finished(room_id):
+            head = await self.present(room_id)
+        return head
+
+    async def present(self, room_id: RoomID) -> RoomHead | None:
+        """The head of a room that this server takes part in now."""
         head = await self._heads.find(room_id)
-        if (head is None or head.summary.local_members == 0) and await self._entering.finished(room_id):
-            head = await self._heads.find(room_id)
         return None if head is None or head.summary.local_members == 0 else head
 
     async def receive(self, origin: ServerName, head: RoomHead, pdus: Sequence[Any]) -> Outcome:
@@ -79,9 +85,11 @@ class EventReceiver:
     async def take(
         self, origin: ServerName, head: RoomHead, events: Sequence[Event], *, outbound: bool = False
     ) -> list[tuple[Event, Placed | Failure]]:
-        """Take events that passed the first checks, and those before them that ``origin`` gives; those here already are passed over.
+        """Take events that passed the first checks, and those before them that ``origin`` gives; those here
+        already are passed over.
 
-        ``outbound``: this server passes ``events`` on to the others in the room."""
+        ``outbound``: this server passes ``events`` on to the others in the room.
+        """
         history = await self._missing.before(origin, head, events)
         if not history.new:
             return []
@@ -118,7 +126,7 @@ class EventReceiver:
                     status=result.stored.status.name,
                 )
             return result.reason
-        if result.check(MissingEvents):
+        if isinstance(result.value, MissingEvents):
             return "what comes before it could not be had"
         log.error(
             "event set aside by a bug", origin=origin, event_id=event.event_id, failure=result.getTraceback()

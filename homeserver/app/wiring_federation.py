@@ -1,0 +1,219 @@
+"""Construction of federation above its transport: rooms shared with other servers, the inbox and the outbox."""
+
+from dataclasses import dataclass
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
+
+from federation.inbox.edus import EduDispatch
+from federation.inbox.transactions import Rooms as InboxRooms
+from federation.inbox.transactions import TransactionInbox
+from federation.sender.recipients import Recipients
+from federation.sender.sender import FederationSender, Outside
+from federation.server_api.backfill import BackfillApi
+from federation.server_api.events import EventsApi
+from federation.server_api.inviting import InvitingApi
+from federation.server_api.joining import JoiningApi
+from federation.server_api.knocking import KnockingApi
+from federation.server_api.leaving import LeavingApi
+from federation.server_api.public_rooms import PublicRoomsApi
+from federation.server_api.queries import QueriesApi
+from federation.server_api.state import StateApi
+from federation.server_api.transactions import TransactionsApi
+from homeserver.app.core import Core
+from homeserver.app.wiring_accounts import AccountsArea
+from homeserver.app.wiring_federation_transport import FederationTransport
+from homeserver.app.wiring_rooms import Remotes, Rooms
+from homeserver.app.wiring_rooms_core import RoomsCore
+from homeserver.app.wiring_sync import SyncArea
+from homeserver.http.endpoint import BoundEndpoint, collect
+from homeserver.services.ephemeral_exchange import EphemeralExchange
+from homeserver.services.remote_queries import RemoteQueries
+from homeserver.services.rooms.exports import RoomExports
+from homeserver.services.rooms.inbound_invites import InboundInvites
+from homeserver.services.rooms.ingest.backfill import Backfilling, PastEvents
+from homeserver.services.rooms.ingest.checking import PduChecker
+from homeserver.services.rooms.ingest.entering import Entering
+from homeserver.services.rooms.ingest.importing import RoomImport
+from homeserver.services.rooms.ingest.missing import MissingHistory
+from homeserver.services.rooms.ingest.outliers import Outliers
+from homeserver.services.rooms.ingest.placing import EventPlacer
+from homeserver.services.rooms.ingest.receiving import EventReceiver
+from homeserver.services.rooms.invite_permission import InvitePermission
+from homeserver.services.rooms.local_events import Author
+from homeserver.services.rooms.membership_requests import MembershipRequests
+from homeserver.services.rooms.numbers import BlockSequence
+from homeserver.services.rooms.outbound_invites import OutboundInvites
+from homeserver.services.rooms.outside_memberships import OutsideMembershipRecords
+from homeserver.services.rooms.remote_joining import Doors, RemoteJoining
+from homeserver.services.rooms.remote_leaving import RemoteLeaving
+from homeserver.services.rooms.remote_membership import RemoteMemberships
+from homeserver.services.rooms.remote_servers import RemoteServers
+from homeserver.services.rooms.resident import ResidentServer
+from homeserver.services.rooms.resolver import StateResolver
+from homeserver.services.rooms.restricted_joins import RestrictedJoins
+from homeserver.services.rooms.room_preview import RoomPreview
+from homeserver.services.rooms.server_access import ServerAccess
+
+
+@dataclass(frozen=True, slots=True)
+class SharedRooms:
+    """Rooms shared with other servers: how events come in, and what others may have."""
+
+    access: ServerAccess
+    exports: RoomExports
+    preview: RoomPreview
+    checker: PduChecker
+    receiver: EventReceiver
+    resident: ResidentServer
+    invites: InboundInvites
+    leaving: RemoteLeaving
+    queries: RemoteQueries
+    remotes: Remotes
+
+
+@dataclass(frozen=True, slots=True)
+class Federation:
+    """What other areas connect to: `edus` takes EDUs by type, `sender` sends them and has durable lanes."""
+
+    shared: SharedRooms
+    inbox: TransactionInbox
+    edus: EduDispatch
+    sender: FederationSender
+    endpoints: list[BoundEndpoint]
+    _background: list[Deferred[None]]
+
+    async def start(self) -> None:
+        """Send what is owed, and go on in the background."""
+        await self.sender.start()
+        for work in (self.shared.leaving.keep_trying(), self.inbox.expire()):
+            self._background.append(Deferred.fromCoroutine(work))
+
+    async def stop(self) -> None:
+        """End what works in the background."""
+        for task in self._background:
+            _ = task.addErrback(_trap_cancellation)
+            task.cancel()
+        await self.sender.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class _Ingest:
+    checker: PduChecker
+    outliers: Outliers
+    placer: EventPlacer
+    missing: MissingHistory
+    receiver: EventReceiver
+    entering: Entering
+
+
+def build_shared_rooms(core: Core, rooms: RoomsCore, transport: FederationTransport) -> SharedRooms:
+    """Construct what rooms have of other servers; before the services that users' clients ask."""
+    name, database = core.server_name, core.database
+    author = Author(name, core.signing_key, core.clock, core.random)
+    ingest = _ingest(core, rooms, transport)
+    access = ServerAccess(database, core.caches, rooms.heads, rooms.states, rooms.events)
+    restricted = RestrictedJoins(database, rooms.heads, rooms.states, name)
+    preview = RoomPreview(rooms.states)
+    records = OutsideMembershipRecords(database, core.journal, rooms.events, rooms.nids, core.clock)
+    servers = RemoteServers(name, database, rooms.events)
+    requests = MembershipRequests(transport.client, author)
+    leaving = RemoteLeaving(database, requests, servers, core.clock)
+    queries = RemoteQueries(transport.client)
+    doors = Doors(
+        rooms.writer,
+        rooms.local_events,
+        restricted,
+        ingest.receiver,
+        RoomImport(ingest.checker, ingest.outliers, rooms.states, ingest.placer, rooms.writer),
+        ingest.entering,
+    )
+    memberships = RemoteMemberships(
+        requests,
+        servers,
+        RemoteJoining(requests, ingest.checker, doors),
+        leaving,
+        OutboundInvites(
+            name, transport.client, transport.keyring, rooms.local_events, ingest.receiver, preview
+        ),
+        records,
+    )
+    past = PastEvents(ingest.placer, rooms.writer, BlockSequence(database, "backfill_orderings"))
+    return SharedRooms(
+        access=access,
+        exports=RoomExports(access, rooms.events, rooms.states),
+        preview=preview,
+        checker=ingest.checker,
+        receiver=ingest.receiver,
+        resident=ResidentServer(
+            access, rooms.local_events, restricted, ingest.receiver, ingest.checker, author
+        ),
+        invites=InboundInvites(
+            database, access, ingest.checker, InvitePermission(database, name), records, author
+        ),
+        leaving=leaving,
+        queries=queries,
+        remotes=Remotes(
+            memberships,
+            queries,
+            Backfilling(ingest.receiver, ingest.missing, servers, past, core.clock),
+        ),
+    )
+
+
+def build_federation(
+    core: Core,
+    transport: FederationTransport,
+    shared: SharedRooms,
+    accounts: AccountsArea,
+    rooms: Rooms,
+    sync: SyncArea,
+) -> Federation:
+    """Construct the rest, which builds on those services."""
+    name, database = core.server_name, core.database
+    recipients = Recipients(name, database, core.caches)
+    outside = Outside(name, transport.client, transport.health)
+    sender = FederationSender(outside, database, core.journal, recipients, core.clock, core.random)
+    edus = EduDispatch()
+    inbox_rooms = InboxRooms(shared.receiver, shared.access, shared.invites)
+    inbox = TransactionInbox(database, core.journal, inbox_rooms, edus, core.clock)
+    accounts.profiles.ask_remote(shared.queries.profile)
+    exchange = EphemeralExchange(shared.access, sync.typing, sync.receipts, sync.presence, sender)
+    exchange.connect()
+    edus.connect("m.typing", exchange.typing_received)
+    edus.connect("m.receipt", exchange.receipts_received)
+    edus.connect("m.presence", exchange.presence_received)
+    return Federation(
+        shared=shared,
+        inbox=inbox,
+        edus=edus,
+        sender=sender,
+        endpoints=collect(
+            TransactionsApi(inbox),
+            JoiningApi(name, shared.resident, shared.exports),
+            LeavingApi(shared.resident),
+            KnockingApi(shared.resident, shared.preview),
+            InvitingApi(shared.invites),
+            EventsApi(name, shared.exports, core.clock),
+            StateApi(shared.exports),
+            BackfillApi(name, shared.exports, core.clock),
+            QueriesApi(name, rooms.aliases, accounts.profiles),
+            PublicRoomsApi(rooms.directory),
+        ),
+        _background=[],
+    )
+
+
+def _ingest(core: Core, rooms: RoomsCore, transport: FederationTransport) -> _Ingest:
+    checker = PduChecker(transport.keyring)
+    outliers = Outliers(core.database, core.journal, rooms.events, rooms.nids, core.clock)
+    resolver = StateResolver(core.threaded_reads, rooms.events, rooms.states, core.caches)
+    placer = EventPlacer(rooms.events, rooms.states, rooms.nids, rooms.redactions, resolver, core.clock)
+    missing = MissingHistory(core.database, transport.client, checker, rooms.events, rooms.states, outliers)
+    entering = Entering()
+    receiver = EventReceiver(rooms.heads, rooms.writer, placer, checker, missing, entering)
+    return _Ingest(checker, outliers, placer, missing, receiver, entering)
+
+
+def _trap_cancellation(failure: Failure) -> Failure | None:
+    return None if isinstance(failure.value, CancelledError) else failure

@@ -1,0 +1,156 @@
+"""What this server tells others of the rooms that both are in: events, states, auth chains, history.
+
+https://spec.matrix.org/v1.19/server-server-api/#retrieving-events
+https://spec.matrix.org/v1.19/server-server-api/#backfilling-and-retrieving-missing-events
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from homeserver.protocol.errors import NotFound
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.identifiers import EventID, RoomID, ServerName
+from homeserver.services.rooms.event_store import EventStore
+from homeserver.services.rooms.heads import RoomHead
+from homeserver.services.rooms.server_access import ServerAccess
+from homeserver.services.rooms.state_store import StateStore
+from homeserver.services.rooms.stored_event import Status, StoredEvent
+
+MAX_BACKFILL = 100
+MAX_MISSING = 100
+MAX_NAMED = 100
+"""Event IDs of a question that we look at."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateAt:
+    """A state and all events that authorise it."""
+
+    state: list[StoredEvent]
+    auth_chain: list[StoredEvent]
+
+
+class RoomExports:
+    """Reads rooms for other servers."""
+
+    def __init__(self, access: ServerAccess, events: EventStore, states: StateStore) -> None:
+        self._access = access
+        self._events = events
+        self._states = states
+
+    async def event(self, server: ServerName, event_id: EventID) -> Event:
+        """One event. Raises NotFound, Forbidden."""
+        stored = await self._events.find(event_id)
+        if stored is None or stored.status is Status.REJECTED:
+            raise NotFound("Event not found")
+        head = await self._access.shared(stored.event.room_id, server)
+        return (await self._access.select(head, server, [stored]))[0]
+
+    async def state_at(self, server: ServerName, room_id: RoomID, event_id: EventID) -> StateAt:
+        """The state before an event. Raises NotFound, Forbidden."""
+        await self._access.shared(room_id, server)
+        stored = await self._find(room_id, event_id)
+        if stored.state_before is None:
+            raise NotFound("The state before this event is not known here")
+        return await self.state_of(stored.state_before)
+
+    async def state_of(self, snapshot_id: int) -> StateAt:
+        """A state by the number of its snapshot."""
+        state = await self._states.whole_events(await self._states.snapshot(snapshot_id))
+        return StateAt(state, await self.auth_chain(stored.event for stored in state))
+
+    async def servers(self, room_id: RoomID) -> list[ServerName]:
+        """The servers in a room."""
+        return await self._access.servers(room_id)
+
+    async def auth_chain_of(self, server: ServerName, room_id: RoomID, event_id: EventID) -> list[Event]:
+        """All events that authorise an event. Raises NotFound, Forbidden."""
+        await self._access.shared(room_id, server)
+        stored = await self._find(room_id, event_id)
+        return [each.event for each in await self.auth_chain([stored.event])]
+
+    async def auth_chain(self, events: Iterable[Event]) -> list[StoredEvent]:
+        """The auth events of events, theirs, and so on."""
+        chain: dict[EventID, StoredEvent] = {}
+        wanted = {auth_id for event in events for auth_id in event.auth_event_ids}
+        while wanted:
+            found = await self._events.by_ids(wanted)
+            chain |= found
+            wanted = {
+                auth_id
+                for stored in found.values()
+                for auth_id in stored.event.auth_event_ids
+                if auth_id not in chain
+            }
+        return list(chain.values())
+
+    async def backfill(
+        self, server: ServerName, room_id: RoomID, event_ids: Collection[EventID], limit: int
+    ) -> list[Event]:
+        """The events named and those before them, the latest first. Raises NotFound, Forbidden."""
+        head = await self._access.shared(room_id, server)
+        limit = min(limit, MAX_BACKFILL)
+        found: dict[EventID, StoredEvent] = {}
+        edge = {*list(event_ids)[:MAX_NAMED]}
+        while edge and len(found) < limit:
+            step = await self._of_room(room_id, edge)
+            edge = set()
+            for stored in sorted(step, key=lambda each: each.event.depth, reverse=True):
+                if len(found) < limit:
+                    found[stored.event.event_id] = stored
+                    edge.update(stored.event.prev_event_ids)
+            edge -= found.keys()
+        return await self._access.select(head, server, list(found.values()))
+
+    async def missing(
+        self,
+        server: ServerName,
+        room_id: RoomID,
+        earliest: Collection[EventID],
+        latest: Collection[EventID],
+        limit: int,
+        min_depth: int,
+    ) -> list[Event]:
+        """The events between two sets, which are not in the answer, the earliest first. Raises NotFound, Forbidden."""
+        head = await self._access.shared(room_id, server)
+        found = await self._between(head, set(earliest), list(latest)[:MAX_NAMED], limit, min_depth)
+        found.sort(key=lambda stored: (stored.event.depth, stored.ordering or 0))
+        return await self._access.select(head, server, found)
+
+    async def _between(
+        self, head: RoomHead, stop: set[EventID], latest: list[EventID], limit: int, min_depth: int
+    ) -> list[StoredEvent]:
+        limit = max(0, min(limit, MAX_MISSING))
+        found: dict[EventID, StoredEvent] = {}
+        seen = stop | set(latest)
+        edge = {
+            prev_id
+            for stored in await self._of_room(head.room_id, latest)
+            for prev_id in stored.event.prev_event_ids
+        } - seen
+        while edge and len(found) < limit:
+            step = await self._of_room(head.room_id, edge)
+            seen |= edge
+            edge = set()
+            for stored in sorted(step, key=lambda each: each.event.depth, reverse=True):
+                if len(found) < limit and stored.event.depth >= min_depth:
+                    found[stored.event.event_id] = stored
+                    edge.update(stored.event.prev_event_ids)
+            edge -= seen
+        return list(found.values())
+
+    async def _of_room(self, room_id: RoomID, event_ids: Iterable[EventID]) -> list[StoredEvent]:
+        """Those events that have a place in the room."""
+        return [
+            stored
+            for stored in (await self._events.by_ids(event_ids)).values()
+            if stored.event.room_id == room_id
+            and not stored.is_outlier
+            and stored.status is not Status.REJECTED
+        ]
+
+    async def _find(self, room_id: RoomID, event_id: EventID) -> StoredEvent:
+        stored = await self._events.find(event_id)
+        if stored is None or stored.event.room_id != room_id or stored.status is Status.REJECTED:
+            raise NotFound("Event not found")
+        return stored

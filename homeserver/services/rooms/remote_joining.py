@@ -1,0 +1,144 @@
+"""Entering rooms through other servers. https://spec.matrix.org/v1.19/server-server-api/#joining-rooms"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from federation.client.errors import RemoteError
+from federation.wire.joining import MAKE_JOIN, SEND_JOIN, Joined
+from homeserver.protocol.errors import (
+    BadGateway,
+    Forbidden,
+    IncompatibleRoomVersion,
+    MatrixError,
+    UnableToAuthoriseJoin,
+    UnableToGrantJoin,
+)
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.events.parsing import parse_pdu
+from homeserver.protocol.events.signing import with_signature
+from homeserver.protocol.identifiers import ServerName, server_of
+from homeserver.services.keyed_locks import KeyedLocks
+from homeserver.services.rooms.draft import RoomDraft
+from homeserver.services.rooms.ingest.checking import PduChecker
+from homeserver.services.rooms.ingest.entering import Entering
+from homeserver.services.rooms.ingest.importing import Entrance, RoomImport
+from homeserver.services.rooms.ingest.placing import Placed
+from homeserver.services.rooms.ingest.receiving import EventReceiver
+from homeserver.services.rooms.local_events import EventIntent, LocalEvents
+from homeserver.services.rooms.membership_requests import (
+    AUTHORISER,
+    MEMBER,
+    MembershipRequests,
+    MembershipWish,
+    most_telling,
+    refusal,
+)
+from homeserver.services.rooms.restricted_joins import RestrictedJoins
+from homeserver.services.rooms.writer import RoomWriter
+
+log = structlog.get_logger(__name__)
+
+MAX_SERVERS = 20
+"""Servers that we try one after the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """What a join goes through, in rooms that this server is in and in others."""
+
+    writer: RoomWriter
+    local_events: LocalEvents
+    restricted: RestrictedJoins
+    receiver: EventReceiver
+    room_import: RoomImport
+    entering: Entering
+
+
+class RemoteJoining:
+    """Joins of our users by way of other servers."""
+
+    def __init__(self, requests: MembershipRequests, checker: PduChecker, doors: Doors) -> None:
+        self._requests = requests
+        self._checker = checker
+        self._doors = doors
+        self._locks: KeyedLocks[str] = KeyedLocks()
+
+    async def join(self, wish: MembershipWish, servers: Sequence[ServerName]) -> None:
+        """Join through the first of the servers that lets us. Raises Forbidden, NotFound,
+        IncompatibleRoomVersion, BadGateway.
+        """
+        async with self._locks.holding(wish.room_id):
+            if await self._join_here(wish):
+                return
+            errors: list[MatrixError] = []
+            for server in servers[:MAX_SERVERS]:
+                try:
+                    with self._doors.entering.room(wish.room_id):
+                        await self._join_through(server, wish)
+                except (BadGateway, MatrixError) as error:
+                    log.info("join not possible", server=server, room_id=wish.room_id, error=error.message)
+                    errors.append(error)
+                    if isinstance(error, IncompatibleRoomVersion):
+                        break
+                else:
+                    return
+            raise most_telling(errors)
+
+    async def _join_here(self, wish: MembershipWish) -> bool:
+        """Join a room that this server is in by now, if a user of ours may let the user in; whether that went."""
+        doors = self._doors
+        if await doors.receiver.present(wish.room_id) is None:
+            return False
+
+        async def job(draft: RoomDraft) -> None:
+            content = dict(wish.content)
+            authoriser = await doors.restricted.authorising_user(draft, wish.user_id)
+            if authoriser is not None:
+                content[AUTHORISER] = authoriser
+            await doors.local_events.append(draft, EventIntent(MEMBER, content, wish.user_id, wish.user_id))
+
+        try:
+            await doors.writer.write(wish.room_id, job)
+        except (UnableToGrantJoin, UnableToAuthoriseJoin):
+            return False
+        return True
+
+    async def _join_through(self, server: ServerName, wish: MembershipWish) -> None:
+        event = await self._requests.event(MAKE_JOIN, server, wish)
+        path = {"room_id": wish.room_id, "event_id": event.event_id}
+        try:
+            answer = await self._requests.client.request(SEND_JOIN, server, path=path, body=event.encoded())
+        except RemoteError as error:
+            raise refusal(error) from error
+        event = await self._authorised(server, event, answer)
+        head = await self._doors.receiver.present(wish.room_id)
+        if head is None:
+            await self._doors.room_import.bring_in(
+                Entrance(wish.room_id, event.version, event, answer.state, answer.auth_chain)
+            )
+            return
+        for taken, result in await self._doors.receiver.take(server, head, [event]):
+            if taken.event_id == event.event_id and isinstance(result, Placed) and result.reason is None:
+                return
+        raise Forbidden("The room does not allow the join")
+
+    async def _authorised(self, server: ServerName, event: Event, answer: Joined) -> Event:
+        """The join, with the signature of the server that let the user in."""
+        authoriser = event.content.get(AUTHORISER)
+        if authoriser is None:
+            return event
+        given: Any = answer.event or {}
+        signer = server_of(authoriser)
+        by_server = given.get("signatures")
+        by_key = by_server.get(signer) if isinstance(by_server, dict) else None
+        pdu = event.pdu
+        for key_id, signature in by_key.items() if isinstance(by_key, dict) else ():
+            if isinstance(signature, str):
+                pdu = with_signature(pdu, signer, key_id, signature)
+        checked = await self._checker.check(event.room_id, event.version, [pdu])
+        if not checked.events:
+            raise BadGateway(f"{server} did not sign the join that it authorised")
+        return parse_pdu(checked.events[0].pdu, event.version)

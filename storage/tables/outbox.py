@@ -1,0 +1,111 @@
+"""What other servers are owed."""
+
+from dataclasses import dataclass
+
+from homeserver.protocol.identifiers import EventID, RoomID, ServerName
+from storage.query import Queries, bulk, many, nothing, one, query
+
+
+@dataclass(frozen=True, slots=True)
+class OwedEvent:
+    """An event in the order of positions; `json` is the canonical PDU."""
+
+    pos: int
+    event_id: EventID
+    json: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RoomServer:
+    """A server in a room: it is owed what comes after `joined_pos`, up to `left_pos` if it has left."""
+
+    server: ServerName
+    joined_pos: int
+    left_pos: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundEvent:
+    """An event of a room that this server passes on."""
+
+    pos: int
+    event_id: EventID
+    room_id: RoomID
+    json: bytes
+
+
+EXTRA_RECIPIENTS = bulk(
+    "outbox_extra",
+    ("destination", "pos", "room_id"),
+    "on conflict (destination, pos) do nothing",
+    refers=("pos",),
+)
+LAGGING = bulk(
+    "outbox_lagging",
+    ("destination", "pos"),
+    "on conflict (destination) do update set pos = excluded.pos",
+)
+
+
+class Outbox(Queries):
+    """Reads what is owed, and notes what was delivered."""
+
+    @query("select pos from outbox_progress", one(int))
+    def progress(self) -> int: ...
+
+    @query("update outbox_progress set pos = %(pos)s where pos < %(pos)s", nothing)
+    def set_progress(self, pos: int) -> None: ...
+
+    @query("delete from outbox_lagging where destination = any(%(destinations)s)", nothing)
+    def caught_up(self, destinations: list[ServerName]) -> None: ...
+
+    @query("select destination, pos from outbox_lagging", many(tuple[ServerName, int]))
+    def lagging(self) -> list[tuple[ServerName, int]]: ...
+
+    @query(
+        """with owed as (
+             select latest.pos from room_servers s
+             cross join lateral (
+               select pos from events
+               where events.room_id = s.room_id and outbound and pos > greatest(s.joined_pos, %(after)s)
+                 and pos <= %(upto)s and (s.joined_members > 0 or pos <= s.left_pos)
+               order by pos limit %(limit)s
+             ) latest
+             where s.server = %(destination)s
+             union
+             select pos from outbox_extra
+             where destination = %(destination)s and pos > %(after)s and pos <= %(upto)s
+             order by pos limit %(limit)s
+           )
+           select pos, event_id, json from events join owed using (pos) order by pos""",
+        many(OwedEvent),
+    )
+    def owed(self, destination: ServerName, after: int, upto: int, limit: int) -> list[OwedEvent]: ...
+
+    @query(
+        """select pos, event_id, room_id, json from events
+           where outbound and pos > %(after)s and pos <= %(upto)s order by pos limit %(limit)s""",
+        many(OutboundEvent),
+    )
+    def outbound(self, after: int, upto: int, limit: int) -> list[OutboundEvent]: ...
+
+    @query(
+        """select server, joined_pos, left_pos from room_servers
+           where room_id = %(room_id)s and (joined_members > 0 or left_pos > %(left_after)s)""",
+        many(RoomServer),
+    )
+    def servers(self, room_id: RoomID, left_after: int) -> list[RoomServer]: ...
+
+    @query(
+        "select destination, pos from outbox_extra where pos > %(after)s and pos <= %(upto)s",
+        many(tuple[ServerName, int]),
+    )
+    def extra(self, after: int, upto: int) -> list[tuple[ServerName, int]]: ...
+
+    @query(
+        """delete from outbox_extra where pos <= %(pos)s and not exists (
+             select from outbox_lagging l where l.destination = outbox_extra.destination
+               and l.pos < outbox_extra.pos)""",
+        nothing,
+    )
+    def drop_extra(self, pos: int) -> None: ...

@@ -1,0 +1,306 @@
+"""Whole servers of ours in one process: the real composition, real PostgreSQL, real TLS on loopback, and the
+people on them.
+"""
+
+import tempfile
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.ssl import Certificate, KeyPair, PrivateCertificate
+from twisted.trial.unittest import TestCase
+
+from config.loading import parse
+from federation.client.service_records import ServiceRecord
+from homeserver.app.core import Core
+from homeserver.app.outside import Outside
+from homeserver.app.runtime import ReactorClock
+from homeserver.app.wiring import App, Runtime, build
+from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.signing_keys import SigningKey
+from storage.caches import CacheBudget
+from storage.database import Database
+from storage.journal import Journal
+from storage.threaded import ThreadedReads
+from storage.workers import InlineWorkers
+from tests.federation.homeservers import WORLD
+from tests.harness.client import Client, Reply
+from tests.harness.memory import SeededRandom, at_once
+from tests.harness.outside import AUTHORITY, Names, Streets, http_client, reactor, sleep
+from tests.harness.postgres import TestDatabase
+
+V3 = "/_matrix/client/v3"
+
+Test = Callable[[Any], Coroutine[Deferred[Any], Any, None]]
+
+
+class World(TestCase):
+    """Names, addresses, and the servers that a test puts there. Time is real."""
+
+    timeout = 60
+    databases: tuple[TestDatabase, ...] = ()
+
+    def setUp(self) -> None:
+        self.clock = ReactorClock(reactor)
+        self.names = Names()
+        self.streets = Streets()
+        self._free = list(self.databases)
+        self._number = 0
+        self._txn = 0
+        self.http = http = http_client(self.names, WORLD, streets=self.streets)
+        self.addCleanup(lambda: Deferred.fromCoroutine(http.close()))
+
+    async def server(self, name: str, settings: str = "") -> "WholeServer":
+        """A server that the others find by its name."""
+        made = WholeServer(self, name, self._free.pop(), settings)
+        self.addCleanup(lambda: Deferred.fromCoroutine(made.discard()))
+        await made.start()
+        return made
+
+    async def two_servers(self) -> "tuple[WholeServer, WholeServer]":
+        """Two of them."""
+        return await self.server("alpha.example"), await self.server("beta.example")
+
+    def address(self, name: str, target: int) -> str:
+        """Put a server that listens on a port of loopback at an address of its own."""
+        self._number += 1
+        address = f"203.0.113.{self._number}"
+        self.names.names[name] = address
+        self.streets.houses[address, 8448] = target
+        return address
+
+    async def services(self, service: str) -> list[ServiceRecord]:
+        """There are no SRV records."""
+        return []
+
+    def transaction(self) -> str:
+        """A transaction ID that was not used yet."""
+        self._txn += 1
+        return f"t{self._txn}"
+
+
+class WholeServer:
+    """One server with its clients' side."""
+
+    app: App
+
+    def __init__(self, world: World, name: str, database: TestDatabase, settings: str) -> None:
+        self.world = world
+        self.name = ServerName(name)
+        self.key = SigningKey(f"a_{name.partition('.')[0]}", name.encode().ljust(32, b"."))
+        self.database = database
+        self.folder = tempfile.TemporaryDirectory()
+        (Path(self.folder.name) / "ca.pem").write_bytes(AUTHORITY.pem)
+        self.settings = (
+            f"server_name: {name}\nregistration: {{mode: open}}\nrate_limits: {{enabled: false}}\n"
+            "passwords: {time_cost: 1, memory: 8KiB}\n"
+            "federation:\n  ca_file: ca.pem\n  allow_networks: [203.0.113.0/24]\n" + settings
+        )
+        self.running = False
+        self._starts = 0
+
+    async def start(self) -> None:
+        """Start it, on what its database has."""
+        self._starts += 1
+        self.storage = Database(self.database.dsn, InlineWorkers())
+        self.threaded = ThreadedReads(self.database.dsn, InlineWorkers())
+        random = SeededRandom(hash((self.name, self._starts)))
+        core = Core(
+            config=parse(self.settings, Path(self.folder.name)),
+            server_name=self.name,
+            signing_key=self.key,
+            clock=self.world.clock,
+            random=random,
+            database=self.storage,
+            threaded_reads=self.threaded,
+            journal=Journal(self.storage, f"tests{self._starts}"),
+            caches=CacheBudget(64_000_000),
+        )
+        outside = Outside(self.world.streets, self.world.names, self.world.services)
+        self.app = build(core, Runtime(InlineWorkers(), at_once, outside), {})
+        await core.journal.start()
+        await self.app.start()
+        self.site = self.app.site("federation", "client")
+        leaf = AUTHORITY.leaf([self.name])
+        pair: Any = PrivateCertificate
+        certificate = pair.fromCertificateAndKeyPair(
+            Certificate.loadPEM(leaf.certificate), KeyPair.load(leaf.private_key, 1)
+        )
+        self._listening: Any = reactor.listenSSL(0, self.site, certificate.options(), interface="127.0.0.1")
+        self.port = self._listening.getHost().port
+        self.address = self.world.address(self.name, self.port)
+        self.http = Client(self.site)
+        self.running = True
+
+    async def stop(self) -> None:
+        """Stop it in order."""
+        if self.running:
+            self.running = False
+            await maybeDeferred(self._listening.stopListening)
+            self.app.closing()
+            await self.site.close(0.0)
+            await self.app.stop()
+            self.storage.close()
+            self.threaded.close()
+
+    async def discard(self) -> None:
+        """Stop it for good."""
+        await self.stop()
+        self.folder.cleanup()
+
+    def cut_off(self) -> None:
+        """Nobody can reach it any more."""
+        self.world.streets.houses[self.address, 8448] = 1
+
+    def reconnect(self) -> None:
+        """Everybody can."""
+        self.world.streets.houses[self.address, 8448] = self.port
+
+    async def person(self, name: str) -> "Person":
+        """Somebody with a new account."""
+        body = {"username": name, "password": "correct horse", "auth": {"type": "m.login.dummy"}}
+        reply = await request(self.http, "POST", f"{V3}/register", body)
+        assert reply.status == 200, reply.text
+        return Person(self, reply.json)
+
+
+class Person:
+    """A user and what they do; methods check that it worked, `ask` does not."""
+
+    def __init__(self, server: WholeServer, answer: dict[str, Any]) -> None:
+        self.server = server
+        self.user_id: str = answer["user_id"]
+        self.token: str = answer["access_token"]
+
+    async def ask(
+        self, method: str, path: str, body: Any = None, query: dict[str, Any] | None = None
+    ) -> Reply:
+        """Ask the user's server."""
+        http = self.server.http.with_token(self.token)
+        return await request(http, method, f"{V3}{path}", body, query)
+
+    async def do(self, method: str, path: str, body: Any = None, query: dict[str, Any] | None = None) -> Any:
+        """The same, if it must work; gives the JSON."""
+        reply = await self.ask(method, path, body, query)
+        assert reply.status == 200, f"{method} {path}: {reply.status} {reply.text}"
+        return reply.json
+
+    async def create(self, **wishes: Any) -> str:
+        """Make a room."""
+        return str((await self.do("POST", "/createRoom", wishes))["room_id"])
+
+    async def public_room(self, **wishes: Any) -> str:
+        """Make a room that anybody may join."""
+        return await self.create(preset="public_chat", **wishes)
+
+    async def join(self, room: str, *via: WholeServer, **body: Any) -> Any:
+        """Join a room."""
+        return await self.do("POST", f"/join/{escaped(room)}", body, {"via": [each.name for each in via]})
+
+    async def try_join(self, room: str, *via: WholeServer) -> Reply:
+        """Try to join a room."""
+        return await self.ask("POST", f"/join/{escaped(room)}", {}, {"via": [each.name for each in via]})
+
+    async def act(self, room: str, action: str, **body: Any) -> Any:
+        """Do something to memberships."""
+        return await self.do("POST", room_path(room, action), body)
+
+    async def invite(self, room: str, other: "Person") -> None:
+        """Invite somebody."""
+        await self.act(room, "invite", user_id=other.user_id)
+
+    async def say(self, room: str, text: str) -> str:
+        """Say something; the event's ID."""
+        body = {"msgtype": "m.text", "body": text}
+        path = room_path(room, "send", "m.room.message", self.server.world.transaction())
+        return str((await self.do("PUT", path, body))["event_id"])
+
+    async def set_state(self, room: str, event_type: str, content: Any, state_key: str = "") -> str:
+        """Set state."""
+        path = room_path(room, "state", event_type, state_key)
+        return str((await self.do("PUT", path, content))["event_id"])
+
+    async def history(self, room: str, limit: int = 100) -> list[dict[str, Any]]:
+        """The latest events, the oldest first."""
+        page = await self.do("GET", room_path(room, "messages"), None, {"dir": "b", "limit": limit})
+        return list(reversed(page["chunk"]))
+
+    async def texts(self, room: str, limit: int = 100) -> list[str]:
+        """What was said, the oldest first."""
+        return [
+            event["content"]["body"]
+            for event in await self.history(room, limit)
+            if "body" in event["content"]
+        ]
+
+    async def state(self, room: str) -> dict[tuple[str, str], str]:
+        """The event IDs of the room's state."""
+        events = await self.do("GET", room_path(room, "state"))
+        return {(event["type"], event["state_key"]): event["event_id"] for event in events}
+
+    async def members(self, room: str) -> dict[str, str]:
+        """Everybody's membership."""
+        answer = await self.do("GET", room_path(room, "members"))
+        return {event["state_key"]: event["content"]["membership"] for event in answer["chunk"]}
+
+    async def sync(self, since: str | None = None, timeout: int = 0) -> Any:
+        """Sync."""
+        query: dict[str, Any] = {"timeout": timeout}
+        if since is not None:
+            query["since"] = since
+        return await self.do("GET", "/sync", None, query)
+
+    async def hears(self, room: str, text: str) -> None:
+        """Wait until something was said in a room."""
+        await eventually(lambda: self._heard(room, text))
+
+    async def _heard(self, room: str, text: str) -> bool:
+        return text in await self.texts(room)
+
+
+def escaped(text: str) -> str:
+    """A text as a segment of a path."""
+    return quote(text, safe="")
+
+
+def room_path(room: str, *segments: str) -> str:
+    """The path of an endpoint under a room."""
+    return "/".join(["/rooms", *(escaped(segment) for segment in (room, *segments))])
+
+
+async def request(
+    http: Client, method: str, path: str, body: Any = None, query: dict[str, Any] | None = None
+) -> Reply:
+    """Send a request and wait for its answer, while the world goes on."""
+    pending = http.start(method, path, body if body is not None or method == "GET" else {}, query)
+    for _ in range(3000):
+        if pending.done:
+            reply = pending.reply
+            pending.abandon()
+            return reply
+        await sleep(0.005)
+    raise AssertionError(f"{method} {path} was not answered")
+
+
+async def eventually(
+    condition: Callable[[], Coroutine[Deferred[Any], Any, bool]], seconds: float = 10
+) -> None:
+    """Wait until something has come about."""
+    for _ in range(int(seconds / 0.05)):
+        if await condition():
+            return
+        await sleep(0.05)
+    raise AssertionError("it did not come about")
+
+
+def in_world(test: Test) -> Callable[[Any], Deferred[None]]:
+    """Make a coroutine a test of trial's."""
+
+    @wraps(test)
+    def run(self: Any) -> Deferred[None]:
+        return Deferred.fromCoroutine(test(self))
+
+    return run

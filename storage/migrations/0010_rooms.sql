@@ -36,7 +36,7 @@ create table events (
     transaction text collate "C",     -- "device_id txn_id" of the local client that sent it
     redacted_by text collate "C",
     auth bytea,                       -- of state events: nids of the auth events, packed int64
-    json bytea not null               -- canonical PDU
+    json text not null                -- canonical PDU
 ) with (toast_tuple_target = 4096);
 create index events_timeline on events (room_id, depth, ordering) where ordering is not null and status = 0;
 create index events_room_pos on events (room_id, pos) where pos is not null;

@@ -27,7 +27,7 @@ class EventRow:
     state_after: int | None
     transaction: str | None
     redacted_by: EventID | None
-    json: bytes
+    json: str
 
 
 class Events(Queries):

@@ -85,7 +85,7 @@ class EventStore:
 
 
 def _stored(row: EventRow) -> StoredEvent:
-    encoded = bytes(row.json)
+    encoded = row.json.encode()
     return StoredEvent(
         Event.from_trusted(decode(encoded), ROOM_VERSIONS[row.room_version], row.event_id, encoded),
         row.nid,

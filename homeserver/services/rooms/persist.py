@@ -61,7 +61,7 @@ class Persister:
         entries = [_event_entry(stored) for stored in draft.events]
         entries += draft.entries
         entries += [
-            REDACTED_EVENTS.row(stored.nid, stored.redacted_by, stored.event.encoded())
+            REDACTED_EVENTS.row(stored.nid, stored.redacted_by, stored.event.encoded().decode())
             for stored in draft.redacted
         ]
         entries += [layer_entry(room_id, layer) for layer in draft.layers]
@@ -218,7 +218,7 @@ def event_row(stored: StoredEvent) -> tuple[object, ...]:
         stored.transaction,
         stored.redacted_by,
         None if event.state_key is None else pack_nids(stored.auth_nids),
-        event.encoded(),
+        event.encoded().decode(),
     )
 
 

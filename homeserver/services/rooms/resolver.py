@@ -152,7 +152,7 @@ class _Reader:
 
     def _add_rows(self, rows: Sequence[EventRow]) -> None:
         for row in rows:
-            pdu: Any = decode(bytes(row.json))
+            pdu: Any = decode(row.json)
             event = Event.from_trusted(pdu, ROOM_VERSIONS[row.room_version], row.event_id)
             self._add(event, row.nid, row.status)
 

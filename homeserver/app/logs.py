@@ -6,8 +6,7 @@ from typing import Any, TextIO
 
 import orjson
 import structlog
-from twisted.logger import ILogObserver, LogLevel, globalLogBeginner
-from zope.interface import provider
+from twisted.logger import LogLevel, globalLogBeginner
 
 from config.config import LogConfig
 
@@ -37,7 +36,6 @@ def configure_logs(config: LogConfig, stream: TextIO = sys.stderr) -> None:
     globalLogBeginner.beginLoggingTo([_from_twisted], redirectStandardIO=False, discardBuffer=True)
 
 
-@provider(ILogObserver)
 def _from_twisted(event: dict[str, Any]) -> None:
     level = event.get("log_level")
     if level not in (LogLevel.warn, LogLevel.error, LogLevel.critical):

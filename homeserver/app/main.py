@@ -90,8 +90,7 @@ class Server:
             signal.signal(number, lambda *_: self._reactor.callFromThread(self.stop))
         if self._embedded:
             self._reactor.callLater(_REVIVE_SECONDS, self._revive)
-        starting = Deferred.fromCoroutine(self._open(dsn))
-        starting.addErrback(self._failed)
+        _ = Deferred.fromCoroutine(self._open(dsn)).addErrback(self._failed)
 
     async def _open(self, dsn: str) -> None:
         random = SystemRandomness()
@@ -122,9 +121,8 @@ class Server:
         """Stop accepting, answer what was asked, and end."""
         if not self._stopping:
             self._stopping = True
-            ending = Deferred.fromCoroutine(self._close())
-            ending.addErrback(self._failed)
-            ending.addBoth(lambda _: self._reactor.stop())
+            ending = Deferred.fromCoroutine(self._close()).addErrback(self._failed)
+            _ = ending.addBoth(lambda _: self._reactor.stop())
 
     async def _close(self) -> None:
         app = self._app

@@ -6,7 +6,8 @@ from typing import Any, TextIO
 
 import orjson
 import structlog
-from twisted.logger import LogLevel, globalLogBeginner
+from twisted.logger import ILogObserver, LogLevel, globalLogBeginner
+from zope.interface import implementer
 
 from config.config import LogConfig
 
@@ -33,15 +34,19 @@ def configure_logs(config: LogConfig, stream: TextIO = sys.stderr) -> None:
         logger_factory=factory,
         cache_logger_on_first_use=True,
     )
-    globalLogBeginner.beginLoggingTo([_from_twisted], redirectStandardIO=False, discardBuffer=True)
+    globalLogBeginner.beginLoggingTo([_FromTwisted()], redirectStandardIO=False, discardBuffer=True)
 
 
-def _from_twisted(event: dict[str, Any]) -> None:
-    level = event.get("log_level")
-    if level not in (LogLevel.warn, LogLevel.error, LogLevel.critical):
-        return
-    failure = event.get("log_failure")
-    log = structlog.get_logger("twisted")
-    details = {} if failure is None else {"failure": failure.getTraceback()}
-    text = event.get("log_format") or event.get("log_text") or ""
-    log.error("twisted", text=str(text)[:500], namespace=event.get("log_namespace"), **details)
+@implementer(ILogObserver)
+class _FromTwisted:
+    """Passes on what Twisted finds worth a warning."""
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        level = event.get("log_level")
+        if level not in (LogLevel.warn, LogLevel.error, LogLevel.critical):
+            return
+        failure = event.get("log_failure")
+        log = structlog.get_logger("twisted")
+        details = {} if failure is None else {"failure": failure.getTraceback()}
+        text = event.get("log_format") or event.get("log_text") or ""
+        log.error("twisted", text=str(text)[:500], namespace=event.get("log_namespace"), **details)

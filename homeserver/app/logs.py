@@ -34,7 +34,8 @@ def configure_logs(config: LogConfig, stream: TextIO = sys.stderr) -> None:
         logger_factory=factory,
         cache_logger_on_first_use=True,
     )
-    globalLogBeginner.beginLoggingTo([_FromTwisted()], redirectStandardIO=False, discardBuffer=True)
+    observer: Any = _FromTwisted()
+    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False, discardBuffer=True)
 
 
 @implementer(ILogObserver)

@@ -130,6 +130,7 @@ def test_default_rules_can_be_turned_off_and_given_other_actions(site: AccountsS
         ("override/mine", {}, 400, "M_MISSING_PARAM"),
         ("override/mine", {"actions": "notify"}, 400, "M_BAD_JSON"),
         ("override/mine", {"actions": [1]}, 400, "M_BAD_JSON"),
+        ("override/mine", {"actions": ["shout"]}, 400, "M_BAD_JSON"),
         ("override/mine", {"actions": [{"tweak": "x"}]}, 400, "M_BAD_JSON"),
         ("override/mine", {"actions": [], "conditions": {}}, 400, "M_BAD_JSON"),
         ("override/mine", {"actions": [], "conditions": [{}]}, 400, "M_BAD_JSON"),

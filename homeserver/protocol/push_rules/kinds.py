@@ -13,6 +13,10 @@ MAX_RULES = 1000
 """How many rules of their own a user may have."""
 
 
+_ACTIONS = frozenset(("notify", "dont_notify", "coalesce"))
+"""The last two are historical: clients still send them, and the evaluation ignores them."""
+
+
 class Kind(enum.Enum):
     """The kinds, the most important first."""
 
@@ -34,14 +38,16 @@ def check_new_rule_id(rule_id: str) -> None:
 
 
 def check_actions(actions: object) -> list[Any]:
-    """Return a rule's actions: texts, or objects with a `set_tweak`. Raises BadJson.
+    """Return a rule's actions: known texts, or objects with a `set_tweak`. Raises BadJson.
 
-    Actions that nobody knows are kept for the clients that may; the evaluation ignores them.
+    https://spec.matrix.org/v1.19/client-server-api/#actions
     """
     if not isinstance(actions, list):
         raise BadJson("`actions` must be a list")
     for action in actions:
         if isinstance(action, str):
+            if action not in _ACTIONS:
+                raise BadJson(f"There is no action {action[:50]!r}")
             continue
         if not isinstance(action, dict) or not isinstance(action.get("set_tweak"), str):
             raise BadJson("An action is a text or an object with `set_tweak`")

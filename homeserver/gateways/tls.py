@@ -60,20 +60,21 @@ def certificates(pem: bytes) -> list[crypto.X509]:
 
 @implementer(IOpenSSLClientConnectionCreator)
 class _Expecting:
+    """Raises UnicodeError, when it is made, for what is no host name."""
+
     def __init__(self, context: SSL.Context, name: str, verify: bool) -> None:
         self._context = context
-        self._name = name
         self._verify = verify
+        self._is_address = _is_address(name)
+        self._name = name if self._is_address else name.rstrip(".").encode("idna").decode("ascii")
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         """Make the connection; an IP address is not sent as SNI, which knows only host names."""
         connection = SSL.Connection(self._context, None)
-        address = _is_address(self._name)
-        name = self._name if address else self._name.rstrip(".").encode("idna").decode("ascii")
-        if not address:
-            connection.set_tlsext_host_name(name.encode("ascii"))
+        if not self._is_address:
+            connection.set_tlsext_host_name(self._name.encode("ascii"))
         if self._verify:
-            expected = IPAddress_ID(name) if address else DNS_ID(name)
+            expected = IPAddress_ID(self._name) if self._is_address else DNS_ID(self._name)
             connection.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _name_check(expected))
         else:
             connection.set_verify(SSL.VERIFY_NONE)

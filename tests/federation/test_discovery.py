@@ -258,6 +258,11 @@ class Hostile(World):
             self.setUp()
             await self.assert_ignored(always(status, body))
 
+    async def test_a_name_that_no_host_can_have_is_not_reached(self) -> None:
+        for name in ("a..b", ".", "-", "x" * 64 + ".example", "..:80", "x" * 255, "xn--zzzzzz---"):
+            with pytest.raises(NotConnected):
+                await self.ask(name)
+
     async def test_a_name_that_is_none_is_refused(self) -> None:
         for name in ("", "a/b", "a:99999", "a b", "[::1"):
             with pytest.raises(InvalidParam):

@@ -77,7 +77,7 @@ def test_events_that_cannot_be_seen_have_no_context(rooms: RoomsSite) -> None:
     alice, bob = rooms.people("alice", "bob")
     room = alice.public_room()
     event_id = alice.say(room, "hello")
-    assert _try_context(bob, room, event_id).errcode == "M_NOT_FOUND"
+    assert _try_context(bob, room, event_id).errcode == "M_FORBIDDEN"
     bob.join(room)
     bob.act("leave", room)
     later = alice.say(room, "later")

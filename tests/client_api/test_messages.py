@@ -30,7 +30,7 @@ def test_history_is_read_backwards_from_its_end_page_by_page(rooms: RoomsSite) -
         page = alice.page(room, limit=4, from_=page["end"])
     everything = alice.page(room, limit=100)
     assert seen == [event["event_id"] for event in everything["chunk"]]
-    assert "end" not in everything
+    assert alice.page(room, from_=everything["end"]) == {"chunk": [], "start": everything["end"]}
     assert everything["chunk"][-1]["type"] == "m.room.create"
 
 
@@ -76,7 +76,7 @@ def test_a_page_stops_where_it_should(rooms: RoomsSite) -> None:
     alice.say(room, "7")
     backwards = alice.page(room, to=old, limit=100)
     assert [event["content"]["body"] for event in backwards["chunk"]] == ["7", "6", "5", "4", "3", "2"]
-    assert "end" not in backwards
+    assert "end" not in alice.page(room, to=old, from_=backwards["end"])
     assert alice.texts(room, to=live, limit=100) == ["7", "6"]
     assert alice.texts(room, "f", from_=old, to=live, limit=100) == ["2", "3", "4", "5"]
 

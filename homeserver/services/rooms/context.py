@@ -6,7 +6,7 @@ https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3roomsroomidco
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from homeserver.protocol.errors import Forbidden, InvalidParam, NotFound
+from homeserver.protocol.errors import InvalidParam
 from homeserver.protocol.filters import RoomEventFilter
 from homeserver.protocol.identifiers import EventID, RoomID
 from homeserver.protocol.requester import Requester
@@ -43,14 +43,11 @@ class Contexts:
     async def around(
         self, who: Requester, room_id: RoomID, event_id: EventID, limit: int, filter: RoomEventFilter
     ) -> EventContext:
-        """An event and about ``limit`` of its neighbours. Raises NotFound, InvalidParam."""
+        """An event and about ``limit`` of its neighbours. Raises Forbidden, NotFound, InvalidParam."""
         if limit < 0:
             raise InvalidParam("`limit` must not be negative")
         limit = min(limit, MAX_LIMIT)
-        try:
-            standing = await self._access.standing(room_id, who.user_id)
-        except Forbidden:
-            raise NotFound("Event not found") from None
+        standing = await self._access.standing(room_id, who.user_id)
         event = await self._access.event(room_id, who.user_id, event_id)
         after_limit = limit - limit // 2
         before, after = await self._history.around(standing, event.stored, limit // 2, after_limit, filter)

@@ -42,7 +42,9 @@ class PageRequest:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page in the order asked for; ``end`` is None where nothing further can be seen."""
+    """A page in the order asked for; ``end`` is None where nothing further can be seen. A page with events always has
+    one, for clients that take a page without for an error.
+    """
 
     events: Sequence[Seen]
     start: PageToken
@@ -114,14 +116,14 @@ class History:
             seen = await self._filtered(standing, request.filter, shown)
             for stored in rows:
                 if span.is_beyond(request.stop, stored):
-                    return found, None
+                    return found, place if found else None
                 if len(found) == limit:
                     return found, place
                 if stored.nid in seen:
                     found.append(seen[stored.nid])
                 place = span.behind(stored)
             if len(rows) < wanted:
-                return found, None
+                return found, place if found else None
             scanned += len(rows)
         return found, place
 

@@ -19,7 +19,7 @@ from homeserver.services.sync.ephemera import (
 )
 from homeserver.services.sync.gather import told_members
 from homeserver.services.sync.live import LiveUser
-from homeserver.services.sync.model import MEMBER, Asking, RoomUpdate, Timeline
+from homeserver.services.sync.model import MEMBER, SUMMARISED, Asking, RoomUpdate, Timeline
 from homeserver.services.sync.recent import Change, RecentRoom
 from homeserver.services.sync.rendering import Answer, joined_room, no_history
 from homeserver.services.sync.sources import Sources
@@ -125,7 +125,7 @@ class Fresh:
         if not timeline.events and not changes:
             return no_history(asking.upto, request.state_after)
         members = self._members(asking, timeline, update.room_id) if request.lazy else []
-        if any(change.key[0] == MEMBER for change in changes):
+        if any(change.key[0] in SUMMARISED for change in changes):
             members += await self._summarise(asking, update, room)
         if changes or members:
             update.state = await self._state(asking, room, timeline, changes, members)

@@ -48,7 +48,7 @@ class Gatherer:
             [
                 part.room_id
                 for part in parts
-                if part.left is None and (part.whole or changes[part.room_id].touch_members())
+                if part.left is None and (part.whole or changes[part.room_id].touch_summary())
             ]
         )
         members = self._wanted_members(asking, parts, timelines, summaries) if request.lazy else {}

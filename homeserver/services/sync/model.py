@@ -13,6 +13,8 @@ from homeserver.services.rooms.stored_event import StoredEvent
 DEFAULT_LIMIT: Final = 10
 MAX_LIMIT: Final = 500
 MEMBER: Final = "m.room.member"
+SUMMARISED: Final = (MEMBER, "m.room.name", "m.room.canonical_alias")
+"""Types of state that the summary of a room is made of."""
 
 Client: TypeAlias = tuple[UserID, str, str]
 """A user, their device and the name of a filter: something that syncs."""

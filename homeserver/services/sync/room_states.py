@@ -7,7 +7,7 @@ from homeserver.protocol.identifiers import RoomID, StateKey, UserID
 from homeserver.services.rooms.event_store import EventStore
 from homeserver.services.rooms.state_store import StateStore
 from homeserver.services.rooms.stored_event import StoredEvent
-from homeserver.services.sync.model import MEMBER, Part, SyncRequest, Timeline
+from homeserver.services.sync.model import MEMBER, SUMMARISED, Part, SyncRequest, Timeline
 from homeserver.services.sync.recent import Change
 from homeserver.services.sync.state_delta import changed, told_of, undone
 from storage.database import Database
@@ -24,9 +24,9 @@ class RoomChanges:
     within: list[Change] = field(default_factory=list)
     later: list[Change] = field(default_factory=list)
 
-    def touch_members(self) -> bool:
-        """Whether anybody's membership is among the changes."""
-        return any(change.key[0] == MEMBER for change in self.within)
+    def touch_summary(self) -> bool:
+        """Whether the room's summary may have changed with them."""
+        return any(change.key[0] in SUMMARISED for change in self.within)
 
 
 class RoomStates:

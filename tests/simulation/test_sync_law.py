@@ -1,0 +1,247 @@
+"""The law of syncing: a first sync and its increments leave a client with what a first sync tells later."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, note, settings
+from hypothesis import strategies as st
+
+from storage.database import Database
+from tests.client_api.accounts_site import PASSWORD
+from tests.client_api.rooms_site import V3, room_path
+from tests.client_api.sync_site import SyncSite, Syncer
+from tests.harness.postgres import TestDatabase
+from tests.simulation.sync_client import SyncingClient
+
+NAMES = ("anna", "bert", "cleo")
+LAZY = {"room": {"state": {"lazy_load_members": True}}}
+REDUNDANT = {"room": {"state": {"lazy_load_members": True, "include_redundant_members": True}}}
+FILTERS: tuple[dict[str, Any], ...] = ({}, LAZY, {}, REDUNDANT)
+
+Step = tuple[int, int, int, int]
+
+
+class World:
+    """People in rooms, two of whom sync: their clients are what the law is about."""
+
+    def __init__(self, database: Database, filters: tuple[int, int], state_after: bool) -> None:
+        self.site = SyncSite(database)
+        self.people = self.site.people(*NAMES)
+        self.story: list[str] = []
+        self.rooms: list[str] = []
+        self.events: list[tuple[str, str]] = []
+        self.clients = [SyncingClient(), SyncingClient()]
+        self.filters = [FILTERS[index % len(FILTERS)] for index in filters]
+        self.query: dict[str, Any] = {"use_state_after": True} if state_after else {}
+        self.watchers = [_second_device(person) for person in self.people[:2]]
+        self.actions: tuple[Callable[[Syncer, int, int], None], ...] = (
+            self.sync,
+            self.say,
+            self.say,
+            self.set_state,
+            self.join,
+            self.leave,
+            self.invite,
+            self.oust,
+            self.ban,
+            self.unban,
+            self.redact,
+            self.read,
+            self.keep,
+            self.rename,
+            self.lose_answer,
+            self.forget_memory,
+            self.restart,
+            self.found,
+            self.sync,
+        )
+        self.found(self.people[0], 0, 0)
+
+    def step(self, step: Step) -> None:
+        """Do something."""
+        action, who, a, b = step
+        person = self.people[who % len(self.people)]
+        done = self.actions[action % len(self.actions)]
+        self.story.append(f"{done.__name__} {person.user_id} {a} {b}")
+        done(person, a, b)
+
+    def room(self, index: int) -> str:
+        return self.rooms[index % len(self.rooms)]
+
+    def other(self, person: Syncer, index: int) -> Syncer:
+        others = [each for each in self.people if each is not person]
+        return others[index % len(others)]
+
+    def found(self, person: Syncer, a: int, b: int) -> None:
+        if len(self.rooms) < 3:
+            self.rooms.append(person.create(preset="private_chat" if a % 3 == 2 else "public_chat"))
+
+    def say(self, person: Syncer, a: int, b: int) -> None:
+        room = self.room(a)
+        for _ in range(b % 7 + 1):
+            reply = person.http.put(
+                room_path(room, "send", "m.room.message", self.site.next_transaction()), {"body": str(b)}
+            )
+            if reply.status == 200:
+                self.events.append((room, reply.json["event_id"]))
+
+    def set_state(self, person: Syncer, a: int, b: int) -> None:
+        room = self.room(a)
+        types = ("m.room.topic", "m.room.name", "custom")
+        content = ({"topic": str(b)}, {"name": str(b) if b % 2 else ""}, {"x": b})[b % 3]
+        reply = person.try_set_state(room, types[b % 3], content)
+        if reply.status == 200:
+            self.events.append((room, reply.json["event_id"]))
+
+    def join(self, person: Syncer, a: int, b: int) -> None:
+        person.try_join(self.room(a))
+
+    def leave(self, person: Syncer, a: int, b: int) -> None:
+        person.try_act("leave", self.room(a))
+
+    def invite(self, person: Syncer, a: int, b: int) -> None:
+        person.try_act("invite", self.room(a), user_id=self.other(person, b).user_id)
+
+    def oust(self, person: Syncer, a: int, b: int) -> None:
+        person.try_act("kick", self.room(a), user_id=self.other(person, b).user_id)
+
+    def ban(self, person: Syncer, a: int, b: int) -> None:
+        person.try_act("ban", self.room(a), user_id=self.other(person, b).user_id)
+
+    def unban(self, person: Syncer, a: int, b: int) -> None:
+        person.try_act("unban", self.room(a), user_id=self.other(person, b).user_id)
+
+    def redact(self, person: Syncer, a: int, b: int) -> None:
+        if self.events:
+            room, event_id = self.events[-1 - a % len(self.events)]
+            person.try_redact(room, event_id)
+
+    def read(self, person: Syncer, a: int, b: int) -> None:
+        if self.events:
+            room, event_id = self.events[-1 - a % min(len(self.events), 4)]
+            body = ({}, {}, {"thread_id": "main"})[b % 3]
+            person.receipt(room, event_id, "m.read" if b % 4 else "m.read.private", **body)
+
+    def keep(self, person: Syncer, a: int, b: int) -> None:
+        person.put_account_data(f"type{a % 2}", {"b": b}, self.room(a) if b % 2 else None)
+
+    def rename(self, person: Syncer, a: int, b: int) -> None:
+        person.http.put(f"{V3}/profile/{person.user_id}/displayname", {"displayname": f"name {b}"})
+
+    def lose_answer(self, person: Syncer, a: int, b: int) -> None:
+        for index, watcher in enumerate(self.people[:2]):
+            watcher.try_sync(watcher.since, filter=self.filter(index, b), **self.query)
+
+    def forget_memory(self, person: Syncer, a: int, b: int) -> None:
+        sources = self.site.app.sync.sources
+        if a % 2:
+            sources.recent.start(self.site.journal.position)
+        if b % 2:
+            sources.here.live.forget_all()
+        if a % 3 == 0:
+            self.site.caches.limit, limit = 0, self.site.caches.limit
+            sources.lazy_members.tell((person.user_id, "", ""), self.room(a), (), 0)  # type: ignore[arg-type]
+            self.site.caches.limit = limit
+
+    def restart(self, person: Syncer, a: int, b: int) -> None:
+        self.site.start()
+        for each in (*self.people, *self.watchers):
+            each.reconnect()
+
+    def sync(self, person: Syncer, a: int, b: int) -> None:
+        for index, watcher in enumerate(self.people[:2]):
+            self.clients[index].take(watcher.sync(filter=self.filter(index, b), **self.query))
+
+    def filter(self, index: int, b: int) -> dict[str, Any]:
+        limit = (1, 2, 3, 10)[b % 4]
+        chosen = self.filters[index]
+        return {**chosen, "room": {**chosen.get("room", {}), "timeline": {"limit": limit}}}
+
+    def check(self) -> None:
+        """Compare each client with one that begins now, which is told all members."""
+        self.sync(self.people[0], 0, 3)
+        for index, watcher in enumerate(self.watchers):
+            later = SyncingClient()
+            later.take(watcher.first_sync(filter={"room": {"timeline": {"limit": 50}}}))
+            compare(self.clients[index], later, lazy=self.filters[index] != {})
+
+
+def compare(client: SyncingClient, later: SyncingClient, *, lazy: bool) -> None:
+    """What a client came to know must be what a later first sync tells."""
+    assert client.rooms.keys() == later.rooms.keys()
+    assert client.invites == later.invites
+    assert {k: v for k, v in client.account_data.items() if k != "m.push_rules"} == {
+        k: v for k, v in later.account_data.items() if k != "m.push_rules"
+    }
+    for room_id, room in client.rooms.items():
+        now = later.rooms[room_id]
+        if lazy:
+            assert room.known().items() <= now.known().items()
+            told = {key for key in room.state if key[0] == "m.room.member"}
+            said = {("m.room.member", event["sender"]) for event in room.timeline}
+            assert said & now.state.keys() <= told
+            assert (
+                now.known().keys() - {key for key in now.state if key[0] == "m.room.member"}
+                <= room.state.keys()
+            )
+        else:
+            assert room.known() == now.known()
+        count = min(len(room.timeline), len(now.timeline))
+        assert room.tail(count) == now.tail(count)
+        assert room.account_data == now.account_data
+        assert room.receipts == now.receipts
+        assert room.summary["m.joined_member_count"] == now.summary["m.joined_member_count"]
+        assert room.summary["m.invited_member_count"] == now.summary["m.invited_member_count"]
+        if "m.heroes" in now.summary:
+            assert room.summary["m.heroes"] == now.summary["m.heroes"]
+
+
+def _second_device(person: Syncer) -> Syncer:
+    reply = person.http.post(
+        f"{V3}/login",
+        {
+            "type": "m.login.password",
+            "identifier": {"type": "m.id.user", "user": person.user_id},
+            "password": PASSWORD,
+        },
+    )
+    assert reply.status == 200, reply.text
+    return Syncer(person.sync_site, reply.json)
+
+
+_small = st.integers(0, 20)
+
+
+@settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    steps=st.lists(st.tuples(_small, st.integers(0, 2), _small, _small), min_size=5, max_size=40),
+    filters=st.tuples(st.integers(0, 3), st.integers(0, 3)),
+    state_after=st.booleans(),
+)
+def test_increments_lead_to_what_a_later_first_sync_tells(
+    test_database: TestDatabase,
+    database: Database,
+    steps: list[Step],
+    filters: tuple[int, int],
+    state_after: bool,
+) -> None:
+    test_database.empty()
+    world = World(database, filters, state_after)
+    for step in steps:
+        world.step(step)
+    note("\n".join(world.story))
+    world.check()
+
+
+@pytest.mark.parametrize("filters", [(0, 1), (1, 3)])
+def test_law_holds_over_a_long_day(database: Database, filters: tuple[int, int]) -> None:
+    world = World(database, filters, state_after=False)
+    for number in range(150):
+        world.step((number * 7 + number // 5, number % 3, number * 5 % 17, number * 3 % 13))
+        if number % 10 == 9:
+            world.check()

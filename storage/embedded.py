@@ -76,6 +76,11 @@ class EmbeddedPostgres:
         return self._lock is not None
 
     @property
+    def made(self) -> bool:
+        """Whether the data is there; the first start makes it."""
+        return (self._data / "PG_VERSION").exists()
+
+    @property
     def dsn(self) -> str:
         """How to connect."""
         return make_dsn(host=str(self._socket_dir()), dbname=_SUPERUSER, user=_SUPERUSER)
@@ -99,7 +104,7 @@ class EmbeddedPostgres:
             log.info("postgresql_attached", data=str(self._data))
             return self.dsn
         try:
-            if not (self._data / "PG_VERSION").exists():
+            if not self.made:
                 self._initialise(binaries)
             self._launch(binaries)
             self._create_database()

@@ -5,6 +5,7 @@ The first line of a migration says what it is: `-- expand` (the previous release
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -58,9 +59,14 @@ def migrations(folder: Traversable | None = None) -> list[Migration]:
     return found
 
 
-def migrate(dsn: str, steps: list[Migration] | None = None) -> int:
+def migrate(
+    dsn: str,
+    steps: list[Migration] | None = None,
+    begun: Callable[[Migration, int, int], object] = lambda step, number, count: None,
+) -> int:
     """Apply what is missing; gives how many were. Blocks; raises MigrationError or psycopg2.Error.
 
+    `begun` is called before each, with its number among those that are applied (from 1) and how many these are.
     A schema newer than this program is accepted: the release before must run on an expanded schema.
     """
     steps = migrations() if steps is None else steps
@@ -71,11 +77,26 @@ def migrate(dsn: str, steps: list[Migration] | None = None) -> int:
         done = _applied(opened)
         _check(done, steps)
         missing = [step for step in steps if step.number not in done]
-        for step in missing:
+        for number, step in enumerate(missing, 1):
+            begun(step, number, len(missing))
             _apply(opened, step)
         return len(missing)
     finally:
         disconnect(opened)
+
+
+def pending(opened: Connection) -> list[Migration]:
+    """What `migrate` would apply. Changes nothing; raises MigrationError."""
+    steps = migrations()
+    with opened.cursor() as cursor:
+        cursor.execute("select to_regclass('schema_migrations') is not null")
+        ((migrated,),) = cursor.fetchall()
+        if not migrated:
+            return steps
+        cursor.execute("select number, name from schema_migrations")
+        done = dict(cursor.fetchall())
+    _check(done, steps)
+    return [step for step in steps if step.number not in done]
 
 
 def _applied(opened: Connection) -> dict[int, str]:

@@ -94,9 +94,14 @@ def unwise(facts: ServerFacts, now: datetime) -> list[str]:
         )
     if facts.synchronous_commit == "off":
         found.append("The server has synchronous_commit = off; Meridian switches it on for its own sessions.")
-    if abs(facts.now - now) > _CLOCK_TOLERANCE:
+    if not clocks_agree(facts, now):
         found.append(
             f"The server's clock and ours differ by {abs(facts.now - now).total_seconds():.0f} s: "
             "synchronise both (NTP), or timestamps and leases will be wrong."
         )
     return found
+
+
+def clocks_agree(facts: ServerFacts, now: datetime) -> bool:
+    """Whether our clock (aware) and the server's are close enough for timestamps and leases."""
+    return abs(facts.now - now) <= _CLOCK_TOLERANCE

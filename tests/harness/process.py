@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from ctypes import CDLL
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import yaml
 
@@ -229,8 +229,16 @@ class HomeserverProcess:
         return [{"bind": HOST, "port": self.tls_port, "serves": ["federation", "client"], "tls": tls}]
 
 
+class Server(Protocol):
+    """What can be started and discarded, ours or not."""
+
+    def launch(self) -> None: ...
+    def wait_until_ready(self) -> float: ...
+    def discard(self) -> None: ...
+
+
 @contextmanager
-def running(*servers: HomeserverProcess) -> Iterator[None]:
+def running(*servers: Server) -> Iterator[None]:
     """Start servers that do not run yet; all are gone at the end."""
     try:
         for server in servers:

@@ -1,16 +1,12 @@
 """Joining, inviting, leaving, forgetting; kicks, bans and knocks."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from homeserver.app.wiring_rooms import Remotes
-from homeserver.protocol.errors import BadGateway, NotFound
-from homeserver.protocol.identifiers import RoomAlias, RoomID, ServerName, UserID
 from storage.database import Database
-from storage.journal import Write
-from storage.tables.memberships import LOCAL_MEMBERSHIP_CHANGES, MEMBERSHIPS
+from tests.client_api.other_servers import OtherServers, invited_from_outside
 from tests.client_api.rooms_site import V3, Person, RoomsSite, room_path
 
 
@@ -286,41 +282,8 @@ def test_the_only_user_of_a_room_may_come_back_to_it(rooms: RoomsSite) -> None:
     alice.say(room, "back again")
 
 
-class _OtherServers:
-    """The rest of the world, as this server asks it."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[Any, ...]] = []
-        self.broken = False
-
-    async def join(
-        self, user_id: UserID, room_id: RoomID, via: Sequence[ServerName], content: dict[str, Any]
-    ) -> RoomID:
-        self.asked.append(("join", user_id, room_id, tuple(via), content["membership"]))
-        return room_id
-
-    async def knock(
-        self, user_id: UserID, room_id: RoomID, via: Sequence[ServerName], content: dict[str, Any]
-    ) -> RoomID:
-        self.asked.append(("knock", user_id, room_id, tuple(via), content["membership"]))
-        return room_id
-
-    async def leave(self, user_id: UserID, room_id: RoomID, content: dict[str, Any]) -> None:
-        self.asked.append(("leave", user_id, room_id, content["membership"]))
-        if self.broken:
-            raise BadGateway
-
-    async def invite(self, sender: UserID, room_id: RoomID, target: UserID, content: dict[str, Any]) -> None:
-        self.asked.append(("invite", sender, room_id, target, content["membership"]))
-
-    async def resolve_alias(self, alias: RoomAlias) -> tuple[RoomID, Sequence[ServerName]]:
-        if alias != "#hall:elsewhere":
-            raise NotFound
-        return RoomID("!hall:elsewhere"), (ServerName("elsewhere"),)
-
-
 def test_rooms_and_users_of_other_servers_are_reached_through_them(database: Database) -> None:
-    others = _OtherServers()
+    others = OtherServers()
     alice = RoomsSite(database, remotes=Remotes(membership=others)).person("alice")
 
     alice.http.post(f"{V3}/join/!far:elsewhere", {}, {"via": ["one", "two"]})
@@ -351,25 +314,11 @@ def test_a_join_carries_what_its_client_adds_to_it_but_for_what_the_server_says(
     assert bob.try_act("join", room, reason=5).errcode == "M_BAD_JSON"
 
 
-def _invited_from_outside(site: RoomsSite, person: Person) -> str:
-    """An invite into a room that this server is not in, as it is recorded when it comes from another server."""
-    room = "!far:elsewhere"
-    columns = (room, person.user_id, "test", "invite", 1, "@bob:elsewhere", 0, True, b"[]", None, None)
-    write: Write[None] = Write(
-        entries=(
-            LOCAL_MEMBERSHIP_CHANGES.row(person.user_id, room, "invite", 1),
-            MEMBERSHIPS.row(*columns),
-        )
-    )
-    _ = site.journal.write(write)
-    return room
-
-
 def test_an_invite_from_outside_is_rejected_here_whatever_other_servers_say(database: Database) -> None:
-    others = _OtherServers()
+    others = OtherServers()
     site = RoomsSite(database, remotes=Remotes(membership=others))
     alice = site.person("alice")
-    room = _invited_from_outside(site, alice)
+    room = invited_from_outside(site, alice)
     others.broken = True
     alice.act("leave", room)
     assert others.asked == [("leave", alice.user_id, room, "leave")]
@@ -380,7 +329,7 @@ def test_an_invite_from_outside_is_rejected_here_whatever_other_servers_say(data
 
 def test_an_invite_from_outside_can_be_rejected_without_any_federation(rooms: RoomsSite) -> None:
     alice = rooms.person("alice")
-    room = _invited_from_outside(rooms, alice)
+    room = invited_from_outside(rooms, alice)
     assert alice.try_act("forget", room).errcode == "M_UNKNOWN"
     alice.act("leave", room)
     alice.act("forget", room)

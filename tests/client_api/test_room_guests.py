@@ -2,7 +2,9 @@
 
 import pytest
 
+from homeserver.app.wiring_rooms import Remotes
 from storage.database import Database
+from tests.client_api.other_servers import OtherServers, invited_from_outside
 from tests.client_api.rooms_site import V3, Person, RoomsSite
 
 
@@ -50,3 +52,14 @@ def test_guests_make_no_rooms_and_invite_nobody(site: RoomsSite) -> None:
     assert guest.http.post(f"{V3}/createRoom", {}).errcode == "M_GUEST_ACCESS_FORBIDDEN"
     assert guest.try_act("invite", room, user_id="@bob:test").errcode == "M_GUEST_ACCESS_FORBIDDEN"
     assert guest.http.post(f"{V3}/knock/{room}").errcode == "M_GUEST_ACCESS_FORBIDDEN"
+
+
+def test_guests_join_rooms_of_other_servers_only_when_invited(database: Database) -> None:
+    others = OtherServers()
+    settings = {"registration": {"mode": "open", "guests": True}}
+    site = RoomsSite(database, changes=settings, remotes=Remotes(membership=others))
+    guest = _guest(site)
+    assert guest.try_join("!far:elsewhere").errcode == "M_GUEST_ACCESS_FORBIDDEN"
+    room = invited_from_outside(site, guest)
+    guest.join(room)
+    assert [asked[:3] for asked in others.asked] == [("join", guest.user_id, room)]

@@ -49,14 +49,15 @@ def test_who_left_reads_the_state_as_it_was_then(rooms: RoomsSite) -> None:
     assert {event["state_key"] for event in members} == {alice.user_id, bob.user_id}
 
 
-def test_who_was_banned_later_reads_the_state_of_when_they_left(rooms: RoomsSite) -> None:
+def test_who_is_banned_reads_nothing(rooms: RoomsSite) -> None:
     alice, bob = rooms.people("alice", "bob")
     room = alice.public_room(name="Before")
     bob.join(room)
     alice.act("kick", room, user_id=bob.user_id)
-    alice.set_state(room, "m.room.name", {"name": "After"})
-    alice.act("ban", room, user_id=bob.user_id)
     assert bob.state(room, "m.room.name") == {"name": "Before"}
+    alice.act("ban", room, user_id=bob.user_id)
+    assert bob.try_state(room, "m.room.name").errcode == "M_FORBIDDEN"
+    assert bob.try_page(room).errcode == "M_FORBIDDEN"
 
 
 def test_anybody_reads_a_world_readable_room_as_it_is_now(rooms: RoomsSite) -> None:

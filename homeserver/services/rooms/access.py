@@ -88,7 +88,8 @@ class Access:
             return Standing(head, Reader(user_id, room_id, math.inf), membership, head.state)
         row, leave = await self._database.read(lambda tx: _past(tx, room_id, user_id))
         reader = Reader(user_id, room_id, leave.pos if leave else 0)
-        if leave is not None and membership in ("leave", "ban") and not (row and row.forgotten):
+        # Who is banned is shown nothing of the room any more, as deployed servers have it.
+        if leave is not None and membership == "leave" and not (row and row.forgotten):
             state = await self._state_after(leave.event_nid)
             return Standing(head, reader, membership, state or head.state, leave.pos)
         if await self._is_world_readable(head):

@@ -25,6 +25,7 @@ from homeserver.services.rooms.draft import RoomDraft
 from homeserver.services.rooms.heads import RoomHead
 from homeserver.services.rooms.local_events import EventIntent
 from homeserver.services.rooms.member_contents import MemberContents
+from homeserver.services.rooms.outside_rooms import OutsideRooms
 from homeserver.services.rooms.remote import RemoteMembership
 from homeserver.services.rooms.restricted_joins import RestrictedJoins
 
@@ -40,12 +41,14 @@ class Joining:
         aliases: Aliases,
         contents: MemberContents,
         restricted: RestrictedJoins,
+        outside: OutsideRooms,
         remote: RemoteMembership | None = None,
     ) -> None:
         self._actions = actions
         self._aliases = aliases
         self._contents = contents
         self._restricted = restricted
+        self._outside = outside
         self._remote = remote
 
     async def join(
@@ -69,8 +72,8 @@ class Joining:
         head = await self._actions.participating(room_id)
         if head is None or (head.summary.local_members == 0 and self._remote is not None and via):
             return await self._join_elsewhere(who, room_id, servers, content)
-        if who.is_guest:
-            await self._check_guest(head)
+        if who.is_guest and not await self._lets_guests_in(head):
+            raise GuestAccessForbidden("Guests cannot join this room")
         try:
             await self._actions.write(room_id, lambda draft: self._draft_join(draft, who.user_id, content))
         except UnableToGrantJoin:
@@ -129,14 +132,22 @@ class Joining:
     ) -> RoomID:
         if self._remote is None:
             raise NotFound("No known server is in this room")
-        if who.is_guest:
-            raise GuestAccessForbidden("Guests cannot join rooms of other servers")
-        return await self._remote.join(who.user_id, room_id, via, content)
-
-    async def _check_guest(self, head: RoomHead) -> None:
-        guest_access = await self._actions.states.find(head.state, "m.room.guest_access")
-        if not guests_can_join(None if guest_access is None else guest_access.event):
+        if not who.is_guest:
+            return await self._remote.join(who.user_id, room_id, via, content)
+        # Whether guests may join shows once we are in the room: so they need the word of somebody who is in it.
+        if not await self._outside.is_invited(who.user_id, room_id):
+            raise GuestAccessForbidden("Guests cannot join rooms of other servers uninvited")
+        await self._remote.join(who.user_id, room_id, via, content)
+        head = await self._actions.participating(room_id)
+        if head is not None and not await self._lets_guests_in(head):
+            intent = EventIntent(MEMBER, {"membership": "leave"}, who.user_id, who.user_id)
+            await self._actions.put_state(room_id, intent)
             raise GuestAccessForbidden("Guests cannot join this room")
+        return room_id
+
+    async def _lets_guests_in(self, head: RoomHead) -> bool:
+        guest_access = await self._actions.states.find(head.state, "m.room.guest_access")
+        return guests_can_join(None if guest_access is None else guest_access.event)
 
     async def _draft_join(self, draft: RoomDraft, user_id: UserID, content: Content) -> None:
         member = await self._actions.member(draft, user_id)

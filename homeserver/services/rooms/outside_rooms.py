@@ -58,6 +58,11 @@ class OutsideRooms:
         if self._remote is not None:
             detach("leave", self._remote.leave(user_id, room_id, content), user=user_id, room=room_id)
 
+    async def is_invited(self, user_id: UserID, room_id: RoomID) -> bool:
+        """Whether the user has an invite into a room, as far as this server knows."""
+        row = await self._database.read(lambda tx: Memberships(tx).find(room_id, user_id))
+        return row is not None and row.membership == "invite"
+
     async def forget(self, user_id: UserID, room_id: RoomID) -> str | None:
         """Forget a room if the user has left it; their membership in it, None for none."""
         return await self._database.transact(lambda tx: _forget(tx, room_id, user_id))

@@ -10,7 +10,14 @@ import structlog
 
 from homeserver.clock import Clock
 from homeserver.protocol.errors import Forbidden, InvalidUsername, NotFound, UserInUse
-from homeserver.protocol.identifiers import ServerName, UserID, is_user_id, server_of, validate_new_localpart
+from homeserver.protocol.identifiers import (
+    ServerName,
+    UserID,
+    is_user_id,
+    localpart_of,
+    server_of,
+    validate_new_localpart,
+)
 from homeserver.protocol.requester import Requester
 from homeserver.services.devices import Devices
 from homeserver.services.passwords import Passwords
@@ -87,7 +94,10 @@ class Accounts:
         return user_id
 
     def insert(self, tx: Transaction, account: NewAccount, password_hash: str | None) -> None:
-        """Make an account within the caller's transaction. Raises UserInUse."""
+        """Make an account within the caller's transaction, named by its localpart until its owner says otherwise.
+
+        Raises UserInUse.
+        """
         users = Users(tx)
         if users.is_taken(account.user_id) or not users.create(
             account.user_id,
@@ -98,6 +108,8 @@ class Accounts:
             user_type=account.user_type,
         ):
             raise UserInUse
+        if not account.is_guest:
+            Profiles(tx).put(account.user_id, localpart_of(account.user_id), None, b"{}")
 
     async def create(self, account: NewAccount) -> None:
         """Make an account. Raises UserInUse, WeakPassword."""

@@ -227,7 +227,11 @@ def test_one_may_knock_where_the_join_rule_says_so(rooms: RoomsSite) -> None:
     assert bob.http.post(path, {}).errcode == "M_FORBIDDEN"
     alice.set_state(room, "m.room.join_rules", {"join_rule": "knock"})
     assert bob.http.post(path, {"reason": "let me in"}).json == {"room_id": room}
-    assert alice.state(room, "m.room.member", bob.user_id) == {"membership": "knock", "reason": "let me in"}
+    assert alice.state(room, "m.room.member", bob.user_id) == {
+        "membership": "knock",
+        "reason": "let me in",
+        "displayname": "bob",
+    }
     assert bob.try_join(room).errcode == "M_FORBIDDEN"
     alice.invite(room, bob)
     bob.join(room)
@@ -257,7 +261,7 @@ def test_a_user_may_have_a_name_for_one_room_alone(rooms: RoomsSite) -> None:
     room, other = alice.create(), alice.create()
     alice.set_state(room, "m.room.member", {"membership": "join", "displayname": "Al"}, alice.user_id)
     assert alice.state(room, "m.room.member", alice.user_id)["displayname"] == "Al"
-    assert "displayname" not in alice.state(other, "m.room.member", alice.user_id)
+    assert alice.state(other, "m.room.member", alice.user_id)["displayname"] == "alice"
 
 
 def test_memberships_can_be_set_as_state(rooms: RoomsSite) -> None:
@@ -308,7 +312,11 @@ def test_a_join_carries_what_its_client_adds_to_it_but_for_what_the_server_says(
     alice, bob = rooms.people("alice", "bob")
     room = alice.public_room(room_alias_name="hall")
     bob.join("#hall:test", foo="bar", membership="ban", join_authorised_via_users_server=alice.user_id)
-    assert alice.state(room, "m.room.member", bob.user_id) == {"membership": "join", "foo": "bar"}
+    assert alice.state(room, "m.room.member", bob.user_id) == {
+        "membership": "join",
+        "foo": "bar",
+        "displayname": "bob",
+    }
     bob.act("leave", room)
     assert bob.try_act("join", room, foo=1.5).errcode == "M_BAD_JSON"
     assert bob.try_act("join", room, reason=5).errcode == "M_BAD_JSON"

@@ -10,11 +10,13 @@ from homeserver.protocol.requester import Requester
 from tests.client_api.accounts_site import AccountsSite
 
 PROFILE = "/_matrix/client/v3/profile/@alice:test"
+NEW = {"displayname": "alice"}
+"""The profile of a new user."""
 
 
 def test_names_and_avatars_are_public(site: AccountsSite) -> None:
     user = site.register("alice")
-    assert site.http.get(PROFILE).json == {}
+    assert site.http.get(PROFILE).json == NEW
     assert user.http.put(f"{PROFILE}/displayname", {"displayname": "Alice"}).json == {}
     assert user.http.put(f"{PROFILE}/avatar_url", {"avatar_url": "mxc://test/a"}).json == {}
     assert site.http.get(f"{PROFILE}/displayname").json == {"displayname": "Alice"}
@@ -27,17 +29,17 @@ def test_fields_of_ones_own_keep_any_json(site: AccountsSite, value: Any) -> Non
     user = site.register("alice")
     assert user.http.put(f"{PROFILE}/org.example.thing", {"org.example.thing": value}).status == 200
     assert site.http.get(f"{PROFILE}/org.example.thing").json == {"org.example.thing": value}
-    assert site.http.get(PROFILE).json == {"org.example.thing": value}
+    assert site.http.get(PROFILE).json == {**NEW, "org.example.thing": value}
     assert user.http.delete(f"{PROFILE}/org.example.thing").json == {}
     assert site.http.get(f"{PROFILE}/org.example.thing").status == 404
-    assert site.http.get(PROFILE).json == {}
+    assert site.http.get(PROFILE).json == NEW
     assert user.http.delete(f"{PROFILE}/org.example.thing").json == {}
 
 
 def test_time_zones_are_a_field_like_others(site: AccountsSite) -> None:
     user = site.register("alice")
     assert user.http.put(f"{PROFILE}/m.tz", {"m.tz": "Europe/London"}).status == 200
-    assert site.http.get(PROFILE).json == {"m.tz": "Europe/London"}
+    assert site.http.get(PROFILE).json == {**NEW, "m.tz": "Europe/London"}
 
 
 @pytest.mark.parametrize("value", ["", None])
@@ -69,7 +71,7 @@ def test_what_cannot_be_stored(site: AccountsSite, key: str, body: Any, errcode:
     user = site.register("alice")
     reply = user.http.put(f"{PROFILE}/{key}", body)
     assert (reply.status, reply.errcode) == (400, errcode)
-    assert site.http.get(PROFILE).json == {}
+    assert site.http.get(PROFILE).json == NEW
 
 
 def test_the_limit_is_on_the_whole_profile(site: AccountsSite) -> None:

@@ -67,14 +67,15 @@ def build_sync(core: Core, accounts: AccountsArea, rooms_core: RoomsCore, rooms:
     name, database, journal, clock = core.server_name, core.database, core.journal, core.clock
     notifier = Notifier(clock)
     ephemeral = EphemeralStream(core.random.letters(6), clock.now_ms())
-    presence = Presence(name, ephemeral, clock)
+    presence = Presence(name, ephemeral, clock, enabled=core.config.presence.enabled)
     typing = Typing(name, rooms.access, ephemeral, clock)
     receipts = Receipts(name, database, journal, rooms.access, rooms_core.events, clock)
     here = Here(
         Live(database, journal, notifier, core.caches.limit // _LIVE_SHARE), typing, presence, ephemeral
     )
     sources = _sources(core, rooms_core, rooms, here)
-    sync = Sync(journal, notifier, Following(journal, here, sources.recent, notifier), sources)
+    following = Following(journal, here, sources.recent, notifier)
+    sync = Sync(journal, notifier, following, sources, core.config.limits.sync_timeout_ms)
     read_markers = ReadMarkers(rooms.access, receipts)
     return SyncArea(
         sync=sync,

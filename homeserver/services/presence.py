@@ -53,9 +53,14 @@ class Status:
 
 
 class Presence:
-    """The presence of local users, and of others as their servers tell it."""
+    """The presence of local users, and of others as their servers tell it. Where it is not enabled, everybody is
+    offline.
+    """
 
-    def __init__(self, server_name: ServerName, stream: EphemeralStream, clock: Clock) -> None:
+    def __init__(
+        self, server_name: ServerName, stream: EphemeralStream, clock: Clock, *, enabled: bool = True
+    ) -> None:
+        self._enabled = enabled
         self._server_name = server_name
         self._stream = stream
         self._clock = clock
@@ -85,6 +90,8 @@ class Presence:
             raise InvalidParam("`presence` must be online, unavailable or offline")
         if status_msg is not None and len(status_msg) > MAX_STATUS:
             raise InvalidParam(f"`status_msg` may have at most {MAX_STATUS} characters")
+        if not self._enabled:
+            return
         status = self._status(user_id)
         status.synced_at = self._clock.seconds()
         status.chosen = presence
@@ -98,7 +105,7 @@ class Presence:
         self, user_id: UserID, presence: str, status_msg: str | None, last_active_ago_ms: int | None
     ) -> None:
         """The presence of a user of another server, from an EDU of that server."""
-        if presence in STATES and (status_msg is None or len(status_msg) <= MAX_STATUS):
+        if self._enabled and presence in STATES and (status_msg is None or len(status_msg) <= MAX_STATUS):
             status = self._status(user_id)
             self._change(status, presence, status_msg, active=False)
             if last_active_ago_ms is not None:
@@ -106,7 +113,7 @@ class Presence:
 
     def sync_began(self, user_id: UserID, presence: str | None) -> None:
         """A client of the user polls, and says how it is."""
-        if presence == OFFLINE:
+        if presence == OFFLINE or not self._enabled:
             return
         status = self._status(user_id)
         status.syncs += 1

@@ -4,7 +4,6 @@ https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3sync
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Final
 
 from homeserver.notifier import Notifier
 from homeserver.protocol.requester import Requester
@@ -20,8 +19,6 @@ from homeserver.services.sync.rendering import Answer
 from homeserver.services.sync.sources import Sources
 from storage.journal import Journal, Stream
 
-MAX_TIMEOUT_MS: Final = 300_000
-
 Extension = Callable[[Asking, Answer], Awaitable[None]]
 """Adds what another part of the server has to tell to an answer."""
 
@@ -29,12 +26,20 @@ Extension = Callable[[Asking, Answer], Awaitable[None]]
 class Sync:
     """Answers syncs."""
 
-    def __init__(self, journal: Journal, notifier: Notifier, following: Following, sources: Sources) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        notifier: Notifier,
+        following: Following,
+        sources: Sources,
+        longest_wait_ms: int,
+    ) -> None:
         self._journal = journal
         self._notifier = notifier
         self._following = following
         self._here = sources.here
         self._sources = sources
+        self._longest_wait_ms = longest_wait_ms
         self._fresh = Fresh(sources)
         self._catch_up = CatchUp(sources)
         self._kept = KeptWork(sources.clock)
@@ -81,7 +86,7 @@ class Sync:
 
     async def _poll(self, who: Requester, request: SyncRequest, since: SyncToken) -> bytes:
         clock, journal, ephemeral = self._sources.clock, self._journal, self._here.ephemeral
-        deadline = clock.seconds() + min(request.timeout_ms, MAX_TIMEOUT_MS) / 1000
+        deadline = clock.seconds() + min(request.timeout_ms, self._longest_wait_ms) / 1000
         pos, told = since.pos, ephemeral.known_to(since)
         while True:
             user = await self._here.live.user(who.user_id)

@@ -36,7 +36,10 @@ class DatabaseConfig:
         example="postgresql://meridian@localhost/meridian",
     )
     connections: int = setting(
-        "How many transactions this node runs at a time, each on a connection of its own.", default=8, minimum=2, maximum=200
+        "How many transactions this node runs at a time, each on a connection of its own.",
+        default=8,
+        minimum=2,
+        maximum=200,
     )
 
 

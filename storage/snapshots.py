@@ -28,8 +28,9 @@ def entry_hash(key: int, nid: int) -> int:
 
 @dataclass(slots=True, eq=False)
 class Layer:
-    """One layer: sorted key numbers and, in the same order, event numbers. Nothing of it changes but ``stored``: whether it is in the
-    database."""
+    """One layer: sorted key numbers and, in the same order, event numbers. Nothing of it changes but ``stored``:
+    whether it is in the database.
+    """
 
     snapshot_id: int
     parent: int | None
@@ -114,7 +115,9 @@ class Snapshot:
 
 
 def derive(base: Snapshot, changes: Mapping[int, int], snapshot_id: int) -> Snapshot:
-    """The snapshot ``snapshot_id`` that lies over ``base`` by ``changes``, which must be as `Snapshot.changes` gives them."""
+    """The snapshot ``snapshot_id`` that lies over ``base`` by ``changes``, which must be as `Snapshot.changes`
+    gives them.
+    """
     set_hash = base.hash_after(changes)
     size = base.size
     for key, nid in changes.items():

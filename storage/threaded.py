@@ -27,7 +27,10 @@ class ThreadedReads:
         self._threads = threads
 
     def read(self, fn: Callable[[Transaction], T]) -> Deferred[T]:
-        """Run `fn` on a thread, in a session that cannot write. Each of its statements sees what is committed when it starts."""
+        """Run `fn` on a thread, in a session that cannot write.
+
+        Each of its statements sees what is committed when it starts.
+        """
         return self._threads.run(lambda: self._database.readers.run(fn))
 
     def close(self) -> None:

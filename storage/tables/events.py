@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from homeserver.protocol.identifiers import EventID, RoomID, UserID
 from storage.query import Queries, bulk, bulk_delete, each, many, maybe, nothing, query
 
-_COLUMNS = """nid, event_id, room_id, room_version, pos, ordering, depth, received_ts, outbound, status, state_before, state_after,
+_COLUMNS = """nid, event_id, room_id, room_version, pos, ordering, depth, received_ts, outbound, status,
+              state_before, state_after,
               transaction, redacted_by, json"""
 
 
@@ -195,7 +196,8 @@ class BackwardExtremities(Queries):
 
 
 _PLACED = (
-    "nid", "event_id", "room_id", "room_version", "depth", "type", "state_key", "sender", "origin_server_ts", "received_ts", "outbound",
+    "nid", "event_id", "room_id", "room_version", "depth", "type", "state_key", "sender", "origin_server_ts",
+    "received_ts", "outbound",
     "status", "state_before", "state_after", "transaction", "redacted_by", "auth", "json",
 )  # fmt: skip
 _PLACE = """on conflict (nid) do update set pos = excluded.pos, ordering = excluded.ordering, status = excluded.status,
@@ -216,8 +218,12 @@ OUTLIER_AUTH = each(
 )
 """What authorises an event that was stored before that was known."""
 
-CLIENT_TRANSACTIONS = bulk("client_transactions", ("user_id", "device_id", "scope", "txn_id", "event_id", "created_ts"))
-REDACTIONS = bulk("redactions", ("redacts", "event_id", "room_id"), "on conflict (redacts, event_id) do nothing")
+CLIENT_TRANSACTIONS = bulk(
+    "client_transactions", ("user_id", "device_id", "scope", "txn_id", "event_id", "created_ts")
+)
+REDACTIONS = bulk(
+    "redactions", ("redacts", "event_id", "room_id"), "on conflict (redacts, event_id) do nothing"
+)
 REDACTED_EVENTS = each(
     "update events set json = %(json)s, redacted_by = %(redacted_by)s where nid = %(nid)s",
     ("nid", "redacted_by", "json"),

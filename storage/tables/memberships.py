@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from homeserver.protocol.identifiers import RoomID, ServerName, UserID
 from storage.query import Queries, affected, bulk, many, maybe, query
 
-_COLUMNS = """room_id, user_id, membership, event_nid, sender, pos, forgotten, stripped_state, displayname, avatar_url"""
+_COLUMNS = """room_id, user_id, membership, event_nid, sender, pos, forgotten, stripped_state, displayname,
+              avatar_url"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +205,8 @@ class Memberships(Queries):
     def users_of_server(self, room_id: RoomID, server: ServerName) -> list[UserID]: ...
 
 
-_SET = """membership = excluded.membership, event_nid = excluded.event_nid, sender = excluded.sender, pos = excluded.pos,
+_SET = """membership = excluded.membership, event_nid = excluded.event_nid, sender = excluded.sender,
+          pos = excluded.pos,
           forgotten = false, stripped_state = excluded.stripped_state, displayname = excluded.displayname,
           avatar_url = excluded.avatar_url"""
 

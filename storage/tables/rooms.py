@@ -110,7 +110,10 @@ class Aliases(Queries):
     @query("select alias, room_id, creator from room_aliases where alias = %(alias)s", maybe(AliasRow))
     def find(self, alias: RoomAlias) -> AliasRow | None: ...
 
-    @query("select alias, room_id, creator from room_aliases where room_id = %(room_id)s order by alias", many(AliasRow))
+    @query(
+        "select alias, room_id, creator from room_aliases where room_id = %(room_id)s order by alias",
+        many(AliasRow),
+    )
     def of_room(self, room_id: RoomID) -> list[AliasRow]: ...
 
     @query(

@@ -93,7 +93,8 @@ class Snapshots(Queries):
     def stacks(self, snapshot_ids: list[int]) -> list[LayerRow]: ...
 
     @query(
-        "select id from state_snapshots where room_id = %(room_id)s and set_hash = %(set_hash)s and size = %(size)s limit 1",
+        """select id from state_snapshots
+           where room_id = %(room_id)s and set_hash = %(set_hash)s and size = %(size)s limit 1""",
         maybe(int),
     )
     def equal_to(self, room_id: RoomID, set_hash: bytes, size: int) -> int | None: ...

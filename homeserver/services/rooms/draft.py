@@ -31,9 +31,10 @@ class _Checkpoint:
 class RoomDraft:
     """Collects the events of one write over a committed head.
 
-    ``state`` and ``extremities`` are those after the events so far; ``unsaved`` and ``by_id`` are these events by number and by ID. ``redacted`` are
-    events written before that a redaction in this write strikes, in their redacted form. ``imported_by`` is the number of the event, if there
-    is one, that brings the whole state of the room with it.
+    ``state`` and ``extremities`` are those after the events so far; ``unsaved`` and ``by_id`` are these events
+    by number and by ID. ``redacted`` are events written before that a redaction in this write strikes, in their
+    redacted form. ``imported_by`` is the number of the event, if there is one, that brings the whole state of
+    the room with it.
     """
 
     def __init__(self, head: RoomHead) -> None:
@@ -82,7 +83,9 @@ class RoomDraft:
             self.layers.append(layer)
 
     def advance(self, stored: StoredEvent, state: Snapshot, changes: Sequence[StateChange]) -> None:
-        """Make an accepted event, added before, an extremity in place of its previous ones, and ``state`` the current state."""
+        """Make an accepted event, added before, an extremity in place of its previous ones, and ``state`` the
+        current state.
+        """
         previous = set(stored.event.prev_event_ids)
         kept = [extremity for extremity in self.extremities if extremity.event_id not in previous]
         self.extremities = (*kept, extremity_of(stored))

@@ -66,7 +66,9 @@ class LocalEvents:
     async def append(
         self, draft: RoomDraft, intent: EventIntent, transaction: str | None = None
     ) -> StoredEvent:
-        """Build an event on the draft's state and add it. Raises `NotAuthorised` where the rules forbid it, `EventTooLarge`, `BadJson`.
+        """Build an event on the draft's state and add it.
+
+        Raises `NotAuthorised` where the rules forbid it, `EventTooLarge`, `BadJson`.
 
         ``transaction`` is "device_id txn_id" of the client."""
         version = draft.head.room_version
@@ -80,7 +82,10 @@ class LocalEvents:
     async def append_built(
         self, draft: RoomDraft, event: Event, replaced: StoredEvent | None, transaction: str | None = None
     ) -> StoredEvent:
-        """Add an event that was built on the draft's state and authorised by it; ``replaced`` is the state event it takes the place of."""
+        """Add an event that was built on the draft's state and authorised by it.
+
+        ``replaced`` is the state event it takes the place of.
+        """
         before = after = draft.state
         nid = await self._nids.take()
         if event.key is not None:
@@ -109,7 +114,10 @@ class LocalEvents:
         return [*ours, *(one.nid for one in stored.values())]
 
     def create_event(self, version: RoomVersion, room_id: RoomID | None, intent: EventIntent) -> Event:
-        """The create event of a new room; ``room_id`` is None where the version makes it of this event. Raises as `append` does."""
+        """The create event of a new room; ``room_id`` is None where the version makes it of this event.
+
+        Raises as `append` does.
+        """
         event = build_event(
             version,
             room_id=room_id,

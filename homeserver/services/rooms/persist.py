@@ -30,7 +30,8 @@ from storage.tables.state import CURRENT_STATE, GONE_STATE, SNAPSHOTS, STATE_CHA
 class RoomCommit:
     """What a committed write did to a room: the journal's payload for those who follow rooms in memory.
 
-    ``events`` are the new timeline events in order, their ``pos`` set; ``redacted`` the older ones that were redacted, as they are now.
+    ``events`` are the new timeline events in order, their ``pos`` set; ``redacted`` the older ones that were
+    redacted, as they are now.
     """
 
     head: RoomHead
@@ -115,19 +116,8 @@ class Persister:
         for change in draft.changes:
             final[change.key] = change
             by_cause[change.cause.nid, change.key] = change
-        for (cause, key), change in by_cause.items():
-            if cause != draft.imported_by:
-                entries.append(
-                    STATE_CHANGES.row(
-                        room_id, index[cause], *key, _nid(change.current), _nid(change.previous), cause
-                    )
-                )
-            if self._is_local_member(key) and change.current is not None:
-                was, membership = change.memberships
-                if cause != draft.imported_by or membership != was:
-                    entries.append(
-                        MEMBERSHIP_CHANGES.row(key[1], index[cause], room_id, membership, change.current.nid)
-                    )
+        for change in by_cause.values():
+            entries += self._change_entries(draft, change, index[change.cause.nid])
         for key, change in final.items():
             if change.current is None:
                 entries.append(GONE_STATE.row(room_id, *key))
@@ -140,6 +130,20 @@ class Persister:
             if outside is not None:
                 entries.append(EXTRA_RECIPIENTS.row(outside, index[change.cause.nid], room_id))
         return entries + _server_entries(room_id, draft.changes, index)
+
+    def _change_entries(self, draft: RoomDraft, change: StateChange, at: int) -> list[Entry]:
+        """The records of one change; an import's are left out, but for memberships that differ by it."""
+        room_id, key, cause = draft.head.room_id, change.key, change.cause.nid
+        imported = cause == draft.imported_by
+        entries = []
+        if not imported:
+            current, previous = _nid(change.current), _nid(change.previous)
+            entries.append(STATE_CHANGES.row(room_id, at, *key, current, previous, cause))
+        if self._is_local_member(key) and change.current is not None:
+            was, membership = change.memberships
+            if not imported or membership != was:
+                entries.append(MEMBERSHIP_CHANGES.row(key[1], at, room_id, membership, change.current.nid))
+        return entries
 
     def _membership_entries(
         self, room_id: RoomID, change: StateChange, index: Mapping[int, int]
@@ -166,7 +170,9 @@ class Persister:
 
 
 def outside_server(change: StateChange, server_name: ServerName) -> ServerName | None:
-    """The other server that is to hear of a change although it may have nobody in the room: its user is no longer invited, or knocks in vain."""
+    """The other server that is to hear of a change although it may have nobody in the room: its user is no longer
+    invited, or knocks in vain.
+    """
     if change.key[0] != "m.room.member" or not is_user_id(change.key[1]):
         return None
     was, now = change.memberships

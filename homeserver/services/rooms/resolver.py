@@ -1,7 +1,7 @@
 """State resolution on stored snapshots: off the reactor, by the difference between the states, each result remembered.
 
-Everything works on the compact numbers of events. Auth chains are walked on the edges that are stored with each state event, a
-generation a query; only the events in conflict are read whole.
+Everything works on the compact numbers of events. Auth chains are walked on the edges that are stored with each
+state event, a generation a query; only the events in conflict are read whole.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence

@@ -31,16 +31,20 @@ class StateStore:
         while at is not None:
             layer = self._layers.get(at)
             if layer is None:
-                missing = at
-                rows = await self._database.read(lambda tx: Snapshots(tx).stack(missing))
-                for row in rows:
-                    layer = unpack_layer(row.id, row.parent, row.size, bytes(row.set_hash), bytes(row.layer))
-                    self._layers.put(layer.snapshot_id, layer)
-                    layers.append(layer)
+                layers += await self._stored_layers(at)
                 break
             layers.append(layer)
             at = layer.parent
         return Snapshot(tuple(layers))
+
+    async def _stored_layers(self, snapshot_id: int) -> list[Layer]:
+        rows = await self._database.read(lambda tx: Snapshots(tx).stack(snapshot_id))
+        layers = []
+        for row in rows:
+            layer = unpack_layer(row.id, row.parent, row.size, bytes(row.set_hash), bytes(row.layer))
+            self._layers.put(layer.snapshot_id, layer)
+            layers.append(layer)
+        return layers
 
     async def snapshots(self, snapshot_ids: Iterable[int]) -> dict[int, Snapshot]:
         """Several snapshots by their numbers, with at most one query."""

@@ -21,8 +21,8 @@ class StoredEvent:
     """An event with its number, place in the room and state snapshots.
 
     ``pos`` is None until the event is committed, and for events that no client may see as new; ``ordering`` is None for
-    outliers. ``transaction`` is "device_id txn_id" of the local client that sent it. ``auth_nids`` are the numbers of a state event's auth
-    events, until it is written.
+    outliers. ``transaction`` is "device_id txn_id" of the local client that sent it. ``auth_nids`` are the numbers
+    of a state event's auth events, until it is written.
     """
 
     __slots__ = (

@@ -1,7 +1,7 @@
 """One queue of writes a room on this node: each is built on what the one before it made of the room.
 
-Jobs that wait are built together into one draft and committed together, so a busy room costs one commit for many events. A draft that lost
-its race against another node is built anew; jobs that fail are the only ones to fail.
+Jobs that wait are built together into one draft and committed together, so a busy room costs one commit for many
+events. A draft that lost its race against another node is built anew; jobs that fail are the only ones to fail.
 """
 
 from collections import deque
@@ -45,7 +45,9 @@ class RoomWriter:
     async def write(self, room_id: RoomID, job: Job[T], *, create: RoomVersion | None = None) -> T:
         """Run a job on the room and commit what it drafted. Raises whatever the job raises.
 
-        ``create`` is the version of a room that this server may not know yet; without it, an unknown room is a LookupError."""
+        ``create`` is the version of a room that this server may not know yet; without it, an unknown room is a
+        LookupError.
+        """
         waiting = _Waiting(job)
         queue = self._queues.get(room_id)
         if queue is not None:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import structlog
+from twisted.internet.defer import CancelledError
 
 from homeserver.protocol.errors import MatrixError
 from homeserver.protocol.identifiers import ServerName
@@ -42,5 +43,7 @@ class EduDispatch:
                 await receiver(origin, content)
             except MatrixError as error:
                 log.info("EDU refused", origin=origin, edu_type=edu_type, error=error.message)
+            except CancelledError:
+                raise
             except Exception:
                 log.exception("EDU set aside by a bug", origin=origin, edu_type=edu_type)

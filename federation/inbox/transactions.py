@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 import structlog
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 
 from federation.inbox.edus import EduDispatch
 from federation.wire.transactions import MAX_EDUS, MAX_PDUS, Transaction
@@ -101,6 +101,8 @@ class TransactionInbox:
             await self._clock.sleep(EXPIRE_EVERY_S)
             try:
                 await self._expire()
+            except CancelledError:
+                raise
             except Exception:
                 log.exception("old transactions could not be forgotten")
 
@@ -142,6 +144,8 @@ class TransactionInbox:
             return await self._rooms.take(origin, room_id, pdus)
         except MatrixError as error:
             return _all_refused(pdus, error.message)
+        except CancelledError:
+            raise
         except Exception:
             log.exception("events of a room set aside by a bug", origin=origin, room_id=room_id)
             return _all_refused(pdus, "internal error")

@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 
 import orjson
 import structlog
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 
 from federation.client.errors import RemoteError, Unreachable
 from federation.wire.transactions import MAX_EDUS, MAX_PDUS
@@ -113,7 +113,7 @@ class Mailbox:
         self._pending: deque[Owed] = deque()
         self._ephemeral: OrderedDict[object, bytes] = OrderedDict()
         self._batch: _Batch | None = None
-        self._running = False
+        self._running: Deferred[None] | None = None
         self._more_in_lanes = False
         self._timer: Timer | None = None
         self._pause_s = FIRST_PAUSE_S
@@ -128,7 +128,8 @@ class Mailbox:
     @property
     def is_idle(self) -> bool:
         """Whether it has nothing to do and need not be kept."""
-        return not (self.is_behind or self._running or self._ephemeral or self._batch or self._timer)
+        busy = self.is_behind or self._ephemeral or self._batch or self._running or self._timer
+        return not busy
 
     def add(self, owed: Owed) -> None:
         """Put an event at the end."""
@@ -164,14 +165,19 @@ class Mailbox:
             if not retry:
                 return
             self._cancel_timer()
-        if not self._running:
-            self._running = True
-            _ = Deferred.fromCoroutine(self._run())
+        if self._running is None:
+            running = self._running = Deferred.fromCoroutine(self._run())
+            if running.called:
+                self._running = None
 
-    def stop(self) -> None:
-        """Deliver no more."""
+    async def stop(self) -> None:
+        """Deliver no more, and give up what is under way."""
         self._stopped = True
         self._cancel_timer()
+        running = self._running
+        if running is not None:
+            running.cancel()
+            await running
 
     async def _run(self) -> None:
         try:
@@ -179,11 +185,13 @@ class Mailbox:
                 batch = self._batch = self._batch or await self._next_batch()
                 if batch is None or not await self._deliver(batch):
                     return
+        except CancelledError:
+            pass
         except Exception:
             log.exception("delivery stopped by a bug", destination=self.destination)
             self._sleep(LONGEST_PAUSE_S)
         finally:
-            self._running = False
+            self._running = None
 
     async def _next_batch(self) -> _Batch | None:
         """What goes next: events, and beside them what the other lanes have."""

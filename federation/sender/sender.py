@@ -97,8 +97,8 @@ class FederationSender:
     async def stop(self) -> None:
         """Send no more, and put on record how far everybody got."""
         self._stopped = True
-        for mailbox in self._mailboxes.values():
-            mailbox.stop()
+        for mailbox in list(self._mailboxes.values()):
+            await mailbox.stop()
         if self._note_timer is not None and self._note_timer.active():
             self._note_timer.cancel()
         if self._noting is not None:
@@ -149,7 +149,7 @@ class FederationSender:
     async def owed(self, destination: ServerName, after: int, upto: int, limit: int) -> list[Owed]:
         """Events that a server is owed, read from the database, in order."""
         rows = await self._database.read(lambda tx: Outbox(tx).owed(destination, after, upto, limit))
-        return [Owed(row.pos, bytes(row.json)) for row in rows]
+        return [Owed(row.pos, row.json.encode()) for row in rows]
 
     async def deliver(self, destination: ServerName, txn_id: str, body: bytes) -> None:
         """Send a transaction. Raises RemoteError, Unreachable."""
@@ -247,7 +247,7 @@ class FederationSender:
             destinations = await self._recipients.at(row.room_id, row.pos)
             destinations |= {destination for destination, pos in extra if pos == row.pos}
             for destination in destinations:
-                self._mailbox(destination).add(Owed(row.pos, bytes(row.json)))
+                self._mailbox(destination).add(Owed(row.pos, row.json.encode()))
         return rows[-1].pos if len(rows) == RECOVERED_AT_ONCE else upto
 
     def _mailbox(self, destination: ServerName) -> Mailbox:

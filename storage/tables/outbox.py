@@ -12,7 +12,7 @@ class OwedEvent:
 
     pos: int
     event_id: EventID
-    json: bytes
+    json: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class OutboundEvent:
     pos: int
     event_id: EventID
     room_id: RoomID
-    json: bytes
+    json: str
 
 
 EXTRA_RECIPIENTS = bulk(

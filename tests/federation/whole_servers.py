@@ -253,6 +253,10 @@ class Person:
             query["since"] = since
         return await self.do("GET", "/sync", None, query)
 
+    async def rooms(self, kind: str, since: str | None = None) -> Any:
+        """The rooms of a kind (join, invite, knock, leave) in a sync."""
+        return (await self.sync(since)).get("rooms", {}).get(kind, {})
+
     async def hears(self, room: str, text: str) -> None:
         """Wait until something was said in a room."""
         await eventually(lambda: self._heard(room, text))

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import orjson
 import structlog
+from twisted.internet.defer import CancelledError
 
 from federation.client.errors import RemoteError, Unreachable
 from federation.wire.leaving import MAKE_LEAVE, SEND_LEAVE, SEND_LEAVE_V1
@@ -56,6 +57,8 @@ class RemoteLeaving:
         while True:
             try:
                 await self.settle_all()
+            except CancelledError:
+                raise
             except Exception:
                 log.exception("owed leaves could not be told")
             await self._clock.sleep(TRY_AGAIN_S)

@@ -14,6 +14,7 @@ from homeserver.app.wiring_federation import Federation, build_federation, build
 from homeserver.app.wiring_federation_transport import FederationTransport, build_federation_transport
 from homeserver.app.wiring_rooms import Rooms, build_rooms
 from homeserver.app.wiring_rooms_core import RoomsCore, build_rooms_core
+from homeserver.app.wiring_rooms_more import build_more_rooms
 from homeserver.app.wiring_sync import SyncArea, build_sync
 from homeserver.client_api.landing import LandingApi
 from homeserver.http.endpoint import BoundEndpoint, collect
@@ -105,6 +106,7 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
     accounts.profiles.when_changed(rooms.profile_changes.changed)
     accounts.accounts.when_deactivated(Departure(core.database, rooms.membership).leave_all)
     sync = build_sync(core, accounts, rooms_core, rooms)
+    more_rooms = build_more_rooms(core, rooms_core, rooms, accounts)
     federation = build_federation(core, transport, shared_rooms, accounts, rooms, sync)
     pipeline = Pipeline(
         authenticators={**accounts.authentication.authenticators(), **transport.authenticators},
@@ -134,6 +136,7 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
                 *collect(LandingApi(core.server_name, config.public_baseurl, config.registration.mode)),
                 *accounts.endpoints,
                 *rooms.endpoints,
+                *more_rooms.endpoints,
                 *sync.endpoints,
             ],
             "federation": (

@@ -89,20 +89,26 @@ class AccountData:
             user_id, room_id, lambda tags: {name: info for name, info in tags.items() if name != tag}
         )
 
-    async def _change_tags(
-        self, user_id: UserID, room_id: RoomID, change: Callable[[dict[str, Any]], dict[str, Any]]
-    ) -> None:
+    async def update(self, user_id: UserID, change: Callable[[Transaction], list[Entry]]) -> None:
+        """Write what ``change`` makes of the data as it is now (see `put_entry`)."""
+
         def write(tx: Transaction) -> RunResult[None]:
             Users(tx).lock_row(user_id)
-            before = _tags(tx, user_id, room_id)
-            after = change(before)
-            if after == before:
-                return RunResult(None)
-            return RunResult(None, [put_entry(user_id, room_id, TAG, {"tags": after})])
+            return RunResult(None, change(tx))
 
         async with self._locks.holding(user_id):
             written: Write[None] = Write(run=write, changes=Changes(users=frozenset((user_id,))))
             await self._journal.write(written)
+
+    async def _change_tags(
+        self, user_id: UserID, room_id: RoomID, change: Callable[[dict[str, Any]], dict[str, Any]]
+    ) -> None:
+        def changed(tx: Transaction) -> list[Entry]:
+            before = _tags(tx, user_id, room_id)
+            after = change(before)
+            return [] if after == before else [put_entry(user_id, room_id, TAG, {"tags": after})]
+
+        await self.update(user_id, changed)
 
 
 def put_entry(user_id: UserID, room_id: RoomID, type_: str, content: dict[str, Any]) -> Entry:

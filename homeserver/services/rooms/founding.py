@@ -8,6 +8,7 @@ from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import RoomID, ServerName
 from homeserver.protocol.room_versions import RoomVersion
 from homeserver.services.rooms.draft import RoomDraft
+from homeserver.services.rooms.heads import empty_head
 from homeserver.services.rooms.local_events import EventIntent, LocalEvents
 from homeserver.services.rooms.writer import RoomWriter
 
@@ -41,15 +42,16 @@ class Founding:
         create: EventIntent,
         first: Sequence[EventIntent],
         also: Callable[[RoomDraft, Event], None],
+        room_id: RoomID | None = None,
     ) -> RoomID:
         """Write a create event and the ``first`` ones after it, with what ``also`` adds to the draft; the new
-        room's ID.
+        room's ID, which is ``room_id`` if that was chosen before.
 
         Raises `NotAuthorised`, EventTooLarge, BadJson."""
         now = self._clock.now_ms()
         for later in range(_ATTEMPTS):
             event = self._local_events.create_event(
-                version, self._chosen_id(version), replace(create, origin_server_ts=now + later)
+                version, room_id or self.choose_id(version), replace(create, origin_server_ts=now + later)
             )
             try:
                 await self._write(version, event, first, also)
@@ -59,7 +61,16 @@ class Founding:
             return event.room_id
         raise RuntimeError("no new room ID was found")
 
-    def _chosen_id(self, version: RoomVersion) -> RoomID | None:
+    async def rehearse(self, version: RoomVersion, create: EventIntent, first: Sequence[EventIntent]) -> None:
+        """Build the events of a room and write nothing. Raises as `found`."""
+        event = self._local_events.create_event(version, self.choose_id(version), create)
+        draft = RoomDraft(empty_head(event.room_id, version))
+        await self._local_events.append_built(draft, event, None)
+        for intent in first:
+            await self._local_events.append(draft, intent)
+
+    def choose_id(self, version: RoomVersion) -> RoomID | None:
+        """An ID for a new room; None where the version makes it of the create event."""
         if version.room_id_is_create_hash:
             return None
         return RoomID(f"!{self._random.letters(18)}:{self._server_name}")

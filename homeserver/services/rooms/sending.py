@@ -54,6 +54,7 @@ class Sending:
         """
         require_not_suspended(who)
         check_canonical(content)
+        _check_tombstone(room_id, event_type, content)
         if event_type == "m.room.redaction":
             return await self._send_redaction(who, room_id, txn_id, content)
         transaction = Transaction(who, f"send {room_id} {event_type}", txn_id)
@@ -83,6 +84,7 @@ class Sending:
         if event_type == MEMBER:
             return await self._put_member(who, room_id, state_key, content)
         require_not_suspended(who)
+        _check_tombstone(room_id, event_type, content)
         if event_type == CANONICAL_ALIAS and state_key == "":
             head = await self._actions.heads.find(room_id)
             current = None if head is None else await self._actions.states.find(head.state, CANONICAL_ALIAS)
@@ -111,6 +113,12 @@ class Sending:
         if stored is None:
             raise Forbidden("This server is not in the room")
         return stored.event.event_id
+
+
+def _check_tombstone(room_id: RoomID, event_type: str, content: Content) -> None:
+    """A room that replaced itself would send clients round in circles."""
+    if event_type == "m.room.tombstone" and content.get("replacement_room") == room_id:
+        raise BadJson("A room cannot be replaced by itself")
 
 
 def _massaged(who: Requester, timestamp: int | None) -> int | None:

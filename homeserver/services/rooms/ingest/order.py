@@ -12,8 +12,12 @@ def oldest_first(events: Sequence[Event]) -> list[Event]:
 
 
 def auth_first(events: Sequence[Event]) -> list[Event]:
-    """Each after its auth events."""
-    return _ordered(events, lambda event: event.auth_event_ids)
+    """Each after its auth events, and create events before all: from room version 12 on, others stand on them without
+    naming them.
+    """
+    return sorted(
+        _ordered(events, lambda event: event.auth_event_ids), key=lambda event: event.type != "m.room.create"
+    )
 
 
 def _ordered(events: Sequence[Event], before: Callable[[Event], list[EventID]]) -> list[Event]:

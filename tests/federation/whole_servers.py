@@ -101,6 +101,7 @@ class WholeServer:
         )
         self.running = False
         self._starts = 0
+        self._apps: list[App] = []
 
     async def start(self) -> None:
         """Start it, on what its database has."""
@@ -121,6 +122,7 @@ class WholeServer:
         )
         outside = Outside(self.world.streets, self.world.names, self.world.services)
         self.app = build(core, Runtime(InlineWorkers(), at_once, outside), {})
+        self._apps.append(self.app)
         await core.journal.start()
         await self.app.start()
         self.site = self.app.site("federation", "client")
@@ -150,6 +152,9 @@ class WholeServer:
         """Stop it for good."""
         await self.stop()
         self.folder.cleanup()
+        await _settled()
+        for app in self._apps:
+            await app.transport.stop()  # and close connections that came about after the end
 
     def cut_off(self) -> None:
         """Nobody can reach it any more."""
@@ -287,6 +292,14 @@ async def request(
             return reply
         await sleep(0.005)
     raise AssertionError(f"{method} {path} was not answered")
+
+
+async def _settled() -> None:
+    """Let attempts to connect to servers that are away come to their end."""
+    for _ in range(20):
+        if all(call.getTime() - reactor.seconds() > 20 for call in reactor.getDelayedCalls()):
+            return
+        await sleep(0.05)
 
 
 async def eventually(

@@ -4,7 +4,7 @@ https://spec.matrix.org/v1.19/server-server-api/#checks-performed-on-receipt-of-
 on. The first three are made before (`receiving`).
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from homeserver.clock import Clock
@@ -15,6 +15,7 @@ from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import EventID, StateKey
 from homeserver.services.rooms.draft import RoomDraft
 from homeserver.services.rooms.event_store import EventStore
+from homeserver.services.rooms.heads import Extremity
 from homeserver.services.rooms.numbers import BlockSequence
 from homeserver.services.rooms.redactions import RedactionEffects
 from homeserver.services.rooms.resolver import StateResolver
@@ -126,13 +127,28 @@ class EventPlacer:
     ) -> None:
         """What an accepted event does to the room."""
         await self._redactions.target_arrived(draft, stored, arrival.redactions)
-        stays_behind = arrival.fills_gap or arrival.past is not None
-        changes = [] if stays_behind else await self._advance(draft, stored, after)
+        if arrival.fills_gap or arrival.past is not None:
+            changes = await self._stay_behind(draft, stored)
+        else:
+            changes = await self._advance(draft, stored, after)
         if stored.event.type == "m.room.redaction":
-            struck = await self._redactions.redaction_arrived(draft, stored)
-            # State that a redaction of the past struck was redacted when it was given to us.
-            changes = changes if arrival.past is not None else [*changes, *struck]
-        draft.changes.extend(changes)
+            changes = [*changes, *await self._redactions.redaction_arrived(draft, stored)]
+        # Of the past nothing is told as new; state that it struck was redacted when it was given to us.
+        draft.changes.extend(changes if arrival.past is None else ())
+
+    async def _stay_behind(self, draft: RoomDraft, stored: StoredEvent) -> list[StateChange]:
+        """Let an accepted event after which others are here already take its previous ones from the extremities."""
+        previous = set(stored.event.prev_event_ids)
+        kept = tuple(one for one in draft.extremities if one.event_id not in previous)
+        if not kept or len(kept) == len(draft.extremities):
+            return []
+        states = await self._states_after(draft, kept)
+        current = await self._resolver.resolve(stored.event.version, states, draft.unsaved)
+        if stored.ordering is not None and current.set_hash != draft.state.set_hash:
+            return []
+        was, draft.state, draft.extremities = draft.state, current, kept
+        draft.keep_snapshot(current)
+        return await self.changes_between(draft, was, current, stored)
 
     async def _state_before(self, draft: RoomDraft, arrival: Arrival) -> tuple[Snapshot, list[EventID]]:
         """The state before an event, and those of its previous events that are not here."""
@@ -249,16 +265,19 @@ class EventPlacer:
         """Make an accepted event an extremity; returns how the current state changes by it."""
         was = draft.state
         draft.advance(stored, was, ())
-        states = [after]
-        others = [extremity.nid for extremity in draft.extremities if extremity.nid != stored.nid]
-        if others:
-            for nid in others:
-                other = draft.unsaved.get(nid) or (await self._events.by_nids((nid,)))[nid]
-                states.append(await self._states.snapshot(other.state_after or 0))
+        others = [one for one in draft.extremities if one.nid != stored.nid]
+        states = [after, *await self._states_after(draft, others)]
         current = await self._resolver.resolve(stored.event.version, states, draft.unsaved)
         draft.keep_snapshot(current)
         draft.state = current
         return await self.changes_between(draft, was, current, stored)
+
+    async def _states_after(self, draft: RoomDraft, extremities: Iterable[Extremity]) -> list[Snapshot]:
+        states = []
+        for nid in (one.nid for one in extremities):
+            stored = draft.unsaved.get(nid) or (await self._events.by_nids((nid,)))[nid]
+            states.append(await self._states.snapshot(stored.state_after or 0))
+        return states
 
     async def changes_between(
         self, draft: RoomDraft, was: Snapshot, now: Snapshot, cause: StoredEvent

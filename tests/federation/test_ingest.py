@@ -1,0 +1,134 @@
+"""Events that come in odd order, build on what is not here, or fork the room."""
+
+from typing import Any
+
+import pytest
+
+from homeserver.protocol.events.event import Event
+from tests.federation.pdu_server import PduServer, RoomOfPdus
+from tests.federation.test_transactions import Shared
+from tests.federation.whole_servers import escaped, in_world
+
+
+def gives_events(server: PduServer, *events: Event) -> None:
+    """Have a server answer the question for missing events."""
+    pdus = [event.pdu for event in events]
+    server.answers["get_missing_events"] = lambda request: (200, {"events": pdus})
+
+
+def gives_state(server: PduServer, room: RoomOfPdus, *more: Event) -> None:
+    """Have a server tell the state before any event."""
+    events = {**room.state, **{event.key: event for event in more}}
+    for event in events.values():
+        server.by_id[event.event_id] = event
+    ids = [event.event_id for event in events.values()]
+    server.answers["state_ids"] = lambda request: (200, {"pdu_ids": ids, "auth_chain_ids": ids})
+
+
+@pytest.mark.usefixtures("internet")
+class TestOrder(Shared):
+    """Of events."""
+
+    @in_world
+    async def test_events_in_any_order_become_one_history(self) -> None:
+        alpha, alice, room, evil, shared = await self.shared()
+        events = [shared.message(f"message {number}") for number in range(6)]
+        answer = await evil.send(alpha, *reversed(events))
+        assert all(answer[event.event_id] == {} for event in events)
+        assert await alice.texts(room) == [f"message {number}" for number in range(6)]
+
+    @in_world
+    async def test_missing_events_are_asked_for(self) -> None:
+        alpha, alice, room, evil, shared = await self.shared()
+        first, second, third = (shared.message(text) for text in ("first", "second", "third"))
+        gives_events(evil, first, second)
+        assert await evil.send(alpha, third) == {third.event_id: {}, first.event_id: {}, second.event_id: {}}
+        assert await alice.texts(room) == ["first", "second", "third"]
+
+    @in_world
+    async def test_an_event_after_a_gap_is_shown_on_the_state_that_its_server_tells(self) -> None:
+        alpha, alice, room, evil, shared = await self.shared()
+        lost = shared.message("lost")
+        after = shared.message("after the gap")
+        del evil.by_id[lost.event_id]
+        gives_state(evil, shared)
+        await evil.send(alpha, after)
+        assert await alice.texts(room) == ["after the gap"]
+        rows = alpha.database.rows("select event_id from backward_extremities")
+        assert rows == [(lost.event_id,)]
+        before = await alice.state(room)
+        assert ("m.room.member", evil.user_id) in before
+
+    @in_world
+    async def test_an_event_after_a_gap_of_which_nothing_is_told_is_refused(self) -> None:
+        alpha, alice, room, evil, shared = await self.shared()
+        lost = shared.message("lost")
+        del evil.by_id[lost.event_id]
+        after = shared.message("after the gap")
+        answer = await evil.send(alpha, after)
+        assert "error" in answer[after.event_id]
+        assert await alice.texts(room) == []
+        shared.last = shared.state["m.room.member", evil.user_id]
+        await evil.send(alpha, shared.message("go on"))
+        assert await alice.texts(room) == ["go on"]
+
+    @in_world
+    async def test_a_lost_event_that_comes_after_all_fills_its_gap(self) -> None:
+        alpha, alice, room, evil, shared = await self.shared()
+        lost = shared.message("lost")
+        del evil.by_id[lost.event_id]
+        after = shared.message("after the gap")
+        gives_state(evil, shared)
+        await evil.send(alpha, after)
+        await evil.send(alpha, lost)
+        assert alpha.database.rows("select event_id from backward_extremities") == []
+        assert set(await alice.texts(room)) == {"lost", "after the gap"}
+        said = await alice.say(room, "go on")
+        target = f"/_matrix/federation/v1/event/{said}"
+        _, given = await evil.ask(alpha, "GET", target)
+        assert given["pdus"][0]["prev_events"] == [after.event_id]
+
+
+@pytest.mark.usefixtures("internet")
+class TestForks(Shared):
+    """Of the room's graph."""
+
+    @in_world
+    async def test_a_fork_is_closed_by_the_next_event(self) -> None:
+        alpha, alice, room, evil, shared = await self.shared()
+        base = shared.last
+        left = shared.event("m.room.message", {"body": "left"}, prev=[base])
+        right = shared.event("m.room.message", {"body": "right"}, prev=[base])
+        await evil.send(alpha, left, right)
+        said = await alice.say(room, "joined up")
+        _, given = await evil.ask(alpha, "GET", f"/_matrix/federation/v1/event/{said}")
+        assert set(given["pdus"][0]["prev_events"]) == {left.event_id, right.event_id}
+
+    @in_world
+    async def test_state_on_both_sides_of_a_fork_is_resolved(self) -> None:
+        alpha, alice, room, evil, shared = await self.shared(
+            power_level_content_override={"users_default": 50, "users": {"@alice:alpha.example": 100}},
+            room_version="10",
+        )
+        base = shared.last
+        left = shared.event("m.room.topic", {"topic": "left"}, state_key="", prev=[base])
+        right = shared.event("m.room.topic", {"topic": "right"}, state_key="", prev=[base])
+        name = shared.event("m.room.name", {"name": "Named"}, state_key="", prev=[left])
+        answer = await evil.send(alpha, left, right, name)
+        assert answer == {event.event_id: {} for event in (left, right, name)}
+        state = await alice.state(room)
+        assert state["m.room.topic", ""] in (left.event_id, right.event_id)
+        assert state["m.room.name", ""] == name.event_id
+
+    @in_world
+    async def test_a_redaction_that_comes_before_its_target_takes_effect(self) -> None:
+        alpha, alice, room, evil, shared = await self.shared()
+        base = shared.last
+        target = shared.event("m.room.message", {"body": "regretted"}, prev=[base])
+        redaction = shared.event(
+            "m.room.redaction", {"redacts": target.event_id}, prev=[base], redacts=target.event_id
+        )
+        await evil.send(alpha, redaction)
+        await evil.send(alpha, target)
+        shown: Any = await alice.do("GET", f"/rooms/{escaped(room)}/event/{escaped(target.event_id)}")
+        assert shown["content"] == {}

@@ -17,11 +17,12 @@ from homeserver.app.wiring_rooms_core import RoomsCore, build_rooms_core
 from homeserver.app.wiring_rooms_more import build_more_rooms
 from homeserver.app.wiring_sync import SyncArea, build_sync
 from homeserver.client_api.landing import LandingApi
+from homeserver.http.authentication import Marker
 from homeserver.http.endpoint import BoundEndpoint, collect
 from homeserver.http.health import Check, HealthApi
 from homeserver.http.listeners import Binding
 from homeserver.http.metrics import Metrics, MetricsApi
-from homeserver.http.pipeline import OffReactor, Pipeline
+from homeserver.http.pipeline import Authenticator, OffReactor, Pipeline
 from homeserver.http.rate_limits import RateLimits
 from homeserver.http.router import Router
 from homeserver.http.site import Site
@@ -108,18 +109,7 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
     sync = build_sync(core, accounts, rooms_core, rooms)
     more_rooms = build_more_rooms(core, rooms_core, rooms, accounts)
     federation = build_federation(core, transport, shared_rooms, accounts, rooms, sync)
-    pipeline = Pipeline(
-        authenticators={**accounts.authentication.authenticators(), **transport.authenticators},
-        limits=limits,
-        body_limits={
-            "default": config.limits.request_body_bytes,
-            "federation": config.limits.federation_request_body_bytes,
-        },
-        metrics=metrics,
-        clock=core.clock,
-        random=core.random,
-        off_reactor=runtime.off_reactor,
-    )
+    authenticators = {**accounts.authentication.authenticators(), **transport.authenticators}
     return App(
         core=core,
         accounts=accounts,
@@ -129,7 +119,7 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
         transport=transport,
         federation=federation,
         metrics=metrics,
-        pipeline=pipeline,
+        pipeline=_pipeline(core, runtime, limits, metrics, authenticators),
         endpoints={
             "health": collect(HealthApi(checks)),
             "client": [
@@ -144,4 +134,26 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
             ),
             "metrics": collect(MetricsApi(metrics)),
         },
+    )
+
+
+def _pipeline(
+    core: Core,
+    runtime: Runtime,
+    limits: RateLimits,
+    metrics: Metrics,
+    authenticators: Mapping[Marker, Authenticator],
+) -> Pipeline:
+    sizes = core.config.limits
+    return Pipeline(
+        authenticators=authenticators,
+        limits=limits,
+        body_limits={
+            "default": sizes.request_body_bytes,
+            "federation": sizes.federation_request_body_bytes,
+        },
+        metrics=metrics,
+        clock=core.clock,
+        random=core.random,
+        off_reactor=runtime.off_reactor,
     )

@@ -120,14 +120,7 @@ def build_shared_rooms(core: Core, rooms: RoomsCore, transport: FederationTransp
     requests = MembershipRequests(transport.client, author)
     leaving = RemoteLeaving(database, requests, servers, core.clock)
     queries = RemoteQueries(transport.client)
-    doors = Doors(
-        rooms.writer,
-        rooms.local_events,
-        restricted,
-        ingest.receiver,
-        RoomImport(ingest.checker, ingest.outliers, rooms.states, ingest.placer, rooms.writer),
-        ingest.entering,
-    )
+    doors = _doors(rooms, restricted, ingest)
     memberships = RemoteMemberships(
         requests,
         servers,
@@ -158,6 +151,17 @@ def build_shared_rooms(core: Core, rooms: RoomsCore, transport: FederationTransp
             queries,
             Backfilling(ingest.receiver, ingest.missing, servers, past, core.clock),
         ),
+    )
+
+
+def _doors(rooms: RoomsCore, restricted: RestrictedJoins, ingest: _Ingest) -> Doors:
+    return Doors(
+        rooms.writer,
+        rooms.local_events,
+        restricted,
+        ingest.receiver,
+        RoomImport(ingest.checker, ingest.outliers, rooms.states, ingest.placer, rooms.writer),
+        ingest.entering,
     )
 
 

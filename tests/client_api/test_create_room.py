@@ -87,7 +87,7 @@ def test_invited_users_of_a_trusted_chat_are_creators_of_it(rooms: RoomsSite) ->
 
     assert alice.state(room, "m.room.create")["additional_creators"] == [bob.user_id]
     bob.join(room)
-    bob.set_state(room, "m.room.tombstone", {"body": "moved", "replacement_room": room})
+    bob.set_state(room, "m.room.tombstone", {"body": "moved", "replacement_room": "!elsewhere"})
 
 
 def test_invited_users_of_a_trusted_chat_of_an_older_version_have_the_power_of_its_creator(

@@ -165,6 +165,7 @@ _CONDUCT: dict[str, Any] = {
     "report_stats": False,
     "suppress_key_server_warning": True,
     "trusted_key_servers": [],
+    "caches": {"sync_response_cache_duration": "0s"},
     "ip_range_blacklist": [],
     "federation_ip_range_blacklist": [],
     "presence": {"enabled": False},

@@ -45,6 +45,7 @@ schema: dev ## write storage/schema.sql from the migrations
 
 docs: venv ## write homeserver.yaml.example and the generated reference pages
 	$(BIN)/python -m config.documentation
+	$(BIN)/python -m homeserver.app.endpoint_reference
 
 lock: dev ## resolve the dependencies anew into the lock files (UPGRADE=1: newest)
 	CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile $(LOCK_OPTIONS) \

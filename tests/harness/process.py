@@ -131,13 +131,15 @@ class HomeserverProcess:
     server_name: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
+    tls_port: int | None = None
     child: Child | None = None
     _transactions: int = 0
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o755)
-        self.tls_port = free_port() if self.authority else None
+        if self.authority and self.tls_port is None:
+            self.tls_port = free_port()
         self.server_name = self.server_name or (f"{HOST}:{self.tls_port}" if self.tls_port else "system.test")
         self._write()
 

@@ -1,0 +1,60 @@
+"""No setting is a promise that nobody keeps."""
+
+import ast
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+from config.config import Config
+from config.rate_limits import RateLimits
+from config.reading import fields_of, hints_of, without_none
+from tests.architecture.sources import sources
+
+# What the file may say already although what it is about is still to come.
+NOT_YET_READ = frozenset({"media", "max_upload_bytes", "federate"})
+NOT_YET_COUNTED = frozenset({"keys", "reports", "uploads"})
+
+
+def test_every_setting_is_read_somewhere() -> None:
+    read = {node.attr for node in attributes()}
+    unread = {
+        name for section, name in every_setting(Config) if section is not RateLimits and name not in read
+    }
+    unread |= {field.name for field in fields_of(Config) if field.name not in read_of_the_whole()}
+    assert unread == NOT_YET_READ
+
+
+def test_every_rate_limit_limits_something() -> None:
+    """Endpoints and services name them by strings."""
+    named = {
+        node.value
+        for source in sources()
+        if not source.is_test and not source.name.startswith("config/")
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    uncounted = {field.name for field in fields_of(RateLimits) if field.name not in named | {"enabled"}}
+    assert uncounted == NOT_YET_COUNTED
+
+
+def read_of_the_whole() -> set[str]:
+    """Names that are read of something called `config`."""
+    return {node.attr for node in attributes() if ast.unparse(node.value).endswith("config")}
+
+
+def attributes() -> Iterator[ast.Attribute]:
+    for source in sources():
+        if source.name.startswith(("tests/", "benchmarks/")):
+            continue
+        for node in ast.walk(source.tree):
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+                yield node
+
+
+def every_setting(section: Any) -> Iterator[tuple[Any, str]]:
+    """Section and name of each attribute that the operator sets, sections included."""
+    for field in fields_of(section):
+        yield section, field.name
+        kind, _ = without_none(hints_of(section)[field.name])
+        if dataclasses.is_dataclass(kind):
+            yield from every_setting(kind)

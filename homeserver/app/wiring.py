@@ -107,7 +107,7 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
     accounts.profiles.when_changed(rooms.profile_changes.changed)
     accounts.accounts.when_deactivated(Departure(core.database, rooms.membership).leave_all)
     sync = build_sync(core, accounts, rooms_core, rooms)
-    more_rooms = build_more_rooms(core, rooms_core, rooms, accounts)
+    more_rooms = build_more_rooms(core, rooms_core, rooms, accounts, sync)
     federation = build_federation(core, transport, shared_rooms, accounts, rooms, sync)
     authenticators = {**accounts.authentication.authenticators(), **transport.authenticators}
     return App(

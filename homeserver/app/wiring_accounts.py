@@ -148,7 +148,7 @@ def _identity(core: Core, hash_workers: HashWorkers, limits: RateLimits) -> _Ide
 
 def _registration(core: Core, identity: _Identity) -> tuple[RegistrationApi, RegisterApi]:
     config = core.config.registration
-    parts = Parts(identity.accounts, identity.login, identity.passwords, identity.ui_auth)
+    parts = Parts(identity.accounts, identity.login, identity.passwords, identity.ui_auth, identity.sessions)
     registration = Registration(
         Policy(config.mode, config.guests), parts, core.database, core.clock, core.random
     )

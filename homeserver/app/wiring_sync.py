@@ -44,6 +44,7 @@ class SyncArea:
     """
 
     sync: Sync
+    following: Following
     notifier: Notifier
     here: Here
     sources: Sources
@@ -79,6 +80,7 @@ def build_sync(core: Core, accounts: AccountsArea, rooms_core: RoomsCore, rooms:
     read_markers = ReadMarkers(rooms.access, receipts)
     return SyncArea(
         sync=sync,
+        following=following,
         notifier=notifier,
         here=here,
         sources=sources,

@@ -108,8 +108,7 @@ class Accounts:
             user_type=account.user_type,
         ):
             raise UserInUse
-        if not account.is_guest:
-            Profiles(tx).put(account.user_id, localpart_of(account.user_id), None, b"{}")
+        Profiles(tx).put(account.user_id, localpart_of(account.user_id), None, b"{}")
 
     async def create(self, account: NewAccount) -> None:
         """Make an account. Raises UserInUse, WeakPassword."""

@@ -11,17 +11,19 @@ import msgspec
 import structlog
 
 from homeserver.clock import Clock, Randomness
-from homeserver.protocol.errors import BadJson, Forbidden, InvalidParam, MissingParam, Unauthorized
+from homeserver.protocol.errors import BadJson, Forbidden, InvalidParam, MissingParam, Unauthorized, UserInUse
 from homeserver.protocol.identifiers import DeviceID, UserID, parse_device_id
 from homeserver.services.accounts import Accounts, NewAccount
 from homeserver.services.last_seen import Caller
 from homeserver.services.login import LoggedIn, Login, NewSession
 from homeserver.services.passwords import Passwords
+from homeserver.services.sessions import Sessions
 from homeserver.services.ui_auth import Flow, Operation, Proof, UiAuth
 from homeserver.services.ui_auth_stages import DUMMY, REGISTRATION_TOKEN
 from storage.database import Database
 from storage.tables.registration_tokens import RegistrationTokens
 from storage.tables.ui_auth import UiAuthSessions
+from storage.tables.users import Users
 from storage.transaction import Transaction
 
 log = structlog.get_logger(__name__)
@@ -45,6 +47,7 @@ class Wishes(msgspec.Struct, frozen=True):
     initial_device_display_name: str | None = None
     inhibit_login: bool = False
     refresh_token: bool = False
+    guest_access_token: str | None = None
 
     def session(self, caller: Caller) -> NewSession | None:
         """The session to start, if any. Raises InvalidParam."""
@@ -82,6 +85,7 @@ class Parts:
     login: Login
     passwords: Passwords
     ui_auth: UiAuth
+    sessions: Sessions
 
 
 class Registration:
@@ -96,6 +100,7 @@ class Registration:
         self._login = parts.login
         self._passwords = parts.passwords
         self._ui_auth = parts.ui_auth
+        self._sessions = parts.sessions
         self._database = database
         self._clock = clock
         self._random = random
@@ -158,7 +163,9 @@ class Registration:
 
     async def _check(self, wishes: Wishes, caller: Caller) -> None:
         """What is wrong is said before the user goes through the stages."""
-        if wishes.username is not None:
+        if wishes.guest_access_token is not None:
+            await self._guest(wishes)
+        elif wishes.username is not None:
             await self.check_username(wishes.username)
         if wishes.password is not None:
             self._passwords.check_policy(wishes.password)
@@ -168,7 +175,8 @@ class Registration:
         if wishes.password is None:
             raise MissingParam("Missing `password`")
         username = wishes.username or self._random.letters(_GENERATED_LETTERS)
-        account = NewAccount(self._accounts.new_user_id(username), wishes.password)
+        guest = None if wishes.guest_access_token is None else await self._guest(wishes)
+        account = NewAccount(guest or self._accounts.new_user_id(username), wishes.password)
         hashed = await self._passwords.hash(wishes.password)
         wanted = wishes.session(caller)
         logged_in = None if wanted is None else self._login.prepare(account.user_id, wanted)
@@ -176,14 +184,31 @@ class Registration:
         def create(tx: Transaction) -> None:
             if proof.id_hash is not None and not UiAuthSessions(tx).finish(proof.id_hash, account.user_id):
                 raise _AlreadyDone
-            self._accounts.insert(tx, account, hashed)
+            if guest is None:
+                self._accounts.insert(tx, account, hashed)
+            elif not Users(tx).promote_guest(guest, hashed):
+                raise UserInUse
             self._use_token(tx, proof)
             if logged_in is not None and wanted is not None:
                 self._login.store(tx, logged_in, wanted)
 
         await self._database.transact(create)
-        log.info("account registered", user=account.user_id)
+        if guest is not None:
+            await self._sessions.forget_user(guest)
+        log.info("account registered", user=account.user_id, was_guest=guest is not None)
         return Registered(account.user_id, logged_in)
+
+    async def _guest(self, wishes: Wishes) -> UserID:
+        """The guest who wants to become a user, and keeps their name. Raises UnknownToken, Forbidden, UserInUse.
+
+        https://spec.matrix.org/v1.19/client-server-api/#guest-access
+        """
+        guest = await self._sessions.requester(wishes.guest_access_token or "")
+        if not guest.is_guest:
+            raise Forbidden("The token is not one of a guest")
+        if wishes.username is not None and self._accounts.new_user_id(wishes.username) != guest.user_id:
+            raise UserInUse("A guest who registers keeps their user ID")
+        return guest.user_id
 
     def _use_token(self, tx: Transaction, proof: Proof) -> None:
         token = proof.findings.get(REGISTRATION_TOKEN)

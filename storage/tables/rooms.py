@@ -102,6 +102,9 @@ class Rooms(Queries):
     @query("update room_summaries set published = %(published)s where room_id = %(room_id)s", affected)
     def publish(self, room_id: RoomID, published: bool) -> int: ...
 
+    @query("select room_id from room_summaries where room_id = any(%(rooms)s) and published", many(RoomID))
+    def published_among(self, rooms: list[RoomID]) -> list[RoomID]: ...
+
     @query("select published from room_summaries where room_id = %(room_id)s", maybe(bool))
     def published(self, room_id: RoomID) -> bool | None: ...
 

@@ -44,6 +44,14 @@ class Users(Queries):
     ) -> int: ...
 
     @query(
+        """update users set is_guest = false, password_hash = %(password_hash)s
+           where user_id = %(user_id)s and is_guest and not deactivated""",
+        affected,
+    )
+    def promote_guest(self, user_id: UserID, password_hash: str | None) -> int:
+        """Make a guest a user like others."""
+
+    @query(
         """select user_id, password_hash, created_ts, is_admin, is_guest, appservice_id,
                   locked, suspended, deactivated, erased
            from users where user_id = %(user_id)s""",
@@ -67,6 +75,9 @@ class Users(Queries):
 
     @query("select user_id from users where user_id = any(%(user_ids)s) and not deactivated", many(UserID))
     def active_among(self, user_ids: list[UserID]) -> list[UserID]: ...
+
+    @query("select user_id from users where user_id = any(%(user_ids)s) and erased", many(UserID))
+    def erased_among(self, user_ids: list[UserID]) -> list[UserID]: ...
 
     @query(
         "update users set password_hash = %(password_hash)s where user_id = %(user_id)s and not deactivated",

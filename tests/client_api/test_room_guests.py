@@ -4,6 +4,7 @@ import pytest
 
 from homeserver.app.wiring_rooms import Remotes
 from storage.database import Database
+from tests.client_api.accounts_site import PASSWORD
 from tests.client_api.other_servers import OtherServers, invited_from_outside
 from tests.client_api.rooms_site import V3, Person, RoomsSite
 
@@ -63,3 +64,28 @@ def test_guests_join_rooms_of_other_servers_only_when_invited(database: Database
     room = invited_from_outside(site, guest)
     guest.join(room)
     assert [asked[:3] for asked in others.asked] == [("join", guest.user_id, room)]
+
+
+def test_a_guest_becomes_a_user_and_keeps_their_rooms(site: RoomsSite) -> None:
+    alice, guest = site.person("alice"), _guest(site)
+    room = _open_to_guests(alice)
+    guest.join(room)
+    name = guest.user_id[1:].partition(":")[0]
+    token = guest.http.token
+    wishes = {"username": name, "password": PASSWORD, "guest_access_token": token}
+    body = {**wishes, "auth": {"type": "m.login.dummy"}}
+    assert site.http.post(f"{V3}/register", {**body, "username": "other"}).errcode == "M_USER_IN_USE"
+    reply = site.http.post(f"{V3}/register", body)
+    assert (reply.status, reply.json["user_id"]) == (200, guest.user_id)
+    user = Person(site, reply.json)
+    assert user.http.get(f"{V3}/joined_rooms").json["joined_rooms"] == [room]
+    user.public_room()
+    guest.public_room()
+    assert site.http.post(f"{V3}/register", body).status == 403
+
+
+def test_nobody_becomes_another_guest(site: RoomsSite) -> None:
+    first, second = _guest(site), _guest(site)
+    name = first.user_id[1:].partition(":")[0]
+    body = {"username": name, "password": PASSWORD, "guest_access_token": second.http.token}
+    assert site.http.post(f"{V3}/register", {**body, "auth": {"type": "m.login.dummy"}}).status == 400

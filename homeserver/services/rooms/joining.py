@@ -3,7 +3,7 @@
 https://spec.matrix.org/v1.19/client-server-api/#joining-rooms
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from homeserver.protocol.canonical_json import check_canonical
@@ -50,6 +50,11 @@ class Joining:
         self._restricted = restricted
         self._outside = outside
         self._remote = remote
+        self._entering: list[Callable[[UserID, RoomID], Awaitable[None]]] = []
+
+    def when_entering(self, prepare: Callable[[UserID, RoomID], Awaitable[None]]) -> None:
+        """Call with a local user who is about to join a room that this server is in."""
+        self._entering.append(prepare)
 
     async def join(
         self,
@@ -74,6 +79,8 @@ class Joining:
             return await self._join_elsewhere(who, room_id, servers, content)
         if who.is_guest and not await self._lets_guests_in(head):
             raise GuestAccessForbidden("Guests cannot join this room")
+        for prepare in self._entering:
+            await prepare(who.user_id, room_id)
         try:
             await self._actions.write(room_id, lambda draft: self._draft_join(draft, who.user_id, content))
         except UnableToGrantJoin:

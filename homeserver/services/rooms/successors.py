@@ -50,6 +50,10 @@ class Successors:
         self._push_rules = push_rules
         journal.listen(self._landed)
 
+    async def entering(self, user_id: UserID, new: RoomID) -> None:
+        """Have the settings of a user in place when they come into the new room."""
+        await self._move(new, (user_id,))
+
     async def follow(self, new: RoomID) -> None:
         """Move what this server and its users in the new room have of the old one."""
         await self._move(new, await self._database.read(lambda tx: Memberships(tx).local_joined(new)))

@@ -72,7 +72,9 @@ def leads_somewhere(path: Path, anchor: str) -> bool:
 
 def endpoints() -> list[BoundEndpoint]:
     """All that are served."""
-    return [each for served in unstarted(defaults("localhost", environ={})).endpoints.values() for each in served]
+    return [
+        each for served in unstarted(defaults("localhost", environ={})).endpoints.values() for each in served
+    ]
 
 
 def measured() -> Iterator[str]:

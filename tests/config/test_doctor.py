@@ -44,8 +44,8 @@ def told(findings: Iterator[Finding] | list[Finding]) -> list[tuple[str, str]]:
     return [(finding.level.value, finding.line()) for finding in findings]
 
 
-def configured(folder: Path, text: str) -> Config:
-    return parse(f"server_name: my.example\n{text}", folder)
+def configured(folder: Path, text: str, name: str = "my.example") -> Config:
+    return parse(f"server_name: {name}\n{text}", folder)
 
 
 # The server's own files
@@ -310,14 +310,14 @@ class FromOutsideTests(TestCase):
     async def services(self, service: str) -> list[ServiceRecord]:
         return self.records.get(service, [])
 
-    async def examine(self, settings: str = "") -> dict[str, list[str]]:
+    async def examine(self, settings: str = "", name: str = "my.example") -> dict[str, list[str]]:
         """The lines, by their first word."""
         folder = Path(mkdtemp())
         self.addCleanup(rmtree, folder)
         AUTHORITY.write(folder / "ca.pem")
         text = f"public_baseurl: {BASE}/\nfederation: {{ca_file: ca.pem{settings}}}"
         outside = Outside(self.streets, Names(my_example=HOST), self.services)
-        asking = build_from_outside(configured(folder, text), KEY, outside, self.clock, SeededRandom())
+        asking = build_from_outside(configured(folder, text, name), KEY, outside, self.clock, SeededRandom())
         found: dict[str, list[str]] = {"ok": [], "warn": [], "fail": []}
         async for finding in asking.check():
             found[finding.level.value].append(finding.line())
@@ -333,6 +333,11 @@ class FromOutsideTests(TestCase):
         self.answers[8448].clear()
         found = await self.examine(", enabled: false")
         assert found["fail"] == []
+
+    async def test_a_server_for_trying_out_is_not_looked_for(self) -> None:
+        found = await self.examine(name="localhost")
+        assert (len(found["ok"]), len(found["warn"]), found["fail"]) == (1, 1, [])
+        assert "begin anew with a name of your own" in found["warn"][0]
 
     async def test_a_proxy_that_keeps_matrix_to_itself(self) -> None:
         del self.answers[443]["/_matrix/client/versions"]

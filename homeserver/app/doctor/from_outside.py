@@ -45,6 +45,13 @@ class FromOutside:
     async def check(self) -> AsyncIterator[Finding]:
         """Everything, one after the other."""
         yield await self._client_address()
+        if self.config.server_name == "localhost":
+            yield warn(
+                "federation",
+                "the server is called localhost, so that nobody else can find it: good for trying things out",
+                "begin anew with a name of your own: homeserver init --server-name NAME",
+            )
+            return
         yield await self._client_well_known()
         if not self.config.federation.enabled:
             yield ok("federation", "it is off")

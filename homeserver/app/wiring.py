@@ -14,7 +14,7 @@ from homeserver.app.wiring_federation import Federation, build_federation, build
 from homeserver.app.wiring_federation_transport import FederationTransport, build_federation_transport
 from homeserver.app.wiring_rooms import Rooms, build_rooms
 from homeserver.app.wiring_rooms_core import RoomsCore, build_rooms_core
-from homeserver.app.wiring_rooms_more import build_more_rooms
+from homeserver.app.wiring_rooms_more import Below, build_more_rooms
 from homeserver.app.wiring_sync import SyncArea, build_sync
 from homeserver.client_api.landing import LandingApi
 from homeserver.http.authentication import Marker
@@ -106,8 +106,12 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
     rooms = build_rooms(core, rooms_core, shared_rooms.remotes if config.federation.enabled else None)
     accounts.profiles.when_changed(rooms.profile_changes.changed)
     accounts.accounts.when_deactivated(Departure(core.database, rooms.membership).leave_all)
+    accounts.accounts.when_erased(rooms.access.erased.add)
     sync = build_sync(core, accounts, rooms_core, rooms)
-    more_rooms = build_more_rooms(core, rooms_core, rooms, accounts, sync)
+    more_rooms = build_more_rooms(
+        core,
+        Below(rooms_core, rooms, accounts, sync, transport, shared_rooms, config.federation.enabled),
+    )
     federation = build_federation(core, transport, shared_rooms, accounts, rooms, sync)
     authenticators = {**accounts.authentication.authenticators(), **transport.authenticators}
     return App(
@@ -130,7 +134,9 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
                 *sync.endpoints,
             ],
             "federation": (
-                [*transport.endpoints, *federation.endpoints] if config.federation.enabled else []
+                [*transport.endpoints, *federation.endpoints, *more_rooms.federation_endpoints]
+                if config.federation.enabled
+                else []
             ),
             "metrics": collect(MetricsApi(metrics)),
         },

@@ -3,6 +3,7 @@
 https://spec.matrix.org/v1.19/client-server-api/#server-access-control-lists-acls-for-rooms
 """
 
+from collections.abc import Mapping
 from ipaddress import AddressValueError, IPv4Address
 from typing import Any
 
@@ -16,9 +17,19 @@ class ServerAcl:
     __slots__ = ("_allow", "_allow_ip_literals", "_deny")
 
     def __init__(self, event: Event) -> None:
-        self._allow_ip_literals = event.content.get("allow_ip_literals") is not False
-        self._allow = _Globs(event.content.get("allow"))
-        self._deny = _Globs(event.content.get("deny"))
+        self._read(event.content)
+
+    @classmethod
+    def of_content(cls, content: Mapping[str, Any]) -> "ServerAcl":
+        """What an event with that content would say."""
+        acl = cls.__new__(cls)
+        acl._read(content)
+        return acl
+
+    def _read(self, content: Mapping[str, Any]) -> None:
+        self._allow_ip_literals = content.get("allow_ip_literals") is not False
+        self._allow = _Globs(content.get("allow"))
+        self._deny = _Globs(content.get("deny"))
 
     def allows(self, server: ServerName) -> bool:
         """Whether the server may take part."""

@@ -67,10 +67,15 @@ class Accounts:
         self._passwords = passwords
         self._clock = clock
         self._departed: list[UserDeparted] = []
+        self._erased: list[Callable[[UserID], None]] = []
 
     def when_deactivated(self, departed: UserDeparted) -> None:
         """Connect what takes a deactivated user out of their rooms."""
         self._departed.append(departed)
+
+    def when_erased(self, listener: Callable[[UserID], None]) -> None:
+        """Call with each user who was closed and erased, before that is answered."""
+        self._erased.append(listener)
 
     def new_user_id(self, username: str) -> UserID:
         """The ID that registering this name gives, in lower case. Raises InvalidUsername."""
@@ -173,6 +178,8 @@ class Accounts:
         done = await self._journal.write(write)
         if done.value:
             log.info("account deactivated", user=user_id, erase=erase)
+            for listener in self._erased if erase else ():
+                listener(user_id)
             await self._devices.remove_others(user_id, None)
             detach("departure of a deactivated user", self._depart(user_id), user=user_id)
 

@@ -18,6 +18,13 @@ SPEC_VERSIONS: Final = (
 UNSTABLE_FEATURES: Final[Mapping[str, bool]] = {
     "uk.tcpip.msc4133": True,  # profile fields
     "uk.tcpip.msc4133.stable": True,
+    "uk.half-shot.msc2666.query_mutual_rooms": True,
+    "uk.half-shot.msc2666.query_mutual_rooms.stable": True,
+    "org.matrix.msc3030": True,  # events by date
+    "org.matrix.msc3827.stable": True,  # room types in the directory
+    "org.matrix.msc4380.stable": True,  # invites blocked
+    "org.matrix.msc4151": True,  # rooms reported
+    "org.matrix.msc4260": True,  # users reported
 }
 """Only what works."""
 

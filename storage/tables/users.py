@@ -76,6 +76,9 @@ class Users(Queries):
     @query("select user_id from users where user_id = any(%(user_ids)s) and not deactivated", many(UserID))
     def active_among(self, user_ids: list[UserID]) -> list[UserID]: ...
 
+    @query("select user_id from users where erased", many(UserID))
+    def erased(self) -> list[UserID]: ...
+
     @query("select user_id from users where user_id = any(%(user_ids)s) and erased", many(UserID))
     def erased_among(self, user_ids: list[UserID]) -> list[UserID]: ...
 

@@ -5,6 +5,7 @@ https://spec.matrix.org/v1.19/client-server-api/#room-history-visibility
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from homeserver.protocol.errors import Forbidden, NotFound
 from homeserver.protocol.events.content import history_visibility_of
 from homeserver.protocol.identifiers import EventID, RoomID, UserID
 from homeserver.protocol.visibility import can_see
+from homeserver.services.rooms.erased_users import ErasedUsers, without_content
 from homeserver.services.rooms.event_store import EventStore
 from homeserver.services.rooms.heads import RoomHead, RoomHeads
 from homeserver.services.rooms.state_store import StateStore
@@ -63,6 +65,7 @@ class Access:
         self._heads = heads
         self._states = states
         self._events = events
+        self.erased = ErasedUsers(database)
 
     async def membership(self, room_id: RoomID, user_id: UserID) -> str:
         """The user's present membership in a room; "leave" without any."""
@@ -113,7 +116,10 @@ class Access:
         """`select` for events of several rooms, read by one user, with as many queries as for one."""
         placed = [[stored for stored in events if _is_shown(stored)] for _, events in groups]
         sights = await self._sights(user_id, (stored for events in placed for stored in events))
-        return [_seen(reader, events, sights) for (reader, _), events in zip(groups, placed, strict=True)]
+        erased = await self.erased.all()
+        return [
+            _seen(reader, events, sights, erased) for (reader, _), events in zip(groups, placed, strict=True)
+        ]
 
     async def event(self, room_id: RoomID, user_id: UserID, event_id: EventID) -> Seen:
         """One event of a room. Raises NotFound if it is not there for the user."""
@@ -177,7 +183,10 @@ def _past(
 
 
 def _seen(
-    reader: Reader, events: Iterable[StoredEvent], sights: Mapping[int, tuple[str, str | None]]
+    reader: Reader,
+    events: Iterable[StoredEvent],
+    sights: Mapping[int, tuple[str, str | None]],
+    erased: AbstractSet[UserID],
 ) -> list[Seen]:
     seen = []
     for stored in events:
@@ -192,6 +201,8 @@ def _seen(
         ):
             if event.state_key == reader.user_id and event.type == MEMBER:
                 membership = event.membership
+            if erased and membership != "join" and event.sender in erased:
+                stored = without_content(stored)
             seen.append(Seen(stored, membership or "leave"))
     return seen
 

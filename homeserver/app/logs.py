@@ -26,7 +26,10 @@ def configure_logs(config: LogConfig, stream: TextIO = sys.stderr) -> None:
         processors.append(structlog.dev.ConsoleRenderer())
         factory: Any = structlog.PrintLoggerFactory(stream)
     else:
-        processors += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=orjson.dumps)]
+        processors += [
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(serializer=orjson.dumps),
+        ]
         factory = structlog.BytesLoggerFactory(stream.buffer)
     structlog.configure(
         processors=processors,

@@ -54,7 +54,9 @@ class _Threads:
 class Server:
     """One node. `run` blocks until it is told to stop, and returns the exit status."""
 
-    def __init__(self, config: Config, signing_key: SigningKey, reactor: Any, announce: Callable[[str], None]) -> None:
+    def __init__(
+        self, config: Config, signing_key: SigningKey, reactor: Any, announce: Callable[[str], None]
+    ) -> None:
         self._config = config
         self._signing_key = signing_key
         self._reactor = reactor

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from storage.database import Database
 from tests.client_api.accounts_site import PASSWORD
 from tests.client_api.rooms_site import V3, room_path
-from tests.client_api.sync_site import SyncSite, Syncer
+from tests.client_api.sync_site import Syncer, SyncSite
 from tests.harness.postgres import TestDatabase
 from tests.simulation.sync_client import SyncingClient
 

@@ -17,7 +17,9 @@ def add_to(commands: Commands) -> None:
     command = commands.add_parser("run", help="run the server", description=__doc__)
     add_config_option(command)
     command.add_argument(
-        "--server-name", metavar="NAME", help="the name of a server without a configuration (default: localhost)"
+        "--server-name",
+        metavar="NAME",
+        help="the name of a server without a configuration (default: localhost)",
     )
     command.set_defaults(run=run)
 
@@ -50,7 +52,9 @@ class _Banner:
         print(f"Meridian listens on {address}", file=sys.stderr)
         if not self._shown:
             self._shown = True
-            print(_NEXT.format(name=self._config.server_name, url=self._config.public_baseurl), file=sys.stderr)
+            print(
+                _NEXT.format(name=self._config.server_name, url=self._config.public_baseurl), file=sys.stderr
+            )
 
 
 _NEXT = """

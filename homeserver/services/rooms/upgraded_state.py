@@ -83,7 +83,7 @@ def new_power_levels(
     where they are not, those who were are given the highest level.
     """
     content: Content = {} if old is None else _as_integers(old.content, old.version)
-    users: dict[str, int] = {user_id: level for user_id, level in levels.listed_users().items()}
+    users: dict[str, int] = dict(levels.listed_users().items())
     events = content.get("events")
     events = dict(events) if isinstance(events, dict) else {}
     if version.privileged_creators:

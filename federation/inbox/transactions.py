@@ -14,12 +14,14 @@ from federation.inbox.edus import EduDispatch
 from federation.wire.transactions import MAX_EDUS, MAX_PDUS, Transaction
 from homeserver.clock import Clock
 from homeserver.protocol.errors import InvalidParam, MatrixError
+from homeserver.protocol.events.parsing import parse_pdu
 from homeserver.protocol.identifiers import EventID, RoomID, ServerName, is_room_id
+from homeserver.protocol.room_versions import RoomVersion
 from homeserver.services.keyed_locks import KeyedLocks
 from homeserver.services.rooms.inbound_invites import InboundInvites
 from homeserver.services.rooms.ingest.receiving import EventReceiver, Outcome
 from homeserver.services.rooms.server_access import ServerAccess
-from storage.database import Database
+from storage.database import Database, DatabaseUnavailable
 from storage.journal import Journal, Write
 from storage.tables.received_transactions import RECEIVED_TRANSACTIONS, ReceivedTransactions
 
@@ -47,7 +49,7 @@ class Rooms:
             if head is None:
                 return await self._outside(origin, room_id, pdus)
             if not await self._access.is_allowed(head, origin):
-                return _all_refused(pdus, "The room keeps your server out")
+                return _all_refused(pdus, "The room keeps your server out", head.room_version)
             return await self._receiver.receive(origin, head, pdus)
 
     async def _outside(self, origin: ServerName, room_id: RoomID, pdus: Sequence[Any]) -> Outcome:
@@ -135,7 +137,10 @@ class TransactionInbox:
             for room_id, each in by_room.items()
         ]
         outcome: Outcome = {}
-        for _, result in await DeferredList(work):
+        results: list[tuple[bool, Any]] = await DeferredList(work, consumeErrors=True)
+        for succeeded, result in results:
+            if not succeeded:
+                raise result.value
             outcome.update(result)
         return outcome
 
@@ -144,16 +149,23 @@ class TransactionInbox:
             return await self._rooms.take(origin, room_id, pdus)
         except MatrixError as error:
             return _all_refused(pdus, error.message)
-        except CancelledError:
-            raise
+        except (CancelledError, DatabaseUnavailable):
+            raise  # the transaction fails, and is repeated
         except Exception:
             log.exception("events of a room set aside by a bug", origin=origin, room_id=room_id)
             return _all_refused(pdus, "internal error")
 
 
-def _all_refused(pdus: Sequence[Any], reason: str) -> Outcome:
+def _all_refused(pdus: Sequence[Any], reason: str, version: RoomVersion | None = None) -> Outcome:
     """The same answer for all that name their event ID; the others' IDs depend on the version of a room that
     we may not know.
     """
-    named = (pdu.get("event_id") for pdu in pdus if isinstance(pdu, dict))
-    return {EventID(event_id): reason for event_id in named if isinstance(event_id, str)}
+    outcome: Outcome = {}
+    for pdu in pdus:
+        try:
+            event_id = pdu["event_id"] if version is None else parse_pdu(pdu, version).event_id
+        except (KeyError, TypeError, MatrixError):
+            continue
+        if isinstance(event_id, str):
+            outcome[EventID(event_id)] = reason
+    return outcome

@@ -183,6 +183,8 @@ class Mailbox:
         try:
             while not self._stopped:
                 batch = self._batch = self._batch or await self._next_batch()
+                if batch is None and self._more_in_lanes:
+                    continue  # a lane was filled after it was looked into
                 if batch is None or not await self._deliver(batch):
                     return
         except CancelledError:

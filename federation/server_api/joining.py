@@ -53,12 +53,12 @@ class JoiningApi:
         self,
         origin: Origin,
         room_id: Path[RoomID],
-        event_id: Path[EventID],
+        event_id: Path[str],
         body: Body[dict[str, Any]],
         omit_members: Query[bool] = False,
     ) -> RawJson:
         """Take a join; gives the state of the room before it. All members are always in it."""
-        return RawJson(await self._joined(origin, room_id, event_id, body))
+        return RawJson(await self._joined(origin, room_id, EventID(event_id), body))
 
     @endpoint(
         SEND_JOIN_V1.method,
@@ -68,10 +68,10 @@ class JoiningApi:
         body_limit="federation",
     )
     async def send_join_v1(
-        self, origin: Origin, room_id: Path[RoomID], event_id: Path[EventID], body: Body[dict[str, Any]]
+        self, origin: Origin, room_id: Path[RoomID], event_id: Path[str], body: Body[dict[str, Any]]
     ) -> RawJson:
         """The same for old servers."""
-        return RawJson(b"[200,%b]" % await self._joined(origin, room_id, event_id, body))
+        return RawJson(b"[200,%b]" % await self._joined(origin, room_id, EventID(event_id), body))
 
     async def _joined(self, origin: Origin, room_id: RoomID, event_id: EventID, pdu: dict[str, Any]) -> bytes:
         join = await self.resident.accept(origin.server, room_id, event_id, "join", pdu)

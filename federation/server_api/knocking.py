@@ -48,8 +48,8 @@ class KnockingApi:
         spec=f"{_SPEC}put_matrixfederationv1send_knockroomideventid",
     )
     async def send_knock(
-        self, origin: Origin, room_id: Path[RoomID], event_id: Path[EventID], body: Body[dict[str, Any]]
+        self, origin: Origin, room_id: Path[RoomID], event_id: Path[str], body: Body[dict[str, Any]]
     ) -> Knocked:
         """Take a knock; gives what makes the room known."""
-        knock = await self.resident.accept(origin.server, room_id, event_id, "knock", body)
+        knock = await self.resident.accept(origin.server, room_id, EventID(event_id), "knock", body)
         return Knocked(await self.preview.before(knock))

@@ -40,10 +40,10 @@ class LeavingApi:
         spec=f"{_SPEC}put_matrixfederationv2send_leaveroomideventid",
     )
     async def send_leave(
-        self, origin: Origin, room_id: Path[RoomID], event_id: Path[EventID], body: Body[dict[str, Any]]
+        self, origin: Origin, room_id: Path[RoomID], event_id: Path[str], body: Body[dict[str, Any]]
     ) -> None:
         """Take a leave."""
-        await self.resident.accept(origin.server, room_id, event_id, "leave", body)
+        await self.resident.accept(origin.server, room_id, EventID(event_id), "leave", body)
 
     @endpoint(
         SEND_LEAVE_V1.method,
@@ -52,8 +52,8 @@ class LeavingApi:
         spec=f"{_SPEC}put_matrixfederationv1send_leaveroomideventid",
     )
     async def send_leave_v1(
-        self, origin: Origin, room_id: Path[RoomID], event_id: Path[EventID], body: Body[dict[str, Any]]
+        self, origin: Origin, room_id: Path[RoomID], event_id: Path[str], body: Body[dict[str, Any]]
     ) -> list[Any]:
         """The same for old servers."""
-        await self.resident.accept(origin.server, room_id, event_id, "leave", body)
+        await self.resident.accept(origin.server, room_id, EventID(event_id), "leave", body)
         return [200, {}]

@@ -28,8 +28,8 @@ class History(msgspec.Struct, frozen=True):
 class MissingEventsQuery(msgspec.Struct, frozen=True):
     """Walk back from `latest_events` until `earliest_events`."""
 
-    earliest_events: list[str]
-    latest_events: list[str]
+    earliest_events: list[str] = []
+    latest_events: list[str] = []
     limit: int = 10
     min_depth: int = 0
 

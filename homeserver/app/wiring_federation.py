@@ -112,7 +112,7 @@ def build_shared_rooms(core: Core, rooms: RoomsCore, transport: FederationTransp
     name, database = core.server_name, core.database
     author = Author(name, core.signing_key, core.clock, core.random)
     ingest = _ingest(core, rooms, transport)
-    access = ServerAccess(database, core.caches, rooms.heads, rooms.states, rooms.events)
+    access = ServerAccess(name, database, core.caches, rooms.heads, rooms.states, rooms.events)
     restricted = RestrictedJoins(database, rooms.heads, rooms.states, name)
     preview = RoomPreview(rooms.states)
     records = OutsideMembershipRecords(database, core.journal, rooms.events, rooms.nids, core.clock)

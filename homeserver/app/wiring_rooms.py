@@ -27,9 +27,11 @@ from homeserver.services.rooms.guest_departure import GuestDeparture
 from homeserver.services.rooms.history import History
 from homeserver.services.rooms.invite_permission import InvitePermission
 from homeserver.services.rooms.joining import Joining
+from homeserver.services.rooms.local_events import Author
 from homeserver.services.rooms.member_contents import MemberContents
 from homeserver.services.rooms.membership import Membership
 from homeserver.services.rooms.outside_rooms import OutsideRooms
+from homeserver.services.rooms.own_leaves import OwnLeaves
 from homeserver.services.rooms.profile_changes import ProfileChanges
 from homeserver.services.rooms.redacting import Redacting
 from homeserver.services.rooms.remote import Backfill, RemoteDirectory, RemoteMembership
@@ -81,7 +83,9 @@ def build_rooms(core: Core, rooms: RoomsCore, remotes: Remotes | None = None) ->
     permission = InvitePermission(database, name)
     restricted = RestrictedJoins(database, rooms.heads, rooms.states, name)
     aliases = Aliases(name, database, access, actions, remotes.membership)
-    outside = OutsideRooms(name, database, core.journal, remotes.membership)
+    author = Author(name, core.signing_key, core.clock, core.random)
+    leaves = OwnLeaves(rooms.events, rooms.nids, author)
+    outside = OutsideRooms(name, database, core.journal, leaves, remotes.membership)
     joining = Joining(actions, aliases, contents, restricted, outside, remotes.membership)
     membership = Membership(name, actions, contents, permission, outside, remotes.membership)
     transactions = Transactions(database, core.caches, core.clock)

@@ -12,6 +12,7 @@ STATUS: Final[Mapping[type[MatrixError], int]] = {
     errors.Unknown: 400,
     errors.AlreadyExists: 409,
     errors.BadGateway: 502,
+    errors.RefusedElsewhere: 400,
     errors.BadJson: 400,
     errors.InvalidEvent: 400,
     errors.ControlledByServer: 405,

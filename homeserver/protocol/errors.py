@@ -40,6 +40,18 @@ class BadGateway(MatrixError, says="A remote server could not be reached or answ
     """A remote server failed, so we cannot do what depends on it."""
 
 
+class RefusedElsewhere(MatrixError, says="Another server refused the request"):
+    """Another server took what a client wished for a mistake; its error code is passed on."""
+
+    def __init__(self, message: str = "", *, errcode: str) -> None:
+        super().__init__(message)
+        self._errcode = errcode
+
+    def body(self) -> dict[str, object]:
+        """With the other server's error code."""
+        return {**super().body(), "errcode": self._errcode}
+
+
 # --- The request itself ---------------------------------------------------------------------------
 
 

@@ -49,11 +49,13 @@ class TestOrder(Shared):
     async def test_an_event_after_a_gap_is_shown_on_the_state_that_its_server_tells(self) -> None:
         alpha, alice, room, evil, shared = await self.shared()
         lost = shared.message("lost")
-        after = shared.message("after the gap")
+        between = shared.message("after the gap")
+        after = shared.message("and on")
         del evil.by_id[lost.event_id]
+        gives_events(evil, between)
         gives_state(evil, shared)
         await evil.send(alpha, after)
-        assert await alice.texts(room) == ["after the gap"]
+        assert await alice.texts(room) == ["after the gap", "and on"]
         rows = alpha.database.rows("select event_id from backward_extremities")
         assert rows == [(lost.event_id,)]
         before = await alice.state(room)
@@ -64,6 +66,7 @@ class TestOrder(Shared):
         alpha, alice, room, evil, shared = await self.shared()
         lost = shared.message("lost")
         del evil.by_id[lost.event_id]
+        gives_state(evil, shared)
         after = shared.message("after the gap")
         answer = await evil.send(alpha, after)
         assert "error" in answer[after.event_id]
@@ -77,12 +80,14 @@ class TestOrder(Shared):
         alpha, alice, room, evil, shared = await self.shared()
         lost = shared.message("lost")
         del evil.by_id[lost.event_id]
+        between = shared.message("between")
         after = shared.message("after the gap")
+        gives_events(evil, between)
         gives_state(evil, shared)
         await evil.send(alpha, after)
         await evil.send(alpha, lost)
         assert alpha.database.rows("select event_id from backward_extremities") == []
-        assert set(await alice.texts(room)) == {"lost", "after the gap"}
+        assert set(await alice.texts(room)) == {"lost", "between", "after the gap"}
         said = await alice.say(room, "go on")
         target = f"/_matrix/federation/v1/event/{said}"
         _, given = await evil.ask(alpha, "GET", target)

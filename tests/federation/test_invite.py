@@ -80,7 +80,8 @@ class TestInviting(World):
         await alice.invite(room, bob)
         since = (await bob.sync())["next_batch"]
         await bob.act(room, "leave")
-        assert room in (await bob.sync(since))["rooms"]["leave"]
+        left = (await bob.sync(since))["rooms"]["leave"][room]["timeline"]["events"]
+        assert [(e["state_key"], e["content"]["membership"]) for e in left] == [(bob.user_id, "leave")]
         assert await invite_of(bob, room) is None
 
         async def alice_knows() -> bool:

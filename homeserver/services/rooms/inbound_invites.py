@@ -8,7 +8,6 @@ from homeserver.protocol.errors import (
     Forbidden,
     IncompatibleRoomVersion,
     InvalidParam,
-    MatrixError,
     NotFound,
 )
 from homeserver.protocol.events.event import Event
@@ -16,7 +15,7 @@ from homeserver.protocol.events.parsing import parse_pdu
 from homeserver.protocol.events.signing import sign_pdu
 from homeserver.protocol.identifiers import EventID, RoomID, ServerName, UserID, is_user_id, server_of
 from homeserver.protocol.room_versions import ROOM_VERSIONS, RoomVersion
-from homeserver.services.rooms.ingest.checking import PduChecker
+from homeserver.services.rooms.ingest.checking import PduChecker, require_signature
 from homeserver.services.rooms.invite_permission import InvitePermission
 from homeserver.services.rooms.local_events import Author
 from homeserver.services.rooms.outside_memberships import OutsideMembershipRecords
@@ -61,13 +60,14 @@ class InboundInvites:
         version = ROOM_VERSIONS.get(room_version)
         if version is None:
             raise IncompatibleRoomVersion(room_version=room_version)
-        event = _parsed(pdu, version)
+        require_signature(pdu, origin)
+        event = parse_pdu(pdu, version)
         target = self._check_shape(event, origin, room_id, event_id)
         if version.room_id_is_create_hash:
             _check_create(state, version, room_id)
         checked = await self._checker.check(room_id, version, [event.pdu])
         if not checked.events:
-            raise InvalidParam(checked.failures.get(event_id, "The event is not properly signed"))
+            raise Forbidden(checked.failures.get(event_id, "The event is not properly signed"))
         event = checked.events[0]
         participates = await self._participates(room_id, origin)
         await self._check_user(target)
@@ -132,18 +132,11 @@ class InboundInvites:
             raise Forbidden("There is no such user")
 
 
-def _parsed(pdu: Any, version: RoomVersion) -> Event:
-    try:
-        return parse_pdu(pdu, version)
-    except MatrixError as error:
-        raise InvalidParam(error.message) from error
-
-
 def _check_create(state: Any, version: RoomVersion, room_id: RoomID) -> None:
     """Where the room is named after its create event, that must come with the invite."""
     for entry in state if isinstance(state, list) else ():
         if isinstance(entry, dict) and entry.get("type") == "m.room.create":
-            if _parsed(entry, version).room_id == room_id:
+            if parse_pdu(entry, version).room_id == room_id:
                 return
             raise InvalidParam("The create event is of another room")
     raise InvalidParam("The create event is missing from `invite_room_state`")

@@ -18,6 +18,7 @@ from homeserver.protocol.errors import (
     InvalidEvent,
     MatrixError,
     NotFound,
+    RefusedElsewhere,
     UnableToAuthoriseJoin,
     UnableToGrantJoin,
 )
@@ -114,6 +115,8 @@ def refusal(error: RemoteError) -> MatrixError:
         return NotFound(text)
     if error.status == 403:
         return Forbidden(text)
+    if error.status == 400:
+        return RefusedElsewhere(text, errcode=error.remote_errcode)
     return error
 
 
@@ -123,6 +126,7 @@ _WORTH = (
     UnableToGrantJoin,
     UnableToAuthoriseJoin,
     NotFound,
+    RefusedElsewhere,
 )
 
 

@@ -69,6 +69,7 @@ class OutboundInvites:
             if not (old and is_not_understood(error)):
                 raise refusal(error) from error
             given = await self._ask_old(server, event, path, state)
+        parse_pdu(given, event.version)
         by_server = given.get("signatures")
         signatures = by_server.get(server) if isinstance(by_server, dict) else None
         pdu = event.pdu

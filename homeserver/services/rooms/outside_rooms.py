@@ -9,10 +9,13 @@ from typing import Any
 from homeserver.protocol.errors import Forbidden
 from homeserver.protocol.identifiers import RoomID, ServerName, UserID
 from homeserver.services.rooms.detached import detach
+from homeserver.services.rooms.own_leaves import OwnLeaves
+from homeserver.services.rooms.persist import event_row
 from homeserver.services.rooms.remote import RemoteMembership
 from storage.bulk import Entry
 from storage.database import Database
 from storage.journal import Changes, Journal, Write
+from storage.tables.events import OUTLIERS
 from storage.tables.memberships import (
     LOCAL_MEMBERSHIP_CHANGES,
     MEMBERSHIPS,
@@ -30,11 +33,13 @@ class OutsideRooms:
         server_name: ServerName,
         database: Database,
         journal: Journal,
+        leaves: OwnLeaves,
         remote: RemoteMembership | None = None,
     ) -> None:
         self._server_name = server_name
         self._database = database
         self._journal = journal
+        self._leaves = leaves
         self._remote = remote
 
     async def leave(self, user_id: UserID, room_id: RoomID, content: dict[str, Any]) -> None:
@@ -46,15 +51,12 @@ class OutsideRooms:
             raise Forbidden("You are not in this room")
         if row.membership == "leave":
             return
-        await self._journal.write(
-            Write(
-                entries=(
-                    LOCAL_MEMBERSHIP_CHANGES.row(user_id, room_id, "leave", row.event_nid),
-                    self._left(row),
-                ),
-                changes=Changes(users=frozenset((user_id,))),
-            )
-        )
+        event = await self._leaves.after(row.event_nid, user_id, content)
+        nid = row.event_nid if event is None else event.nid
+        entries = [LOCAL_MEMBERSHIP_CHANGES.row(user_id, room_id, "leave", nid), self._left(row, nid)]
+        if event is not None:
+            entries.append(OUTLIERS.row(*event_row(event)))
+        await self._journal.write(Write(entries=entries, changes=Changes(users=frozenset((user_id,)))))
         if self._remote is not None:
             detach("leave", self._remote.leave(user_id, room_id, content), user=user_id, room=room_id)
 
@@ -67,13 +69,13 @@ class OutsideRooms:
         """Forget a room if the user has left it; their membership in it, None for none."""
         return await self._database.transact(lambda tx: _forget(tx, room_id, user_id))
 
-    def _left(self, row: MembershipRow) -> Entry:
+    def _left(self, row: MembershipRow, nid: int) -> Entry:
         return MEMBERSHIPS.row(
             row.room_id,
             row.user_id,
             self._server_name,
             "leave",
-            row.event_nid,
+            nid,
             row.user_id,
             0,
             True,

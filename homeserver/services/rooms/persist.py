@@ -177,9 +177,9 @@ def outside_server(change: StateChange, server_name: ServerName) -> ServerName |
         return None
     was, now = change.memberships
     server = server_of(change.key[1])
-    if was not in ("invite", "knock") or now not in ("leave", "ban") or server == server_name:
+    if was not in ("invite", "knock") or now not in ("leave", "ban"):
         return None
-    return server
+    return None if server in (server_name, server_of(change.cause.event.sender)) else server
 
 
 def _nid(stored: StoredEvent | None) -> int | None:

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 
 from homeserver.protocol.events.content import PowerLevels
+from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.redaction import redacted
 from homeserver.protocol.identifiers import EventID, server_of
 from homeserver.services.rooms.draft import RoomDraft
@@ -24,6 +25,17 @@ class RedactionEffects:
         self._events = events
         self._states = states
 
+    async def forbids(self, draft: RoomDraft, redaction: Event) -> str | None:
+        """Why a redaction may not take effect, which clients must not see then; None also if its target is
+        not here yet.
+        """
+        if redaction.version.redactions_authorised_by_level or redaction.redacts is None:
+            return None
+        target = await self._target(draft, redaction.redacts)
+        if target is None or await self._may_strike(draft, redaction, target):
+            return None
+        return "the sender may not redact that event"
+
     async def redaction_arrived(self, draft: RoomDraft, redaction: StoredEvent) -> list[StateChange]:
         """Note an accepted redaction of the draft and strike its target, if it is known.
 
@@ -33,7 +45,7 @@ class RedactionEffects:
             return []
         draft.entries.append(REDACTIONS.row(target_id, redaction.event.event_id, redaction.event.room_id))
         target = await self._target(draft, target_id)
-        if target is None or not await self._may_strike(draft, redaction, target):
+        if target is None or not await self._may_strike(draft, redaction.event, target):
             return []
         return await self._strike(draft, redaction, target)
 
@@ -52,7 +64,7 @@ class RedactionEffects:
         if redaction_ids:
             redactions += (await self._events.by_ids(redaction_ids)).values()
         for redaction in redactions:
-            if redaction.status is Status.ACCEPTED and await self._may_strike(draft, redaction, target):
+            if redaction.status is Status.ACCEPTED and await self._may_strike(draft, redaction.event, target):
                 target.become_redacted(redacted(event), redaction.event.event_id)
                 return
 
@@ -62,23 +74,23 @@ class RedactionEffects:
                 return stored
         return await self._events.find(event_id)
 
-    async def _may_strike(self, draft: RoomDraft, redaction: StoredEvent, target: StoredEvent) -> bool:
-        if target.event.room_id != redaction.event.room_id or target.event.type == "m.room.create":
+    async def _may_strike(self, draft: RoomDraft, redaction: Event, target: StoredEvent) -> bool:
+        if target.event.room_id != redaction.room_id or target.event.type == "m.room.create":
             return False
-        if redaction.event.version.redactions_authorised_by_level:
+        if redaction.version.redactions_authorised_by_level:
             return True
-        if server_of(redaction.event.sender) == server_of(target.event.sender):
+        if server_of(redaction.sender) == server_of(target.event.sender):
             return True
         found = await self._states.lookup(
             draft.state, (("m.room.create", ""), ("m.room.power_levels", "")), draft.unsaved
         )
         power_levels, create = found.get(("m.room.power_levels", "")), found.get(("m.room.create", ""))
         levels = PowerLevels.of(
-            redaction.event.version,
+            redaction.version,
             None if power_levels is None else power_levels.event,
             None if create is None else create.event,
         )
-        return levels.user(redaction.event.sender) >= levels.redact
+        return levels.user(redaction.sender) >= levels.redact
 
     async def _strike(
         self, draft: RoomDraft, redaction: StoredEvent, target: StoredEvent

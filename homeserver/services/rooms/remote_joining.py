@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import structlog
 
 from federation.client.errors import RemoteError
-from federation.wire.joining import MAKE_JOIN, SEND_JOIN, Joined
+from federation.wire.joining import MAKE_JOIN, SEND_JOIN, SEND_JOIN_V1, Joined
 from homeserver.protocol.errors import (
     BadGateway,
     Forbidden,
@@ -33,6 +34,7 @@ from homeserver.services.rooms.membership_requests import (
     MEMBER,
     MembershipRequests,
     MembershipWish,
+    is_not_understood,
     most_telling,
     refusal,
 )
@@ -108,11 +110,7 @@ class RemoteJoining:
 
     async def _join_through(self, server: ServerName, wish: MembershipWish) -> None:
         event = await self._requests.event(MAKE_JOIN, server, wish)
-        path = {"room_id": wish.room_id, "event_id": event.event_id}
-        try:
-            answer = await self._requests.client.request(SEND_JOIN, server, path=path, body=event.encoded())
-        except RemoteError as error:
-            raise refusal(error) from error
+        answer = await self._send(server, event)
         event = await self._authorised(server, event, answer)
         head = await self._doors.receiver.present(wish.room_id)
         if head is None:
@@ -124,6 +122,22 @@ class RemoteJoining:
             if taken.event_id == event.event_id and isinstance(result, Placed) and result.reason is None:
                 return
         raise Forbidden("The room does not allow the join")
+
+    async def _send(self, server: ServerName, event: Event) -> Joined:
+        client, body = self._requests.client, event.encoded()
+        path = {"room_id": event.room_id, "event_id": event.event_id}
+        try:
+            return await client.request(SEND_JOIN, server, path=path, body=body)
+        except RemoteError as error:
+            if not is_not_understood(error):
+                raise refusal(error) from error
+        try:
+            answer = await client.request(SEND_JOIN_V1, server, path=path, body=body)
+            return msgspec.convert(answer[1] if len(answer) == 2 else None, Joined)
+        except RemoteError as error:
+            raise refusal(error) from error
+        except msgspec.ValidationError as error:
+            raise BadGateway(f"{server} answered the join with something else") from error
 
     async def _authorised(self, server: ServerName, event: Event, answer: Joined) -> Event:
         """The join, with the signature of the server that let the user in."""

@@ -154,4 +154,5 @@ def _shared(replaced: StoredEvent | None, redaction: StoredEvent | None) -> byte
         )
     if redaction is not None:
         shared += b',"redacted_because":' + client_event_bytes(redaction.event)
+        shared += b',"redacted_by":' + orjson.dumps(redaction.event.event_id)  # older clients look here
     return shared

@@ -13,8 +13,6 @@ from homeserver.protocol.errors import (
     Forbidden,
     IncompatibleRoomVersion,
     InvalidParam,
-    InvalidSignature,
-    MatrixError,
 )
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.parsing import parse_pdu
@@ -23,7 +21,7 @@ from homeserver.protocol.identifiers import EventID, RoomID, ServerName, UserID,
 from homeserver.protocol.room_versions import EventIDFormat
 from homeserver.services.rooms.draft import RoomDraft
 from homeserver.services.rooms.heads import RoomHead
-from homeserver.services.rooms.ingest.checking import PduChecker
+from homeserver.services.rooms.ingest.checking import PduChecker, require_signature
 from homeserver.services.rooms.ingest.placing import Placed
 from homeserver.services.rooms.ingest.receiving import EventReceiver
 from homeserver.services.rooms.local_events import Author, EventIntent, LocalEvents
@@ -115,10 +113,8 @@ class ResidentServer:
         self, origin: ServerName, head: RoomHead, event_id: EventID, membership: str, pdu: Any
     ) -> Event:
         version = head.room_version
-        try:
-            event = parse_pdu(pdu, version)
-        except MatrixError as error:
-            raise InvalidParam(error.message) from error
+        require_signature(pdu, origin)
+        event = parse_pdu(pdu, version)
         if event.room_id != head.room_id or event.membership != membership:
             raise InvalidParam(f"Not a {membership} event of this room")
         if event.state_key != event.sender:
@@ -133,7 +129,7 @@ class ResidentServer:
             event = await self._authorise(head, event)
         checked = await self._checker.check(head.room_id, version, [event.pdu])
         if not checked.events:
-            raise InvalidSignature(checked.failures.get(event_id, "The event is not properly signed"))
+            raise Forbidden(checked.failures.get(event_id, "The event is not properly signed"))
         return checked.events[0]
 
     async def _authorise(self, head: RoomHead, event: Event) -> Event:

@@ -4,13 +4,13 @@ https://spec.matrix.org/v1.19/server-server-api/#server-access-control-lists-acl
 https://spec.matrix.org/v1.19/client-server-api/#server-behaviour-5
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from homeserver.protocol.errors import Forbidden, NotFound
 from homeserver.protocol.events.content import history_visibility_of
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.redaction import redacted
-from homeserver.protocol.identifiers import RoomID, ServerName, StateKey, UserID
+from homeserver.protocol.identifiers import RoomID, ServerName, StateKey, UserID, server_of
 from homeserver.protocol.server_acl import ServerAcl
 from homeserver.protocol.visibility import server_can_see
 from homeserver.services.rooms.event_store import EventStore
@@ -21,6 +21,7 @@ from storage.caches import CacheBudget
 from storage.database import Database
 from storage.tables.memberships import Memberships
 from storage.tables.rooms import Rooms
+from storage.tables.users import Users
 
 _VISIBILITY: StateKey = ("m.room.history_visibility", "")
 _SEEN_BY_ALL = frozenset(("shared", "world_readable"))
@@ -31,12 +32,14 @@ class ServerAccess:
 
     def __init__(
         self,
+        server_name: ServerName,
         database: Database,
         caches: CacheBudget,
         heads: RoomHeads,
         states: StateStore,
         events: EventStore,
     ) -> None:
+        self._server_name = server_name
         self._database = database
         self._heads = heads
         self._states = states
@@ -91,8 +94,9 @@ class ServerAccess:
         for snapshot_id, snapshot in before.items():
             found = await self._states.find(snapshot, *_VISIBILITY)
             visibilities[snapshot_id] = history_visibility_of(None if found is None else found.event)
+        erased = await self._erased({stored.event.sender for stored in events})
         if _SEEN_BY_ALL.issuperset(visibilities.values()):
-            return [stored.event for stored in events]
+            return [_unless(stored.event.sender in erased, stored.event) for stored in events]
         keys = await self._members_of(head.room_id, server)
         chosen = []
         for stored in events:
@@ -107,9 +111,18 @@ class ServerAccess:
                     event, server, visibility=visibility, memberships=memberships, joined_since=True
                 ):
                     event = redacted(event)
-            chosen.append(event)
+            chosen.append(_unless(event.sender in erased, event))
         return chosen
+
+    async def _erased(self, senders: Iterable[UserID]) -> Collection[UserID]:
+        """Those of them who want to be forgotten."""
+        ours = [user_id for user_id in senders if server_of(user_id) == self._server_name]
+        return await self._database.read(lambda tx: Users(tx).erased_among(ours)) if ours else ()
 
     async def _members_of(self, room_id: RoomID, server: ServerName) -> list[StateKey]:
         users = await self._database.read(lambda tx: Memberships(tx).users_of_server(room_id, server))
         return [("m.room.member", user_id) for user_id in users]
+
+
+def _unless(hidden: bool, event: Event) -> Event:
+    return redacted(event) if hidden else event

@@ -53,13 +53,29 @@ class Timelines:
         for _ in range(MAX_ROUNDS):
             if not todo:
                 break
-            await self._round(user_id, todo, types, block, lambda event: _passes(event, filter, ignored))
+            await self._round(
+                user_id, todo, types, block, None if open_ else lambda each: _passes(each, filter, ignored)
+            )
             todo = [each for each in todo if not each.ended and len(each.found) <= limit]
             block = _BLOCK
         unfinished = {each.part.room_id for each in todo}
+        await self._add_leaves_from_outside(user_id, rooms.values())
         return {
             room_id: _timeline(progress, limit, room_id in unfinished) for room_id, progress in rooms.items()
         }
+
+    async def _add_leaves_from_outside(self, user_id: UserID, progresses: Iterable[_Progress]) -> None:
+        """How invites and knocks ended in rooms that this server is not in: of that no room has an event."""
+        outside = {
+            each.part.left: each for each in progresses if each.part.joined_until == 0 and not each.found
+        }
+        for nid, stored in (await self._events.by_nids(nid for nid in outside if nid)).items():
+            if (
+                stored.is_outlier
+                and stored.event.key == (MEMBER, user_id)
+                and stored.event.membership == "leave"
+            ):
+                outside[nid].found.append(Seen(stored, "leave"))
 
     async def _round(
         self,
@@ -67,7 +83,7 @@ class Timelines:
         todo: Sequence[_Progress],
         types: list[str] | None,
         block: int,
-        passes: Callable[[StoredEvent], bool],
+        passes: Callable[[StoredEvent], bool] | None,
     ) -> None:
         rooms = [each.part.room_id for each in todo]
         sinces = [each.part.since for each in todo]
@@ -83,7 +99,7 @@ class Timelines:
             if events:
                 each.upto = (events[0].pos or 0) - 1
             reader = Reader(user_id, each.part.room_id, each.part.joined_until)
-            groups.append((reader, [stored for stored in events if passes(stored)]))
+            groups.append((reader, events if passes is None else [each for each in events if passes(each)]))
         for each, seen in zip(todo, await self._access.select_each(user_id, groups), strict=True):
             each.found[:0] = _with_own_leave(each.part, user_id, seen, by_room[each.part.room_id])
 
@@ -113,5 +129,5 @@ def _timeline(progress: _Progress, limit: int, unfinished: bool) -> Timeline:
     found = progress.found
     limited = unfinished or len(found) > limit
     shown = found[len(found) - limit :] if len(found) > limit else found
-    start = (shown[0].stored.pos or 0) if shown else progress.part.upto + 1
+    start = (shown[0].stored.pos or progress.part.upto) if shown else progress.part.upto + 1
     return Timeline(shown, limited, start)

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from federation.keyring import KeyRequest, Keyring
-from homeserver.protocol.errors import InvalidEvent, MatrixError
+from homeserver.protocol.errors import Forbidden, InvalidEvent, MatrixError
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.parsing import parse_pdu
 from homeserver.protocol.identifiers import EventID, RoomID, ServerName
 from homeserver.protocol.receipt_checks import check_signatures, wanted_keys, whole_or_redacted
 from homeserver.protocol.room_versions import RoomVersion
 
+_SIGNED = ("hashes", "signatures")
 WantedKeys = Mapping[ServerName, Collection[str]]
 
 
@@ -77,3 +78,11 @@ class PduChecker:
             else:
                 checked.events.append(whole_or_redacted(event))
         return checked
+
+
+def require_signature(pdu: Any, server: ServerName) -> None:
+    """Raises Forbidden for what does not even claim to be signed by the server, before its shape is looked at."""
+    if isinstance(pdu, dict):
+        hashes, signatures = (pdu.get(name) for name in _SIGNED)
+        if not hashes or not isinstance(signatures, dict) or not signatures.get(server):
+            raise Forbidden(f"The event is not signed by {server}")

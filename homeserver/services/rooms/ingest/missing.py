@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 MAX_ROUNDS = 5
 """Times that we ask for missing events before the gap is taken as one."""
 MAX_EVENTS_A_ROUND = 100
+FULL_ANSWER = 10
+"""Missing events in an answer after which there may be more: no server gives less if it has them."""
 MAX_HISTORY = 500
 """Events of one answer to a backfill that are looked at."""
 MAX_GAPS = 20
@@ -85,7 +87,7 @@ class MissingHistory:
         if not history.new:
             return history
         await self._fill(origin, head, history)
-        for prev_id in list(await self._unplaced([*history.events, *history.new]))[:MAX_GAPS]:
+        for prev_id in list(await self._gaps_behind(history))[:MAX_GAPS]:
             state = await self._state_after(origin, head, prev_id)
             if state is not None:
                 history.states[prev_id] = state
@@ -219,6 +221,18 @@ class MissingHistory:
             if not found:
                 return
             history.events.extend(found)
+            if len(pdus) < FULL_ANSWER:
+                return
+
+    async def _gaps_behind(self, history: History) -> set[EventID]:
+        """The previous events that are still missing, before events that were given when we asked for missing
+        ones.
+
+        A server that sends an event and gives none of those before it has its event refused: it could make up
+        any state.
+        """
+        missing = await self._unplaced([*history.events, *history.new])
+        return {one for event in history.events for one in event.prev_event_ids if one in missing}
 
     async def _unplaced(self, events: Sequence[Event]) -> set[EventID]:
         """The previous events of ``events`` that are neither among them nor placed here."""

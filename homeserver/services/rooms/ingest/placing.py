@@ -120,6 +120,10 @@ class EventPlacer:
             reason = self._forbidden_by(event, await self._auth_state(draft, event, draft.state))
             if reason is not None:
                 return Status.SOFT_FAILED, f"by the current state: {reason}"
+        if event.type == "m.room.redaction":
+            reason = await self._redactions.forbids(draft, event)
+            if reason is not None:
+                return Status.SOFT_FAILED, reason
         return Status.ACCEPTED, None
 
     async def _take_effect(

@@ -23,6 +23,7 @@ from homeserver.services.rooms.ingest.order import oldest_first
 from homeserver.services.rooms.ingest.placing import Arrival, EventPlacer, MissingEvents, Placed
 from homeserver.services.rooms.stored_event import StoredEvent
 from homeserver.services.rooms.writer import RoomWriter
+from storage.database import DatabaseUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -125,9 +126,11 @@ class EventReceiver:
                     reason=result.reason,
                     status=result.stored.status.name,
                 )
-            return result.reason
+            return None  # it was dealt with, whatever came of it
         if isinstance(result.value, MissingEvents):
             return "what comes before it could not be had"
+        if isinstance(result.value, DatabaseUnavailable):
+            raise result.value
         log.error(
             "event set aside by a bug", origin=origin, event_id=event.event_id, failure=result.getTraceback()
         )

@@ -39,7 +39,7 @@ class RateLimits:
     searches: RateLimit = limit("Searches for users, rooms and messages, by user.", 2, 20)
     reports: RateLimit = limit("Reports to the administrators, by user.", 0.05, 10)
     lookups: RateLimit = limit("Questions that need no account, by address.", 10, 100)
-    federation: RateLimit = limit("Requests of another server, by server.", 100, 500)
+    federation: RateLimit = limit("Requests of another server, by server.", 500, 2000)
 
     @property
     def by_name(self) -> Mapping[str, RateLimit]:

@@ -14,17 +14,18 @@ from homeserver.protocol.identifiers import ServerName, parse_server_name
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """What an endpoint demands of whoever calls it."""
+    """What an endpoint demands of whoever calls it; `limit` is the rate limit where the endpoint names none."""
 
     name: str
     gives_principal: bool = True
+    limit: str | None = None
 
 
 access_token: Final = Marker("access_token")
 access_token_or_guest: Final = Marker("access_token_or_guest")
 optional_access_token: Final = Marker("optional_access_token")
 admin_token: Final = Marker("admin_token")
-server_signature: Final = Marker("server_signature")
+server_signature: Final = Marker("server_signature", limit="federation")
 no_auth: Final = Marker("no_auth", gives_principal=False)
 
 MARKERS: Final = (

@@ -153,9 +153,10 @@ def endpoint(
 ) -> Callable[[F], F]:
     """Declare a method as the answer to `method` on `paths`.
 
-    `limit` names the rate limit that each call counts against. A `long_poll` is cancelled when its client goes
-    away; any other call runs to its end. `empty_body_ok` takes no body for `{}`. `body_limit` names the configured
-    size limit. Raises TypeError, at import, when the signature and the paths do not agree.
+    `limit` names the rate limit that each call counts against; without it, it is the one of `auth`, if any. A
+    `long_poll` is cancelled when its client goes away; any other call runs to its end. `empty_body_ok` takes no body
+    for `{}`. `body_limit` names the configured size limit. Raises TypeError, at import, when the signature and the
+    paths do not agree.
     """
 
     def declare(function: F) -> F:
@@ -168,7 +169,7 @@ def endpoint(
             method=method,
             paths=expanded,
             auth=auth,
-            limit=limit,
+            limit=limit or auth.limit,
             spec=spec,
             summary=(inspect.getdoc(function) or "").partition("\n")[0],
             long_poll=long_poll,

@@ -36,6 +36,7 @@ from tests.harness.client import Client
 from tests.harness.memory import SeededRandom, SteppingClock, at_once
 
 ALICE = UserID("@alice:test")
+FEDERATION_AT_ONCE = 20
 
 
 class Join(msgspec.Struct, frozen=True):
@@ -264,7 +265,7 @@ class Sample:
 def pipeline(clock: Clock, metrics: Metrics, limits: Mapping[str, LimitOf]) -> Pipeline:
     return Pipeline(
         authenticators=AUTHENTICATORS,
-        limits=RateLimits(limits, clock),
+        limits=RateLimits({"federation": LimitOf(1.0, FEDERATION_AT_ONCE), **limits}, clock),
         body_limits={"default": 100_000, "media": 1_000_000, "federation": 500_000},
         metrics=metrics,
         clock=clock,

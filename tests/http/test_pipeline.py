@@ -9,7 +9,7 @@ from homeserver.http.metrics import Metrics, ReactorLag
 from homeserver.http.pipeline import Pipeline
 from homeserver.http.rate_limits import RateLimits
 from tests.harness.memory import SeededRandom, SteppingClock, at_once
-from tests.http.sample import AUTHENTICATORS, Sample, SampleApi, pipeline
+from tests.http.sample import AUTHENTICATORS, FEDERATION_AT_ONCE, Sample, SampleApi, pipeline
 
 CORS = "access-control-allow-origin"
 JOIN = "/_matrix/client/v3/join/!room:test"
@@ -236,6 +236,18 @@ def test_server_signatures_give_their_origin() -> None:
     reply = sample.client.put("/_matrix/federation/v1/send/7", {"pdus": []}, Authorization=signed)
     assert reply.json == {"origin": "other.test", "txn": "7", "size": 1}
     assert sample.client.with_token(None).put("/_matrix/federation/v1/send/7", {}).errcode == "M_UNAUTHORIZED"
+
+
+def test_servers_are_limited_without_an_endpoint_saying_so() -> None:
+    client = Sample().client
+
+    def send_as(server: str) -> int:
+        signed = f'X-Matrix origin="{server}",destination="test",key="ed25519:1",sig="s"'
+        return client.put("/_matrix/federation/v1/send/7", {"pdus": []}, Authorization=signed).status
+
+    statuses = [send_as("one.test") for _ in range(FEDERATION_AT_ONCE + 1)]
+    assert statuses == [200] * FEDERATION_AT_ONCE + [429]
+    assert send_as("two.test") == 200
 
 
 def test_metrics_count_requests_by_endpoint_and_status() -> None:

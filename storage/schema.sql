@@ -53,11 +53,24 @@ CREATE TABLE client_transactions (
     created_ts bigint NOT NULL
 );
 
+CREATE TABLE cross_signing_keys (
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    usage text NOT NULL COLLATE pg_catalog."C",
+    public_key text NOT NULL COLLATE pg_catalog."C",
+    "json" text NOT NULL
+);
+
 CREATE TABLE current_state (
     room_id text NOT NULL COLLATE pg_catalog."C",
     type text NOT NULL COLLATE pg_catalog."C",
     state_key text NOT NULL COLLATE pg_catalog."C",
     event_nid bigint NOT NULL
+);
+
+CREATE TABLE dehydrated_devices (
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    device_id text NOT NULL COLLATE pg_catalog."C",
+    device_data text NOT NULL
 );
 
 CREATE TABLE destinations (
@@ -66,6 +79,45 @@ CREATE TABLE destinations (
     retry_ts bigint NOT NULL,
     interval_ms bigint NOT NULL
 );
+
+CREATE TABLE device_keys (
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    device_id text NOT NULL COLLATE pg_catalog."C",
+    "json" text NOT NULL
+);
+
+CREATE TABLE device_list_outbox (
+    destination text NOT NULL COLLATE pg_catalog."C",
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    device_id text NOT NULL COLLATE pg_catalog."C",
+    pos bigint NOT NULL
+);
+
+CREATE TABLE device_list_progress (
+    only_row boolean DEFAULT true NOT NULL,
+    pos bigint NOT NULL,
+    CONSTRAINT device_list_progress_only_row_check CHECK (only_row)
+)
+WITH (fillfactor='10');
+
+CREATE TABLE device_list_sent (
+    destination text NOT NULL COLLATE pg_catalog."C",
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    pos bigint NOT NULL
+);
+
+CREATE TABLE device_lists (
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    pos bigint NOT NULL
+)
+WITH (fillfactor='80');
+
+CREATE TABLE device_writes (
+    only_row boolean DEFAULT true NOT NULL,
+    pos bigint NOT NULL,
+    CONSTRAINT device_writes_only_row_check CHECK (only_row)
+)
+WITH (fillfactor='10');
 
 CREATE TABLE devices (
     user_id text NOT NULL COLLATE pg_catalog."C",
@@ -104,9 +156,18 @@ CREATE TABLE events (
     transaction text COLLATE pg_catalog."C",
     redacted_by text COLLATE pg_catalog."C",
     auth bytea,
-    "json" bytea NOT NULL
+    "json" text NOT NULL
 )
 WITH (toast_tuple_target='4096');
+
+CREATE TABLE fallback_keys (
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    device_id text NOT NULL COLLATE pg_catalog."C",
+    algorithm text NOT NULL COLLATE pg_catalog."C",
+    key_id text NOT NULL COLLATE pg_catalog."C",
+    "json" text NOT NULL,
+    used boolean DEFAULT false NOT NULL
+);
 
 CREATE TABLE filters (
     user_id text NOT NULL COLLATE pg_catalog."C",
@@ -121,6 +182,27 @@ CREATE TABLE journals (
     seen_at timestamp with time zone DEFAULT now() NOT NULL
 )
 WITH (fillfactor='10');
+
+CREATE TABLE key_backup_sessions (
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    version bigint NOT NULL,
+    room_id text NOT NULL COLLATE pg_catalog."C",
+    session_id text NOT NULL COLLATE pg_catalog."C",
+    first_message_index bigint NOT NULL,
+    forwarded_count bigint NOT NULL,
+    is_verified boolean NOT NULL,
+    session_data text NOT NULL
+);
+
+CREATE TABLE key_backups (
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    version bigint NOT NULL,
+    algorithm text NOT NULL,
+    auth_data text NOT NULL,
+    etag bigint DEFAULT 0 NOT NULL,
+    session_count bigint DEFAULT 0 NOT NULL,
+    deleted boolean DEFAULT false NOT NULL
+);
 
 CREATE TABLE leases (
     name text NOT NULL COLLATE pg_catalog."C",
@@ -149,6 +231,23 @@ CREATE TABLE memberships (
     stripped_state bytea,
     displayname text,
     avatar_url text
+);
+
+CREATE SEQUENCE one_time_key_order
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+CREATE TABLE one_time_keys (
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    device_id text NOT NULL COLLATE pg_catalog."C",
+    algorithm text NOT NULL COLLATE pg_catalog."C",
+    key_id text NOT NULL COLLATE pg_catalog."C",
+    uploaded bigint DEFAULT nextval('one_time_key_order'::regclass) NOT NULL,
+    "json" text NOT NULL,
+    digest bytea NOT NULL
 );
 
 CREATE TABLE outbox_extra (
@@ -244,6 +343,42 @@ CREATE TABLE registration_tokens (
     completed integer DEFAULT 0 NOT NULL,
     expires_ts bigint,
     created_ts bigint NOT NULL
+);
+
+CREATE TABLE remote_device_lists (
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    stream_id bigint DEFAULT 0 NOT NULL,
+    stale_since bigint,
+    retry_at bigint DEFAULT 0 NOT NULL,
+    failures integer DEFAULT 0 NOT NULL,
+    master_key text,
+    self_signing_key text
+);
+
+CREATE TABLE remote_devices (
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    device_id text NOT NULL COLLATE pg_catalog."C",
+    display_name text,
+    "json" text
+);
+
+CREATE TABLE reports (
+    id bigint NOT NULL,
+    received_ts bigint NOT NULL,
+    reporter text NOT NULL COLLATE pg_catalog."C",
+    room_id text COLLATE pg_catalog."C",
+    event_id text COLLATE pg_catalog."C",
+    user_id text COLLATE pg_catalog."C",
+    reason text NOT NULL
+);
+
+ALTER TABLE reports ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME reports_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
 );
 
 CREATE TABLE room_aliases (
@@ -367,6 +502,28 @@ CREATE TABLE stream (
 )
 WITH (fillfactor='10');
 
+CREATE TABLE to_device_messages (
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    device_id text NOT NULL COLLATE pg_catalog."C",
+    pos bigint NOT NULL,
+    "json" text NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor='0.05', autovacuum_vacuum_threshold='1000');
+
+CREATE TABLE to_device_outbox (
+    destination text NOT NULL COLLATE pg_catalog."C",
+    pos bigint NOT NULL,
+    part integer NOT NULL,
+    "json" text NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor='0.05', autovacuum_vacuum_threshold='1000');
+
+CREATE TABLE to_device_transactions (
+    sender text NOT NULL COLLATE pg_catalog."C",
+    txn_id text NOT NULL COLLATE pg_catalog."C",
+    created_ts bigint NOT NULL
+);
+
 CREATE TABLE ui_auth_sessions (
     id_hash bytea NOT NULL,
     user_id text COLLATE pg_catalog."C",
@@ -376,6 +533,21 @@ CREATE TABLE ui_auth_sessions (
     completed bytea NOT NULL,
     result text COLLATE pg_catalog."C",
     created_ts bigint NOT NULL
+);
+
+CREATE TABLE used_one_time_keys (
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    device_id text NOT NULL COLLATE pg_catalog."C",
+    digest bytea NOT NULL
+);
+
+CREATE TABLE user_signatures (
+    signer text NOT NULL COLLATE pg_catalog."C",
+    signer_key_id text NOT NULL COLLATE pg_catalog."C",
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    public_key text NOT NULL COLLATE pg_catalog."C",
+    signature text NOT NULL,
+    pos bigint NOT NULL
 );
 
 CREATE TABLE users (
@@ -408,11 +580,35 @@ ALTER TABLE ONLY backward_extremities
 ALTER TABLE ONLY client_transactions
     ADD CONSTRAINT client_transactions_pkey PRIMARY KEY (user_id, device_id, scope, txn_id);
 
+ALTER TABLE ONLY cross_signing_keys
+    ADD CONSTRAINT cross_signing_keys_pkey PRIMARY KEY (user_id, usage);
+
 ALTER TABLE ONLY current_state
     ADD CONSTRAINT current_state_pkey PRIMARY KEY (room_id, type, state_key);
 
+ALTER TABLE ONLY dehydrated_devices
+    ADD CONSTRAINT dehydrated_devices_pkey PRIMARY KEY (user_id);
+
 ALTER TABLE ONLY destinations
     ADD CONSTRAINT destinations_pkey PRIMARY KEY (server_name);
+
+ALTER TABLE ONLY device_keys
+    ADD CONSTRAINT device_keys_pkey PRIMARY KEY (user_id, device_id);
+
+ALTER TABLE ONLY device_list_outbox
+    ADD CONSTRAINT device_list_outbox_pkey PRIMARY KEY (destination, user_id, device_id);
+
+ALTER TABLE ONLY device_list_progress
+    ADD CONSTRAINT device_list_progress_pkey PRIMARY KEY (only_row);
+
+ALTER TABLE ONLY device_list_sent
+    ADD CONSTRAINT device_list_sent_pkey PRIMARY KEY (destination, user_id);
+
+ALTER TABLE ONLY device_lists
+    ADD CONSTRAINT device_lists_pkey PRIMARY KEY (user_id);
+
+ALTER TABLE ONLY device_writes
+    ADD CONSTRAINT device_writes_pkey PRIMARY KEY (only_row);
 
 ALTER TABLE ONLY devices
     ADD CONSTRAINT devices_pkey PRIMARY KEY (user_id, device_id);
@@ -423,11 +619,20 @@ ALTER TABLE ONLY events
 ALTER TABLE ONLY events
     ADD CONSTRAINT events_pkey PRIMARY KEY (nid);
 
+ALTER TABLE ONLY fallback_keys
+    ADD CONSTRAINT fallback_keys_pkey PRIMARY KEY (user_id, device_id, algorithm);
+
 ALTER TABLE ONLY filters
     ADD CONSTRAINT filters_pkey PRIMARY KEY (user_id, filter_id);
 
 ALTER TABLE ONLY journals
     ADD CONSTRAINT journals_pkey PRIMARY KEY (journal);
+
+ALTER TABLE ONLY key_backup_sessions
+    ADD CONSTRAINT key_backup_sessions_pkey PRIMARY KEY (user_id, version, room_id, session_id);
+
+ALTER TABLE ONLY key_backups
+    ADD CONSTRAINT key_backups_pkey PRIMARY KEY (user_id, version);
 
 ALTER TABLE ONLY leases
     ADD CONSTRAINT leases_pkey PRIMARY KEY (name);
@@ -437,6 +642,9 @@ ALTER TABLE ONLY membership_changes
 
 ALTER TABLE ONLY memberships
     ADD CONSTRAINT memberships_pkey PRIMARY KEY (room_id, user_id);
+
+ALTER TABLE ONLY one_time_keys
+    ADD CONSTRAINT one_time_keys_pkey PRIMARY KEY (user_id, device_id, algorithm, key_id);
 
 ALTER TABLE ONLY outbox_extra
     ADD CONSTRAINT outbox_extra_pkey PRIMARY KEY (destination, pos);
@@ -477,6 +685,15 @@ ALTER TABLE ONLY registration_nonces
 ALTER TABLE ONLY registration_tokens
     ADD CONSTRAINT registration_tokens_pkey PRIMARY KEY (token);
 
+ALTER TABLE ONLY remote_device_lists
+    ADD CONSTRAINT remote_device_lists_pkey PRIMARY KEY (user_id);
+
+ALTER TABLE ONLY remote_devices
+    ADD CONSTRAINT remote_devices_pkey PRIMARY KEY (user_id, device_id);
+
+ALTER TABLE ONLY reports
+    ADD CONSTRAINT reports_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY room_aliases
     ADD CONSTRAINT room_aliases_pkey PRIMARY KEY (alias);
 
@@ -513,8 +730,23 @@ ALTER TABLE ONLY state_snapshots
 ALTER TABLE ONLY stream
     ADD CONSTRAINT stream_pkey PRIMARY KEY (only_row);
 
+ALTER TABLE ONLY to_device_messages
+    ADD CONSTRAINT to_device_messages_pkey PRIMARY KEY (user_id, device_id, pos);
+
+ALTER TABLE ONLY to_device_outbox
+    ADD CONSTRAINT to_device_outbox_pkey PRIMARY KEY (destination, pos, part);
+
+ALTER TABLE ONLY to_device_transactions
+    ADD CONSTRAINT to_device_transactions_pkey PRIMARY KEY (sender, txn_id);
+
 ALTER TABLE ONLY ui_auth_sessions
     ADD CONSTRAINT ui_auth_sessions_pkey PRIMARY KEY (id_hash);
+
+ALTER TABLE ONLY used_one_time_keys
+    ADD CONSTRAINT used_one_time_keys_pkey PRIMARY KEY (user_id, device_id, digest);
+
+ALTER TABLE ONLY user_signatures
+    ADD CONSTRAINT user_signatures_pkey PRIMARY KEY (signer, user_id, public_key, signer_key_id);
 
 ALTER TABLE ONLY users
     ADD CONSTRAINT users_pkey PRIMARY KEY (user_id);
@@ -527,6 +759,10 @@ CREATE INDEX account_data_pos ON account_data USING btree (user_id, pos);
 
 CREATE INDEX client_transactions_age ON client_transactions USING btree (created_ts);
 
+CREATE INDEX device_list_outbox_order ON device_list_outbox USING btree (destination, pos);
+
+CREATE INDEX device_lists_pos ON device_lists USING btree (pos);
+
 CREATE INDEX events_outbound ON events USING btree (room_id, pos) WHERE (outbound AND (pos IS NOT NULL));
 
 CREATE INDEX events_outbound_pos ON events USING btree (pos) WHERE (outbound AND (pos IS NOT NULL));
@@ -537,13 +773,19 @@ CREATE INDEX events_room_pos ON events USING btree (room_id, pos) WHERE (pos IS 
 
 CREATE INDEX events_timeline ON events USING btree (room_id, depth, ordering) WHERE ((ordering IS NOT NULL) AND (status = 0));
 
+CREATE INDEX events_times ON events USING btree (room_id, origin_server_ts) WHERE ((ordering IS NOT NULL) AND (status = 0));
+
 CREATE INDEX membership_changes_room ON membership_changes USING btree (user_id, room_id, pos);
+
+CREATE INDEX memberships_remote_user ON memberships USING btree (user_id) WHERE ((membership = 'join'::text) AND (NOT local));
 
 CREATE INDEX memberships_room ON memberships USING btree (room_id, membership, pos);
 
 CREATE INDEX memberships_server ON memberships USING btree (server, room_id) WHERE (membership = 'join'::text);
 
 CREATE INDEX memberships_user ON memberships USING btree (user_id, membership) WHERE local;
+
+CREATE INDEX one_time_keys_order ON one_time_keys USING btree (user_id, device_id, algorithm, uploaded);
 
 CREATE INDEX outbox_extra_pos ON outbox_extra USING btree (pos);
 
@@ -557,6 +799,8 @@ CREATE INDEX refresh_tokens_replaces ON refresh_tokens USING btree (replaces) WH
 
 CREATE INDEX refresh_tokens_user ON refresh_tokens USING btree (user_id, device_id);
 
+CREATE INDEX remote_device_lists_stale ON remote_device_lists USING btree (retry_at) WHERE (stale_since IS NOT NULL);
+
 CREATE INDEX room_aliases_room ON room_aliases USING btree (room_id);
 
 CREATE INDEX room_servers_server ON room_servers USING btree (server);
@@ -567,9 +811,15 @@ CREATE INDEX server_key_documents_server ON server_key_documents USING btree (se
 
 CREATE INDEX server_keys_document ON server_keys USING btree (document_id);
 
+CREATE INDEX state_changes_members ON state_changes USING btree (pos) WHERE (type = 'm.room.member'::text);
+
 CREATE INDEX state_snapshots_hash ON state_snapshots USING btree (room_id, set_hash);
 
+CREATE INDEX to_device_transactions_age ON to_device_transactions USING btree (created_ts);
+
 CREATE INDEX ui_auth_sessions_created ON ui_auth_sessions USING btree (created_ts);
+
+CREATE INDEX user_signatures_pos ON user_signatures USING btree (signer, pos);
 
 CREATE INDEX users_created ON users USING btree (created_ts, user_id);
 

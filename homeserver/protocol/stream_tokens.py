@@ -20,7 +20,7 @@ from typing import TypeAlias
 from homeserver.protocol.errors import InvalidParam
 
 _LIMIT = 2**63
-_SYNC = re.compile(r"m([0-9]{1,19})_([!-~]{0,64})\.([0-9]{1,19})\.([0-9]{1,19})")
+_SYNC = re.compile(r"m([0-9]{1,19})_([!-~]{0,64}?)\.([0-9]{1,19})\.([0-9]{1,19})(?:~([0-9]{1,19}))?")
 _LIVE = re.compile(r"s([0-9]{1,19})")
 _TOPOLOGICAL = re.compile(r"t([0-9]{1,19})_(-?[0-9]{1,19})")
 
@@ -35,9 +35,12 @@ class SyncToken:
     start: int = 0
     """Which run of that node it was."""
     ephemeral: int = 0
+    messages: int | None = None
+    """Up to where messages to the device were delivered, if that is not `pos`: more of them wait."""
 
     def __str__(self) -> str:
-        return f"m{self.pos}_{self.node}.{self.start}.{self.ephemeral}"
+        rest = "" if self.messages is None else f"~{self.messages}"
+        return f"m{self.pos}_{self.node}.{self.start}.{self.ephemeral}{rest}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,8 @@ def parse_sync_token(text: str) -> SyncToken:
     match = _SYNC.fullmatch(text)
     if match is None:
         raise InvalidParam("Not a sync token")
-    return SyncToken(_number(match[1]), match[2], _number(match[3]), _number(match[4]))
+    messages = None if match[5] is None else _number(match[5])
+    return SyncToken(_number(match[1]), match[2], _number(match[3]), _number(match[4]), messages)
 
 
 def parse_page_token(text: str) -> PageToken:

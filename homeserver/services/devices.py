@@ -3,11 +3,12 @@
 https://spec.matrix.org/v1.19/client-server-api/#device-management
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from homeserver.protocol.errors import InvalidParam, NotFound
 from homeserver.protocol.identifiers import DeviceID, UserID
 from homeserver.protocol.requester import Requester
+from homeserver.services.device_writes import DeviceWrite
 from homeserver.services.last_seen import LastSeen
 from homeserver.services.sessions import Sessions
 from storage.database import Database
@@ -20,8 +21,9 @@ from storage.transaction import Transaction
 
 MAX_DISPLAY_NAME_LENGTH = 256
 
-DevicesRemoved = Callable[[Transaction, UserID, Sequence[DeviceID]], Sequence[Entry]]
+DevicesRemoved = Callable[[Transaction, DeviceWrite, UserID, Sequence[DeviceID]], Sequence[Entry]]
 """What else goes with devices: called in the transaction that deletes them; returns entries to write."""
+DevicesChanged = Callable[[UserID, Sequence[DeviceID]], Awaitable[None]]
 
 
 class Devices:
@@ -33,10 +35,15 @@ class Devices:
         self._sessions = sessions
         self._last_seen = last_seen
         self._removed: list[DevicesRemoved] = []
+        self._changed: list[DevicesChanged] = []
 
     def when_removed(self, removed: DevicesRemoved) -> None:
         """Connect what else goes with a device: pushers, keys, messages to it."""
         self._removed.append(removed)
+
+    def when_changed(self, changed: DevicesChanged) -> None:
+        """Call after a device got another name."""
+        self._changed.append(changed)
 
     async def of_user(self, user_id: UserID) -> list[Device]:
         """All devices of a user, the oldest first."""
@@ -58,6 +65,8 @@ class Devices:
         name = check_display_name(display_name)
         if not await self._database.transact(lambda tx: StoredDevices(tx).rename(user_id, device_id, name)):
             raise NotFound("No such device")
+        for changed in self._changed:
+            await changed(user_id, [device_id])
 
     async def remove(self, user_id: UserID, device_ids: Sequence[DeviceID]) -> None:
         """Remove devices, their tokens and what else goes with them. Unknown ones are none of anybody's
@@ -65,10 +74,10 @@ class Devices:
         """
         wanted = list(device_ids)
 
-        def delete(tx: Transaction) -> RunResult[list[bytes]]:
+        def delete(tx: Transaction, write: DeviceWrite) -> RunResult[list[bytes]]:
             dead = AccessTokens(tx).delete_of_devices(user_id, wanted)
             gone = StoredDevices(tx).delete(user_id, wanted)
-            return RunResult(dead, self._with(tx, user_id, gone))
+            return RunResult(dead, self._with(tx, write, user_id, gone))
 
         await self._write(user_id, delete)
 
@@ -77,10 +86,10 @@ class Devices:
         device_id = None if keep is None else keep.device_id
         token_id = -1 if keep is None or keep.token_id is None else keep.token_id
 
-        def delete(tx: Transaction) -> RunResult[list[bytes]]:
+        def delete(tx: Transaction, write: DeviceWrite) -> RunResult[list[bytes]]:
             dead = AccessTokens(tx).delete_all(user_id, device_id, token_id)
             gone = StoredDevices(tx).delete_all(user_id, device_id)
-            return RunResult(dead, self._with(tx, user_id, gone))
+            return RunResult(dead, self._with(tx, write, user_id, gone))
 
         await self._write(user_id, delete)
 
@@ -91,11 +100,21 @@ class Devices:
         elif who.token_id is not None:
             await self._sessions.end(who.token_id)
 
-    def _with(self, tx: Transaction, user_id: UserID, gone: list[DeviceID]) -> list[Entry]:
-        return [entry for removed in self._removed for entry in removed(tx, user_id, gone)] if gone else []
+    def _with(
+        self, tx: Transaction, write: DeviceWrite, user_id: UserID, gone: list[DeviceID]
+    ) -> list[Entry]:
+        write.begin()
+        if not gone:
+            return []
+        return [entry for removed in self._removed for entry in removed(tx, write, user_id, gone)]
 
-    async def _write(self, user_id: UserID, delete: Callable[[Transaction], RunResult[list[bytes]]]) -> None:
-        write: Write[list[bytes]] = Write(run=delete, changes=Changes(users=frozenset((user_id,))))
+    async def _write(
+        self, user_id: UserID, delete: Callable[[Transaction, DeviceWrite], RunResult[list[bytes]]]
+    ) -> None:
+        what = DeviceWrite()
+        write: Write[list[bytes]] = Write(
+            run=lambda tx: delete(tx, what), changes=Changes(users=frozenset((user_id,))), payload=what
+        )
         done = await self._journal.write(write)
         self._sessions.forget(done.value)
 

@@ -3,6 +3,7 @@
 https://spec.matrix.org/v1.19/client-server-api/#legacy-login
 """
 
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -102,6 +103,9 @@ class PasswordCheck:
         await self._database.transact(lambda tx: Users(tx).replace_password_hash(user_id, rehashed, stored))
 
 
+SessionStarted = Callable[[UserID, Sequence[DeviceID]], Awaitable[None]]
+
+
 class Login:
     """Starts sessions."""
 
@@ -113,6 +117,11 @@ class Login:
         self._database = database
         self._clock = clock
         self._random = random
+        self._started: list[SessionStarted] = []
+
+    def when_started(self, started: SessionStarted) -> None:
+        """Call with each new device of a user who was here before."""
+        self._started.append(started)
 
     async def by_password(self, credentials: dict[str, Any], wanted: NewSession) -> LoggedIn:
         """Start a session for whoever knows the password.
@@ -127,8 +136,15 @@ class Login:
     async def start(self, user_id: UserID, wanted: NewSession) -> LoggedIn:
         """Start a session for a user who proved to be that."""
         logged_in = self.prepare(user_id, wanted)
-        dead = await self._database.transact(lambda tx: self.store(tx, logged_in, wanted))
+
+        def run(tx: Transaction) -> tuple[bool, list[bytes]]:
+            known = StoredDevices(tx).device(user_id, logged_in.device_id) is not None
+            return known, self.store(tx, logged_in, wanted)
+
+        known, dead = await self._database.transact(run)
         self._sessions.forget(dead)
+        for started in () if known else self._started:
+            await started(user_id, [logged_in.device_id])
         return logged_in
 
     def prepare(self, user_id: UserID, wanted: NewSession) -> LoggedIn:

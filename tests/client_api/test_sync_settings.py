@@ -1,6 +1,7 @@
 """What the operator decides about syncing."""
 
 from storage.database import Database
+from tests.client_api.e2ee import NOTHING_NEW
 from tests.client_api.sync_site import SyncSite
 
 
@@ -12,7 +13,7 @@ def test_no_poll_waits_longer_than_the_operator_allows(database: Database) -> No
     site.turn(2.5)
     assert not poll.done
     site.turn(1)
-    assert poll.reply.json.keys() == {"next_batch"}
+    assert poll.reply.json.keys() == NOTHING_NEW
 
 
 def test_presence_that_is_switched_off_shows_nobody(database: Database) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from homeserver.notifier import Notifier
 from homeserver.protocol.identifiers import RoomID, UserID
+from homeserver.services.device_writes import DeviceWrite
 from homeserver.services.receipts import READ_PRIVATE, ReceiptsCommit, placed
 from homeserver.services.rooms.persist import RoomCommit
 from homeserver.services.sync.here import Here
@@ -60,22 +61,15 @@ class Following:
         changes, payload, positions = each
         members = self._live.members
         if isinstance(payload, RoomCommit):
-            room_id = payload.head.room_id
-            pos = positions[-1] if positions else 0
-            if changes.users:
-                self._live.room_committed(payload, changes.users, last)
-                self._stop_typing(payload)
-            watched = room_id in members
-            self._recent.committed(payload, positions[0] if positions else 0, pos, watched=watched)
-            for stored in payload.events:
-                if stored.outbound:
-                    self._here.presence.active(stored.event.sender)
+            self._take_room(payload, changes.users, positions, last)
         elif isinstance(payload, ReceiptsCommit):
             rows = placed(payload, positions)
             self._recent.receipts(payload.room_id, rows, watched=payload.room_id in members)
             woken.update(row.user_id for row in rows if row.receipt_type == READ_PRIVATE)
             for user_id in changes.users:
                 self._live.touched(user_id, last, membership=False)
+        elif isinstance(payload, DeviceWrite):
+            woken.update(payload.concerned(members))
         else:
             for user_id in changes.users:
                 self._live.touched(user_id, last, membership=True)
@@ -85,6 +79,20 @@ class Following:
         woken.update(changes.users)
         for room_id in changes.rooms:
             woken.update(members.get(room_id, ()))
+
+    def _take_room(
+        self, commit: RoomCommit, users: frozenset[UserID], positions: range, last: int
+    ) -> None:
+        room_id = commit.head.room_id
+        pos = positions[-1] if positions else 0
+        if users:
+            self._live.room_committed(commit, users, last)
+            self._stop_typing(commit)
+        watched = room_id in self._live.members
+        self._recent.committed(commit, positions[0] if positions else 0, pos, watched=watched)
+        for stored in commit.events:
+            if stored.outbound:
+                self._here.presence.active(stored.event.sender)
 
     def _stop_typing(self, commit: RoomCommit) -> None:
         for change in commit.changes:

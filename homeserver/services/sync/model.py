@@ -124,3 +124,5 @@ class Asking:
     ephemeral_since: int
     ephemeral_upto: int
     ignored: frozenset[UserID]
+    messages_since: int = 0
+    """Messages to the device up to this position were received."""

@@ -25,6 +25,8 @@ class Answer:
     account_data: list[bytes] = field(default_factory=list)
     presence: list[bytes] = field(default_factory=list)
     extensions: dict[str, bytes] = field(default_factory=dict)
+    messages_upto: int | None = None
+    """How far messages to the device are in it, if more of them wait."""
 
     @property
     def is_news(self) -> bool:

@@ -3,7 +3,8 @@
 https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3sync
 """
 
-from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Protocol
 
 from homeserver.notifier import Notifier
 from homeserver.protocol.requester import Requester
@@ -19,8 +20,18 @@ from homeserver.services.sync.rendering import Answer
 from homeserver.services.sync.sources import Sources
 from storage.journal import Journal, Stream
 
-Extension = Callable[[Asking, Answer], Awaitable[None]]
-"""Adds what another part of the server has to tell to an answer."""
+
+class Extension(Protocol):
+    """Another part of the server that has something to tell in syncs."""
+
+    def has_news(self, who: Requester, user: LiveUser, pos: int, messages_since: int) -> bool:
+        """Whether an answer should be built: there may be something after a position. It is asked often."""
+
+    async def add(self, who: Requester, asking: Asking, answer: Answer) -> None:
+        """Add to an answer what is new."""
+
+    async def standing(self, who: Requester) -> bytes:
+        """What every answer tells, new or not: members of a JSON object."""
 
 
 class Sync:
@@ -46,9 +57,7 @@ class Sync:
         self._extensions: list[Extension] = []
 
     def extend(self, extension: Extension) -> None:
-        """Let another part of the server add to answers: called for each answer that is built. A write that
-        concerns a user (`Changes.users`) makes an answer be built for them.
-        """
+        """Let another part of the server add to answers. It has to have the notifier wake whom it concerns."""
         self._extensions.append(extension)
 
     async def sync(self, who: Requester, request: SyncRequest) -> bytes:
@@ -80,7 +89,8 @@ class Sync:
             user = await self._here.live.user(who.user_id)
             asking = self._asking(who, request, since, user)
             answer = await self._gathered(asking, user, who)
-            return answer.json(self._token(asking.upto, asking.ephemeral_upto))
+            token = self._token(asking.upto, asking.ephemeral_upto, answer.messages_upto)
+            return await self._finished(who, answer.json(token))
 
         return await self._kept.do(key, make)
 
@@ -90,17 +100,18 @@ class Sync:
         pos, told = since.pos, ephemeral.known_to(since)
         while True:
             user = await self._here.live.user(who.user_id)
-            if self._may_have_news(user, pos, told):
+            if self._may_have_news(user, pos, told) or self._extended(who, user, pos, since):
                 asking = self._asking(who, request, since, user)
                 answer = await self._gathered(asking, user, who)
                 pos, told = asking.upto, asking.ephemeral_upto
                 if answer.is_news:
-                    return answer.json(self._token(pos, told))
+                    token = self._token(pos, told, answer.messages_upto)
+                    return await self._finished(who, answer.json(token))
                 continue
             pos, told = journal.position, ephemeral.position
             left = deadline - clock.seconds()
             if left <= 0 or self._notifier.closing:
-                return b'{"next_batch":"%b"}' % self._token(pos, told).encode()
+                return await self._finished(who, b'{"next_batch":"%b"}' % self._token(pos, told).encode())
             await self._notifier.wait(who.user_id, left)
 
     def _may_have_news(self, user: LiveUser, pos: int, told: int) -> bool:
@@ -126,8 +137,19 @@ class Sync:
                 self._sources.lazy_members.forget(asking.client)
             answer = await self._catch_up.answer(asking, user, viewer)
         for extension in self._extensions:
-            await extension(asking, answer)
+            await extension.add(who, asking, answer)
         return answer
+
+    def _extended(self, who: Requester, user: LiveUser, pos: int, since: SyncToken) -> bool:
+        received = since.pos if since.messages is None else since.messages
+        return any(extension.has_news(who, user, pos, received) for extension in self._extensions)
+
+    async def _finished(self, who: Requester, body: bytes) -> bytes:
+        """The body with what every answer tells."""
+        if not self._extensions:
+            return body
+        members = [await extension.standing(who) for extension in self._extensions]
+        return b"%b,%b}" % (body[:-1], b",".join(members))
 
     def _asking(
         self, who: Requester, request: SyncRequest, since: SyncToken | None, user: LiveUser
@@ -141,6 +163,7 @@ class Sync:
             ephemeral_since=self._here.ephemeral.known_to(since) if since is not None else 0,
             ephemeral_upto=self._here.ephemeral.position,
             ignored=user.ignored,
+            messages_since=0 if since is None else since.pos if since.messages is None else since.messages,
         )
 
     async def _later_token(self, since: SyncToken) -> SyncToken | None:
@@ -151,5 +174,6 @@ class Sync:
         self._journal.observe(position)
         return since if since.pos <= position else None
 
-    def _token(self, pos: int, ephemeral: int) -> str:
-        return str(self._here.ephemeral.token(pos, ephemeral))
+    def _token(self, pos: int, ephemeral: int, messages: int | None = None) -> str:
+        token = self._here.ephemeral.token(pos, ephemeral)
+        return str(token if messages is None else replace(token, messages=messages))

@@ -1,0 +1,260 @@
+"""What syncs tell of devices: messages to them, whose lists changed, how many keys are left.
+
+All of it is known in memory as long as nothing happens, so that an idle client costs no query.
+
+https://spec.matrix.org/v1.19/client-server-api/#e2e-extensions-to-sync,
+https://spec.matrix.org/v1.19/client-server-api/#send-to-device-messaging
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+
+from homeserver.protocol.identifiers import DeviceID, RoomID, UserID, is_user_id
+from homeserver.protocol.requester import Requester
+from homeserver.services.device_writes import Device, DeviceWrite, ListChange
+from homeserver.services.one_time_keys import ALWAYS_COUNTED, counts
+from homeserver.services.rooms.persist import RoomCommit
+from homeserver.services.sync.live import Live, LiveUser
+from homeserver.services.sync.model import Asking
+from homeserver.services.sync.rendering import Answer
+from storage.caches import CacheBudget
+from storage.database import Database
+from storage.journal import Journal, Landed
+from storage.tables.device_keys import CrossSigningKeys
+from storage.tables.device_lists import DeviceLists
+from storage.tables.memberships import Memberships
+from storage.tables.to_device import ToDevice
+from storage.transaction import Transaction
+
+MAX_MESSAGES: Final = 100
+"""Messages in one answer: "100 messages is recommended as a reasonable limit"."""
+MAX_MOVES: Final = 20_000
+_NO_KEYS: Final = {ALWAYS_COUNTED: 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Somebody came into a room or went out of it."""
+
+    user_id: UserID
+    room_id: RoomID
+    came: bool
+
+
+@dataclass(slots=True)
+class Changes:
+    """Users whose devices a client has to look at, and those of whom it need not know any more."""
+
+    changed: set[UserID]
+    left: set[UserID]
+
+
+class DeviceNews:
+    """Follows the journal, and adds to syncs."""
+
+    def __init__(self, database: Database, journal: Journal, live: Live, caches: CacheBudget) -> None:
+        self._database = database
+        self._journal = journal
+        self._live = live
+        self._counts = caches.cache("one_time_key_counts", len)
+        self._inboxes = caches.cache("to_device_inboxes", lambda bounds: 120)
+        self._recent: deque[tuple[int, ListChange | Move]] = deque()
+        self._floor = journal.position
+        self._position = journal.position
+        journal.listen(self._landed)
+
+    # What syncs ask.
+
+    def has_news(self, who: Requester, user: LiveUser, pos: int, messages_since: int) -> bool:
+        """Whether there may be something to tell after a position."""
+        self._keep_up()
+        if who.device_id is not None:
+            bounds = self._inboxes.get((who.user_id, who.device_id))
+            if bounds is None:
+                return self._position > messages_since
+            if bounds[1] > messages_since or 0 < bounds[0] <= messages_since:
+                return True
+        if pos < self._floor:
+            return True
+        for at, change in reversed(self._recent):
+            if at <= pos:
+                return False
+            if _concerns(change, user):
+                return True
+        return False
+
+    async def add(self, who: Requester, asking: Asking, answer: Answer) -> None:
+        """Tell what is new."""
+        self._keep_up()
+        if who.device_id is not None:
+            await self._add_messages((who.user_id, who.device_id), asking, answer)
+        if asking.since:
+            user = await self._live.user(asking.user_id)
+            changes = await self.changes(user, asking.since)
+            if changes.changed or changes.left:
+                answer.extensions["device_lists"] = orjson.dumps(
+                    {"changed": sorted(changes.changed), "left": sorted(changes.left)}
+                )
+
+    async def standing(self, who: Requester) -> bytes:
+        """What every answer tells: how many one-time keys are left, and which fallback keys are unused, as
+        members of a JSON object.
+        """
+        self._keep_up()
+        if who.device_id is None:
+            return _rendered(_NO_KEYS, [])
+        device = (who.user_id, who.device_id)
+        known: bytes | None = self._counts.get(device)
+        if known is not None:
+            return known
+
+        async def load() -> bytes:
+            return _rendered(*await self._database.read(lambda tx: counts(tx, *device)))
+
+        loaded: bytes = await self._counts.fetch(device, load)
+        return loaded
+
+    async def changes(self, user: LiveUser, since: int) -> Changes:
+        """What changed after a position, up to now."""
+        if since < self._floor:
+            return await self._stored_changes(user.user_id, since)
+        changed: set[UserID] = set()
+        went: set[UserID] = set()
+        for at, change in reversed(self._recent):
+            if at <= since:
+                break
+            if not _concerns(change, user):
+                continue
+            if isinstance(change, ListChange):
+                changed.add(change.user_id)
+            elif change.user_id == user.user_id:
+                return await self._stored_changes(user.user_id, since)
+            else:
+                (changed if change.came else went).add(change.user_id)
+        if not went:
+            return Changes(changed, set())
+        shared = await self._live.shared_with(user, went)
+        left = went - shared
+        return Changes(changed - left, left)
+
+    # What the journal tells.
+
+    def _landed(self, first: int, last: int, landed: Sequence[Landed]) -> None:
+        if first <= last:
+            if first != self._position + 1:
+                self._forget(first - 1)
+            self._position = last
+        for _, payload, _ in landed:
+            if isinstance(payload, DeviceWrite):
+                for device in payload.counts:
+                    self._counts.pop(device)
+                for device in payload.messages:
+                    self._inboxes.pop(device)
+                for change in payload.lists:
+                    self._recent.append((last, change))
+            elif isinstance(payload, RoomCommit) and payload.changes:
+                self._note_moves(payload, last)
+        while len(self._recent) > MAX_MOVES:
+            self._floor = self._recent.popleft()[0]
+
+    def _note_moves(self, commit: RoomCommit, last: int) -> None:
+        for change in commit.changes:
+            if change.key[0] == "m.room.member" and is_user_id(change.key[1]):
+                was, now = change.memberships
+                if (was == "join") != (now == "join"):
+                    move = Move(UserID(change.key[1]), commit.head.room_id, now == "join")
+                    self._recent.append((last, move))
+
+    def _keep_up(self) -> None:
+        """Others may have written what this memory was not told of."""
+        if self._journal.position > self._position:
+            self._forget(self._journal.position)
+
+    def _forget(self, pos: int) -> None:
+        self._position = self._floor = pos
+        self._recent.clear()
+        self._counts.clear()
+        self._inboxes.clear()
+
+    # Messages.
+
+    async def _add_messages(self, device: Device, asking: Asking, answer: Answer) -> None:
+        since = asking.messages_since
+        bounds = self._inboxes.get(device)
+        if bounds is not None and 0 < bounds[0] <= since:
+            self._inboxes.pop(device)  # the client's token proves that it has these
+            bounds = None
+        if bounds is None:
+
+            async def load() -> tuple[int, int]:
+                if since:
+                    return await self._database.transact(lambda tx: _delivered(tx, device, since))
+                return await self._database.read(lambda tx: ToDevice(tx).bounds(*device))
+
+            bounds = await self._inboxes.fetch(device, load)
+        if bounds[1] <= since:
+            return
+        messages = await self._database.read(
+            lambda tx: ToDevice(tx).waiting(*device, since, asking.upto, MAX_MESSAGES + 1)
+        )
+        if len(messages) > MAX_MESSAGES:
+            messages = messages[:MAX_MESSAGES]
+            answer.messages_upto = messages[-1][0]
+        if messages:
+            events = ",".join([text for _, text in messages])
+            answer.extensions["to_device"] = b'{"events":[%b]}' % events.encode()
+        elif bounds[1] <= asking.upto:
+            self._inboxes.pop(device)  # somebody else has taken them
+
+    # Changes that are only in the database.
+
+    async def _stored_changes(self, user_id: UserID, since: int) -> Changes:
+        return await self._database.read(lambda tx: _stored_changes(tx, user_id, since))
+
+
+def _concerns(change: ListChange | Move, user: LiveUser) -> bool:
+    if isinstance(change, Move):
+        return change.room_id in user.rooms or change.user_id == user.user_id
+    if change.only_for is not None:
+        return change.only_for == user.user_id
+    return change.user_id == user.user_id or not change.rooms.isdisjoint(user.rooms)
+
+
+def _delivered(tx: Transaction, device: tuple[UserID, DeviceID], upto: int) -> tuple[int, int]:
+    """Delete what a device has; gives the positions of the first and the last of the rest."""
+    messages = ToDevice(tx)
+    messages.delivered(*device, upto)
+    return messages.bounds(*device)
+
+
+def _rendered(left: dict[str, int], unused: Sequence[str]) -> bytes:
+    return b'"device_one_time_keys_count":%b,"device_unused_fallback_key_types":%b' % (
+        orjson.dumps(left),
+        orjson.dumps(list(unused)),
+    )
+
+
+def _stored_changes(tx: Transaction, user_id: UserID, since: int) -> Changes:
+    lists, memberships = DeviceLists(tx), Memberships(tx)
+    now = set(memberships.joined_rooms(user_id))
+    touched = {change.room_id for change in memberships.changes(user_id, since, 2**62)}
+    before = {
+        row.room_id for row in memberships.at_in(user_id, list(touched), since) if row.membership == "join"
+    }
+    signed = set(CrossSigningKeys(tx).signed_since(user_id, since))
+    changed = set(lists.changed(user_id, since))
+    went: set[UserID] = set()
+    if stayed := list(now - touched):
+        for other, joined in lists.moved(stayed, since):
+            (changed if joined else went).add(other)
+    if came := list(now & touched):
+        changed.update(lists.people(came, 2**62))
+    if was_in := list(before & touched):
+        went.update(lists.people(was_in, since))
+    shared = set(memberships.sharing(user_id, list(changed | went))) if now else set()
+    own = changed & {user_id}
+    return Changes((changed & shared) | own | signed, (went - shared) - {user_id})

@@ -1,0 +1,345 @@
+"""Devices of other servers' users: asked for once, then kept in step by what their server tells, as long as a room
+is shared. A list of which something was missed is stale, and fetched anew.
+
+https://spec.matrix.org/v1.19/server-server-api/#device-management
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import structlog
+from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
+
+from federation.client.federation_client import FederationClient
+from federation.wire.devices import USER_DEVICES, UserDevices
+from homeserver.clock import Clock, Timer
+from homeserver.protocol.canonical_json import encode_canonical
+from homeserver.protocol.errors import BadGateway, BadJson, InvalidParam, MatrixError
+from homeserver.protocol.identifiers import DeviceID, ServerName, UserID, is_user_id, server_of
+from homeserver.services.cross_signing import public_key
+from homeserver.services.device_lists import DeviceLists
+from homeserver.services.device_writes import DeviceWrite, written
+from storage.database import Database
+from storage.journal import Journal, RunResult
+from storage.query import Entry
+from storage.tables.remote_devices import REMOTE_DEVICES, RemoteDevice, RemoteDevices, RemoteList
+from storage.transaction import Transaction
+
+log = structlog.get_logger(__name__)
+
+Json = dict[str, Any]
+
+AT_A_TIME: Final = 10
+FIRST_PAUSE_MS: Final = 2_000
+LONGEST_PAUSE_MS: Final = 3_600_000
+LOOK_EVERY_S: Final = 60.0
+MAX_DEVICES: Final = 1_000
+"""Devices of one user that are kept: a server with more of them is up to something."""
+
+
+class RemoteDeviceLists:
+    """The lists that this server keeps."""
+
+    def __init__(
+        self,
+        database: Database,
+        journal: Journal,
+        client: FederationClient,
+        lists: DeviceLists,
+        clock: Clock,
+    ) -> None:
+        self._database = database
+        self._journal = journal
+        self._client = client
+        self._lists = lists
+        self._clock = clock
+        self._fetching: dict[UserID, list[Deferred[None]]] = {}
+        self._outdated: set[UserID] = set()
+        self._timer: Timer | None = None
+        self._running = False
+        self._again = False
+        self._stopped = True
+
+    def start(self) -> None:
+        """Fetch what is stale from before."""
+        self._stopped = False
+        self.wake()
+
+    def stop(self) -> None:
+        """Fetch no more by ourselves."""
+        self._stopped = True
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+
+    async def known(self, users: Sequence[UserID]) -> tuple[dict[UserID, RemoteList], set[UserID]]:
+        """The lists that are here, stale ones too; and who of the users shares a room with one of ours."""
+        names = list(users)
+        rows, shared = await self._database.read(
+            lambda tx: (RemoteDevices(tx).lists(names), RemoteDevices(tx).shared(names))
+        )
+        return {row.user_id: row for row in rows}, set(shared)
+
+    async def devices(self, users: Sequence[UserID], devices: Sequence[str]) -> list[RemoteDevice]:
+        """Devices that are kept; an empty device ID stands for all of a user's."""
+        return await self._database.read(lambda tx: RemoteDevices(tx).devices(list(users), list(devices)))
+
+    async def fetch(self, user_id: UserID, timeout_s: float | None = None) -> None:
+        """Fetch a list; once for all who want it meanwhile. Raises BadGateway."""
+        waiting = self._fetching.get(user_id)
+        if waiting is not None:
+            done: Deferred[None] = Deferred()
+            waiting.append(done)
+            await done
+            return
+        self._fetching[user_id] = []
+        self._outdated.discard(user_id)
+        try:
+            await self._fetch(user_id, timeout_s)
+        except BaseException as error:
+            for done in self._fetching.pop(user_id):
+                done.errback(error)
+            raise
+        for done in self._fetching.pop(user_id):
+            done.callback(None)
+
+    async def update_received(self, origin: ServerName, content: Json) -> None:
+        """An `m.device_list_update` of another server. Raises InvalidParam, BadJson."""
+        update = _Update(origin, content)
+
+        def run(tx: Transaction, write: DeviceWrite) -> RunResult[bool]:
+            return self._take_update(tx, write, update)
+
+        if await written(self._journal, run):
+            self._stale(update.user_id)
+
+    async def signing_keys_received(self, origin: ServerName, content: Json) -> None:
+        """An `m.signing_key_update` of another server. Raises InvalidParam, BadJson."""
+        user_id = _user_of(origin, content.get("user_id"))
+        master = _signing_key("master", user_id, content.get("master_key"))
+        self_signing = _signing_key("self_signing", user_id, content.get("self_signing_key"))
+
+        def run(tx: Transaction, write: DeviceWrite) -> RunResult[bool]:
+            stored = RemoteDevices(tx)
+            if not stored.shared([user_id]):
+                return RunResult(False)
+            row = stored.lock(user_id)
+            stale = row is None or row.stale_since is not None
+            if stale:
+                stored.mark_stale(user_id, self._clock.now_ms())
+            else:
+                stored.put_cross_signing(user_id, master, self_signing)
+            return RunResult(stale, self._lists.change(tx, write, user_id, ()))
+
+        if await written(self._journal, run):
+            self._stale(user_id)
+
+    async def left(self, users: Sequence[UserID], pos: int) -> None:
+        """Users of other servers went out of rooms at a position, or we did: forget whom no room is shared with
+        any more. Who may have come back since may have changed unheard: that list is stale.
+        """
+        names = list(users)
+
+        def run(tx: Transaction) -> list[UserID]:
+            stored = RemoteDevices(tx)
+            known = [row.user_id for row in stored.lists(names)]
+            if not known:
+                return []
+            shared = set(stored.shared(known))
+            gone = [user_id for user_id in known if user_id not in shared]
+            if gone:
+                stored.prune(gone)
+            back = shared - set(stored.shared_since(sorted(shared), pos)) if shared else set()
+            for user_id in back:
+                stored.mark_stale(user_id, self._clock.now_ms())
+            return sorted(back)
+
+        for user_id in await self._database.transact(run):
+            self._stale(user_id)
+
+    def wake(self) -> None:
+        """Fetch what is stale and due."""
+        if self._stopped:
+            return
+        self._again = True
+        if not self._running:
+            self._running = True
+            _ = Deferred.fromCoroutine(self._run())
+
+    def _stale(self, user_id: UserID) -> None:
+        if user_id in self._fetching:
+            self._outdated.add(user_id)
+        self.wake()
+
+    def _take_update(self, tx: Transaction, write: DeviceWrite, update: "_Update") -> RunResult[bool]:
+        """Whether the list is stale now."""
+        stored = RemoteDevices(tx)
+        if not stored.shared([update.user_id]):
+            return RunResult(False)
+        row = stored.lock(update.user_id)
+        if row is not None and row.stale_since is None and update.stream_id <= row.stream_id:
+            return RunResult(False)
+        if row is None or row.stale_since is not None or update.leaves_gap(row.stream_id):
+            stored.mark_stale(update.user_id, self._clock.now_ms())
+            return RunResult(True, self._lists.change(tx, write, update.user_id, ()))
+        entries: list[Entry] = []
+        if update.deleted:
+            stored.remove(update.user_id, update.device_id)
+        else:
+            entries.append(
+                REMOTE_DEVICES.row(update.user_id, update.device_id, update.display_name, update.keys)
+            )
+        stored.advance(update.user_id, update.stream_id)
+        return RunResult(False, [*self._lists.change(tx, write, update.user_id, ()), *entries])
+
+    async def _fetch(self, user_id: UserID, timeout_s: float | None) -> None:
+        answer = await self._client.request(
+            USER_DEVICES, server_of(user_id), path={"user_id": user_id}, timeout_s=timeout_s
+        )
+        devices = _devices(user_id, answer)
+        master = _lenient_key("master", user_id, answer.master_key)
+        self_signing = _lenient_key("self_signing", user_id, answer.self_signing_key)
+
+        def run(tx: Transaction, write: DeviceWrite) -> RunResult[None]:
+            stored = RemoteDevices(tx)
+            row = stored.lock(user_id)
+            if not stored.shared([user_id]):
+                stored.prune([user_id])
+                return RunResult(None)
+            before = {each.device_id: each for each in stored.devices([user_id], [""])}
+            stored.clear(user_id)
+            stored.put(user_id, answer.stream_id, master, self_signing)
+            if user_id in self._outdated:
+                stored.mark_stale(user_id, self._clock.now_ms())
+            entries = [
+                REMOTE_DEVICES.row(user_id, each.device_id, each.display_name, each.json)
+                for each in devices.values()
+            ]
+            same = row is not None and (row.master_key, row.self_signing_key) == (master, self_signing)
+            if row is not None and not (same and before == devices):
+                entries = [*self._lists.change(tx, write, user_id, ()), *entries]
+            return RunResult(None, entries)
+
+        await written(self._journal, run)
+
+    async def _run(self) -> None:
+        try:
+            while self._again and not self._stopped:
+                self._again = False
+                users = await self._due()
+                slots = DeferredSemaphore(AT_A_TIME)
+                await gatherResults([slots.run(self._refetch, user_id) for user_id in users])
+                self._again = self._again or len(users) == AT_A_TIME * 10
+        except Exception:
+            log.exception("stale device lists could not be fetched")
+        finally:
+            self._running = False
+        if not self._stopped:
+            if self._timer is not None and self._timer.active():
+                self._timer.cancel()
+            self._timer = self._clock.call_later(await self._pause(), self.wake)
+
+    async def _due(self) -> list[UserID]:
+        now = self._clock.now_ms()
+        return await self._database.read(lambda tx: RemoteDevices(tx).due(now, AT_A_TIME * 10))
+
+    async def _pause(self) -> float:
+        try:
+            due = await self._database.read(lambda tx: RemoteDevices(tx).next_due())
+        except Exception:
+            return LOOK_EVERY_S
+        if due is None:
+            return LOOK_EVERY_S
+        return min(LOOK_EVERY_S, max(0.5, (due - self._clock.now_ms()) / 1000))
+
+    def _refetch(self, user_id: UserID) -> "Deferred[None]":
+        return Deferred.fromCoroutine(self._try_again(user_id))
+
+    async def _try_again(self, user_id: UserID) -> None:
+        try:
+            await self.fetch(user_id)
+        except MatrixError as error:
+            log.info("device list not fetched", user_id=user_id, error=error.message)
+        except Exception:
+            log.exception("device list not fetched", user_id=user_id)
+        else:
+            return
+        rows, _ = await self.known([user_id])
+        failures = rows[user_id].failures if user_id in rows else 0
+        pause = min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS << min(failures, 12))
+        retry_at = self._clock.now_ms() + pause
+        await self._database.transact(lambda tx: RemoteDevices(tx).failed(user_id, retry_at))
+
+
+class _Update:
+    """The content of an `m.device_list_update`. Raises InvalidParam, BadJson for what is none."""
+
+    def __init__(self, origin: ServerName, content: Json) -> None:
+        self.user_id = _user_of(origin, content.get("user_id"))
+        self.device_id = _device_id(content.get("device_id"))
+        stream_id, prev_id = content.get("stream_id"), content.get("prev_id", [])
+        if type(stream_id) is not int or not 0 <= stream_id < 2**63 or not isinstance(prev_id, list):
+            raise BadJson("`stream_id` must be an integer and `prev_id` a list")
+        self.stream_id = stream_id
+        self._prev = [each for each in prev_id if type(each) is int]
+        self.deleted = content.get("deleted") is True
+        self.display_name = _name(content.get("device_display_name"))
+        self.keys = _keys(content.get("keys"))
+
+    def leaves_gap(self, known: int) -> bool:
+        """Whether something lies between the list as it is known and this update."""
+        return not self._prev or any(prev > known for prev in self._prev)
+
+
+def _user_of(origin: ServerName, user_id: object) -> UserID:
+    if not isinstance(user_id, str) or not is_user_id(user_id) or server_of(user_id) != origin:
+        raise InvalidParam("The user is not of your server")
+    return UserID(user_id)
+
+
+def _device_id(device_id: object) -> DeviceID:
+    if not isinstance(device_id, str) or not device_id or "\0" in device_id or len(device_id) > 512:
+        raise BadJson("`device_id` must be a text")
+    return DeviceID(device_id)
+
+
+def _name(name: object) -> str | None:
+    return name[:256] if isinstance(name, str) and "\0" not in name else None
+
+
+def _keys(keys: object) -> str | None:
+    if not isinstance(keys, dict):
+        return None
+    text = encode_canonical(keys).decode()
+    return text if len(text) <= 65_536 else None
+
+
+def _devices(user_id: UserID, answer: UserDevices) -> dict[DeviceID, RemoteDevice]:
+    """The usable devices of an answer."""
+    found: dict[DeviceID, RemoteDevice] = {}
+    for device in answer.devices[:MAX_DEVICES]:
+        if isinstance(device, dict):
+            try:
+                device_id = _device_id(device.get("device_id"))
+                name = _name(device.get("device_display_name"))
+                found[device_id] = RemoteDevice(user_id, device_id, name, _keys(device.get("keys")))
+            except MatrixError:
+                continue
+    if answer.user_id != user_id:
+        raise BadGateway("The server answered about another user")
+    return found
+
+
+def _signing_key(usage: str, user_id: UserID, key: object) -> str | None:
+    if key is None:
+        return None
+    if not isinstance(key, dict) or key.get("user_id") != user_id:
+        raise BadJson(f"Not a {usage} key of the user")
+    public_key(usage, key)
+    return encode_canonical(key).decode()
+
+
+def _lenient_key(usage: str, user_id: UserID, key: Mapping[str, Any] | None) -> str | None:
+    try:
+        return _signing_key(usage, user_id, key)
+    except MatrixError:
+        return None

@@ -10,11 +10,12 @@ from config.listeners import Listener
 from homeserver.app.core import Core
 from homeserver.app.outside import Outside
 from homeserver.app.wiring_accounts import AccountsArea, build_accounts
+from homeserver.app.wiring_e2ee import Encryption, build_e2ee
 from homeserver.app.wiring_federation import Federation, build_federation, build_shared_rooms
 from homeserver.app.wiring_federation_transport import FederationTransport, build_federation_transport
 from homeserver.app.wiring_rooms import Rooms, build_rooms
 from homeserver.app.wiring_rooms_core import RoomsCore, build_rooms_core
-from homeserver.app.wiring_rooms_more import Below, build_more_rooms
+from homeserver.app.wiring_rooms_more import Below, MoreRooms, build_more_rooms
 from homeserver.app.wiring_sync import SyncArea, build_sync
 from homeserver.client_api.landing import LandingApi
 from homeserver.http.authentication import Marker
@@ -51,6 +52,7 @@ class App:
     sync: SyncArea
     transport: FederationTransport
     federation: Federation
+    encryption: Encryption
     metrics: Metrics
     pipeline: Pipeline
     endpoints: Mapping[str, Sequence[BoundEndpoint]]
@@ -61,6 +63,7 @@ class App:
         self._background.append(await self.transport.start())
         if self.core.config.federation.enabled:
             await self.federation.start()
+        await self.encryption.start()
         self.accounts.upkeep.start()
 
     def closing(self) -> None:
@@ -73,6 +76,7 @@ class App:
         for task in self._background:
             _ = task.addErrback(_trap_cancellation)
             task.cancel()
+        self.encryption.stop()
         await self.federation.stop()
         await self.transport.stop()
         await self.accounts.upkeep.stop()
@@ -113,6 +117,7 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
         Below(rooms_core, rooms, accounts, sync, transport, shared_rooms, config.federation.enabled),
     )
     federation = build_federation(core, transport, shared_rooms, accounts, rooms, sync)
+    encryption = build_e2ee(core, accounts, sync, transport, federation)
     authenticators = {**accounts.authentication.authenticators(), **transport.authenticators}
     return App(
         core=core,
@@ -122,6 +127,7 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
         sync=sync,
         transport=transport,
         federation=federation,
+        encryption=encryption,
         metrics=metrics,
         pipeline=_pipeline(core, runtime, limits, metrics, authenticators),
         endpoints={
@@ -132,15 +138,29 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
                 *rooms.endpoints,
                 *more_rooms.endpoints,
                 *sync.endpoints,
+                *encryption.endpoints,
             ],
-            "federation": (
-                [*transport.endpoints, *federation.endpoints, *more_rooms.federation_endpoints]
-                if config.federation.enabled
-                else []
-            ),
+            "federation": _for_servers(core, transport, federation, more_rooms, encryption),
             "metrics": collect(MetricsApi(metrics)),
         },
     )
+
+
+def _for_servers(
+    core: Core,
+    transport: FederationTransport,
+    federation: Federation,
+    more_rooms: MoreRooms,
+    encryption: Encryption,
+) -> list[BoundEndpoint]:
+    if not core.config.federation.enabled:
+        return []
+    return [
+        *transport.endpoints,
+        *federation.endpoints,
+        *more_rooms.federation_endpoints,
+        *encryption.federation_endpoints,
+    ]
 
 
 def _pipeline(

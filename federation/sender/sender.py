@@ -133,6 +133,11 @@ class FederationSender:
         for destination in destinations:
             self._mailbox(destination).lane_filled()
 
+    def lags(self) -> list[int]:
+        """How many positions behind the servers are that have not had all they are owed."""
+        upto = self._journal.position
+        return [upto - mailbox.cursor for mailbox in self._mailboxes.values() if mailbox.is_behind]
+
     def retry(self, destination: ServerName) -> None:
         """A server is back: try it at once."""
         mailbox = self._mailboxes.get(destination)

@@ -8,6 +8,7 @@ from twisted.python.failure import Failure
 
 from config.listeners import Listener
 from homeserver.app.core import Core
+from homeserver.app.measurements import measure_when_asked
 from homeserver.app.outside import Outside
 from homeserver.app.wiring_accounts import AccountsArea, build_accounts
 from homeserver.app.wiring_e2ee import Encryption, build_e2ee
@@ -118,6 +119,7 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
     )
     federation = build_federation(core, transport, shared_rooms, accounts, rooms, sync)
     encryption = build_e2ee(core, accounts, sync, transport, federation)
+    measure_when_asked(metrics.registry, sync.notifier, federation.sender)
     authenticators = {**accounts.authentication.authenticators(), **transport.authenticators}
     return App(
         core=core,

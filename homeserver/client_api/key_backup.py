@@ -16,8 +16,7 @@ from homeserver.http.endpoint import Body, Path, Query, endpoint
 from homeserver.protocol.errors import InvalidParam, NotFound
 from homeserver.protocol.identifiers import RoomID
 from homeserver.protocol.requester import Requester
-from homeserver.services.key_backup import KeyBackup, shown
-from storage.tables.key_backup import Backup
+from homeserver.services.key_backup import Backup, KeyBackup, shown
 
 Json = dict[str, Any]
 

@@ -13,7 +13,8 @@ from homeserver.protocol.canonical_json import encode_canonical
 from homeserver.protocol.errors import BadJson, InvalidParam, NotFound, WrongRoomKeysVersion
 from homeserver.protocol.identifiers import RoomID, UserID, is_room_id
 from storage.database import Database
-from storage.tables.key_backup import BackedUp, Backup, KeyBackups
+from storage.tables.key_backup import BackedUp, KeyBackups
+from storage.tables.key_backup import Backup as Backup
 from storage.transaction import Transaction
 
 Json = dict[str, Any]

@@ -154,9 +154,7 @@ def test_the_list_of_devices_is_checked_first(site: AccountsSite) -> None:
 def test_what_else_belongs_to_a_device_goes_in_the_same_transaction(site: AccountsSite) -> None:
     removed: list[tuple[str, list[str]]] = []
 
-    def also(
-        tx: Transaction, write: DeviceWrite, user_id: UserID, gone: Sequence[DeviceID]
-    ) -> list[Entry]:
+    def also(tx: Transaction, write: DeviceWrite, user_id: UserID, gone: Sequence[DeviceID]) -> list[Entry]:
         removed.append((user_id, sorted(gone)))
         return []
 

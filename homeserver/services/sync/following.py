@@ -80,9 +80,7 @@ class Following:
         for room_id in changes.rooms:
             woken.update(members.get(room_id, ()))
 
-    def _take_room(
-        self, commit: RoomCommit, users: frozenset[UserID], positions: range, last: int
-    ) -> None:
+    def _take_room(self, commit: RoomCommit, users: frozenset[UserID], positions: range, last: int) -> None:
         room_id = commit.head.room_id
         pos = positions[-1] if positions else 0
         if users:

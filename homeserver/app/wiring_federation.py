@@ -26,6 +26,7 @@ from homeserver.app.wiring_federation_transport import FederationTransport
 from homeserver.app.wiring_rooms import Remotes, Rooms
 from homeserver.app.wiring_rooms_core import RoomsCore
 from homeserver.app.wiring_sync import SyncArea
+from homeserver.gateways.identity_server import IdentityServers
 from homeserver.http.endpoint import BoundEndpoint, collect
 from homeserver.services.ephemeral_exchange import EphemeralExchange
 from homeserver.services.remote_queries import RemoteQueries
@@ -150,6 +151,7 @@ def build_shared_rooms(core: Core, rooms: RoomsCore, transport: FederationTransp
             memberships,
             queries,
             Backfilling(ingest.receiver, ingest.missing, servers, past, core.clock),
+            IdentityServers(transport.http),
         ),
     )
 

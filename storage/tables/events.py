@@ -153,6 +153,13 @@ class Events(Queries):
         """The greatest depth among the last events up to a position."""
 
     @query(
+        """select depth from events where room_id = %(room_id)s and pos > %(pos)s order by pos limit 1""",
+        maybe(int),
+    )
+    def depth_after(self, room_id: RoomID, pos: int) -> int | None:
+        """The depth of the first event after a position: before it may be a gap that was filled since."""
+
+    @query(
         """select depth, ordering from events
            where room_id = %(room_id)s and pos <= %(upto)s order by pos desc limit 1""",
         maybe(tuple[int, int]),

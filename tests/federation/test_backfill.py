@@ -115,3 +115,29 @@ class TestQuestions(Shared):
         _, ids = await evil.ask(alpha, "GET", target.replace("/state/", "/state_ids/"))
         assert len(ids["pdu_ids"]) == len(answer["pdus"])
         assert len(ids["auth_chain_ids"]) == len(answer["auth_chain"])
+
+
+@pytest.mark.usefixtures("internet")
+class TestGaps(Shared):
+    """In the middle of a room's history."""
+
+    @in_world
+    async def test_scrolling_back_from_behind_a_gap_shows_what_was_fetched_into_it(self) -> None:
+        alpha, alice, room, evil, shared = await self.shared()
+        lost = [shared.message(f"lost {number}") for number in range(3)]
+        given = shared.message("given")
+        last = shared.message("last")
+        pdus = [event.pdu for event in lost]
+        evil.answers["get_missing_events"] = lambda request: (200, {"events": [given.pdu]})
+        ids = [event.event_id for event in shared.state.values()]
+        evil.by_id.update({event.event_id: event for event in shared.state.values()})
+        evil.answers["state_ids"] = lambda request: (200, {"pdu_ids": ids, "auth_chain_ids": ids})
+        await evil.send(alpha, last)
+        query = {"filter": '{"room":{"timeline":{"limit":2}}}', "timeout": 0}
+        synced = await alice.do("GET", "/sync", None, query)
+        timeline = synced["rooms"]["join"][room]["timeline"]
+        assert [event["content"].get("body") for event in timeline["events"]] == ["given", "last"]
+        evil.answers["backfill"] = lambda request: (200, {"pdus": pdus})
+        query = {"dir": "b", "from": timeline["prev_batch"], "limit": 3}
+        page = await alice.do("GET", f"/rooms/{room}/messages", None, query)
+        assert [event["content"].get("body") for event in page["chunk"]] == ["lost 2", "lost 1", "lost 0"]

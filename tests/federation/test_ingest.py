@@ -137,3 +137,14 @@ class TestForks(Shared):
         await evil.send(alpha, target)
         shown: Any = await alice.do("GET", f"/rooms/{escaped(room)}/event/{escaped(target.event_id)}")
         assert shown["content"] == {}
+
+    @in_world
+    async def test_an_event_of_another_room_is_no_previous_event(self) -> None:
+        alpha, alice, room, evil, shared = await self.shared()
+        other = await alice.public_room()
+        elsewhere = await evil.join(alpha, other)
+        await evil.send(alpha, elsewhere.message("over there"))
+        crossing = shared.message("crossing over", prev=[elsewhere.last])
+        answer = await evil.send(alpha, crossing)
+        assert "error" in answer[crossing.event_id]
+        assert await alice.texts(room) == []

@@ -16,8 +16,8 @@ class Gaps:
         self._database = database
         self._backfill = backfill
 
-    async def fill(self, room_id: RoomID, page: Sequence[StoredEvent], wanted: int) -> bool:
-        """Fill the gaps that a page of history, going backwards, runs into; whether events came of it.
+    async def fill(self, room_id: RoomID, depth: int, page: Sequence[StoredEvent], wanted: int) -> bool:
+        """Fill the gaps that a page of history, going backwards from a depth, runs into; whether events came of it.
 
         A page shorter than ``wanted`` ends where our history does, so every gap below it counts."""
         if self._backfill is None:
@@ -25,9 +25,8 @@ class Gaps:
         gaps = await self._database.read(lambda tx: BackwardExtremities(tx).of_room(room_id))
         if not gaps:
             return False
-        deepest = page[0].event.depth if page else max(depth for _, depth in gaps)
         shallowest = page[-1].event.depth if len(page) >= wanted else 0
-        touched = [depth for _, depth in gaps if shallowest <= depth <= deepest]
+        touched = [at for _, at in gaps if shallowest <= at <= depth]
         if not touched:
             return False
         return await self._backfill.fill(room_id, max(touched), wanted)

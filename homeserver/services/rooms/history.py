@@ -109,7 +109,8 @@ class History:
             wanted = limit - len(found) + 1 if scanned == 0 else _BLOCK
             rows = await self._fetch(span, place, wanted, request.filter)
             if span.backwards and not filled:
-                filled = await self._gaps.fill(span.room_id, rows, wanted)
+                depth = place.depth if isinstance(place, TopologicalToken) else FURTHEST
+                filled = await self._gaps.fill(span.room_id, depth, rows, wanted)
                 if filled:
                     continue
             shown = [row for row in rows if row.event.is_state or row.event.sender not in ignored]
@@ -148,5 +149,6 @@ def _span(tx: Transaction, room_id: RoomID, request: PageRequest, start: PageTok
     if not request.backwards:
         return Span(room_id, False, start, start.pos, upto)
     upto = min(start.pos, upto)
-    deepest = Events(tx).deepest_at(room_id, upto)
-    return Span(room_id, True, TopologicalToken(deepest or 0, LATEST), since, upto)
+    table = Events(tx)
+    deepest = max(table.deepest_at(room_id, upto) or 0, table.depth_after(room_id, upto) or 0)
+    return Span(room_id, True, TopologicalToken(deepest, LATEST), since, upto)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from federation.client.errors import RemoteError
+from federation.wire.inviting import EXCHANGE_THIRD_PARTY_INVITE
 from federation.wire.knocking import MAKE_KNOCK, SEND_KNOCK, Knocked
 from federation.wire.queries import DIRECTORY, AliasQuery
 from homeserver.protocol.errors import BadGateway, MatrixError, NotFound
@@ -21,6 +22,7 @@ from homeserver.protocol.identifiers import (
     server_of,
 )
 from homeserver.services.rooms.membership_requests import (
+    MEMBER,
     MembershipRequests,
     MembershipWish,
     most_telling,
@@ -76,6 +78,25 @@ class RemoteMemberships:
     async def invite(self, sender: UserID, room_id: RoomID, target: UserID, content: Content) -> None:
         """Invite a user of another server. Raises Forbidden, BadGateway, and what that server refuses."""
         await self.invites.invite(sender, room_id, target, content)
+
+    async def exchange_third_party_invite(
+        self, sender: UserID, room_id: RoomID, target: UserID, content: Content
+    ) -> None:
+        """Ask the server of who invited, and others that may be in the room. Raises Forbidden, NotFound, BadGateway."""
+        body = {"type": MEMBER, "room_id": room_id, "sender": sender, "state_key": target, "content": content}
+        errors: list[MatrixError] = []
+        for server in await self.servers.knowing(room_id, target, (server_of(sender),)):
+            try:
+                await self.requests.client.request(
+                    EXCHANGE_THIRD_PARTY_INVITE, server, path={"room_id": room_id}, body=body
+                )
+            except RemoteError as error:
+                errors.append(refusal(error))
+            except MatrixError as error:
+                errors.append(error)
+            else:
+                return
+        raise most_telling(errors)
 
     async def resolve_alias(self, alias: RoomAlias) -> tuple[RoomID, Sequence[ServerName]]:
         """The room of an alias, and servers that are in it. Raises NotFound, BadGateway."""

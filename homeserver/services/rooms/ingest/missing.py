@@ -238,8 +238,13 @@ class MissingHistory:
         """The previous events of ``events`` that are neither among them nor placed here."""
         named = {prev_id for event in events for prev_id in event.prev_event_ids}
         named -= {event.event_id for event in events}
+        rooms = {event.room_id for event in events}
         found = await self._events.by_ids(named)
-        return named - {event_id for event_id, stored in found.items() if not stored.is_outlier}
+        return named - {
+            event_id
+            for event_id, stored in found.items()
+            if not stored.is_outlier and stored.event.room_id in rooms
+        }
 
     async def _state_after(self, origin: ServerName, head: RoomHead, event_id: EventID) -> Snapshot | None:
         """The room's state after an event that we do not have, as ``origin`` says it was."""

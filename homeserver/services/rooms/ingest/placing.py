@@ -157,7 +157,12 @@ class EventPlacer:
     async def _state_before(self, draft: RoomDraft, arrival: Arrival) -> tuple[Snapshot, list[EventID]]:
         """The state before an event, and those of its previous events that are not here."""
         prev_ids = arrival.event.prev_event_ids
-        found = await self._by_ids(draft, prev_ids)
+        room_id = arrival.event.room_id
+        found = {
+            prev_id: prev
+            for prev_id, prev in (await self._by_ids(draft, prev_ids)).items()
+            if prev.event.room_id == room_id
+        }
         if arrival.state_before is not None:
             unknown = [one for one in prev_ids if one not in found or found[one].is_outlier]
             return arrival.state_before, unknown

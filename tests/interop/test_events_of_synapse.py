@@ -1,11 +1,9 @@
 """Redaction, hashes and event IDs are those of Synapse, for any event of any room version.
 
-Two servers that disagree here can share no room. `SYNAPSE_PYTHON` names the Python of a virtual
-environment in which `matrix-synapse` is installed; without it there is nobody to ask.
+Two servers that disagree here can share no room.
 """
 
 import json
-import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +17,7 @@ from homeserver.protocol.events.hashes import content_hash, reference_hash
 from homeserver.protocol.events.parsing import parse_pdu
 from homeserver.protocol.events.redaction import redact
 from homeserver.protocol.room_versions import RoomVersion
+from tests.harness.synapse import synapse_python
 from tests.protocol.pdus import (
     EVENT_TYPES,
     KEPT_KEYS,
@@ -47,9 +46,7 @@ THIRD_PARTY_INVITES: list[dict[str, Any]] = [
 @pytest.fixture(scope="module")
 def synapse() -> Iterator[Ask]:
     """Asks a process of Synapse's code what it makes of an event."""
-    python = os.environ.get("SYNAPSE_PYTHON")
-    if not python:
-        pytest.skip("SYNAPSE_PYTHON names no Python with matrix-synapse")
+    python = str(synapse_python())
     script = Path(__file__).with_name("synapse_events.py")
     with subprocess.Popen(
         [python, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

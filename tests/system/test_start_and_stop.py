@@ -77,6 +77,6 @@ def _settled(user: LiveUser) -> str:
     since = None
     while True:
         answer = user.sync(since, 300)
-        if "rooms" not in answer or since == answer["next_batch"]:
+        if since == answer["next_batch"]:
             return str(answer["next_batch"])
         since = str(answer["next_batch"])

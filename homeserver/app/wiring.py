@@ -77,7 +77,7 @@ class App:
         for task in self._background:
             _ = task.addErrback(_trap_cancellation)
             task.cancel()
-        self.encryption.stop()
+        await self.encryption.stop()
         await self.federation.stop()
         await self.transport.stop()
         await self.accounts.upkeep.stop()

@@ -61,9 +61,9 @@ class Encryption:
             await self.exchange.start()
             self.federation.sender.lane_filled(await self.lane.destinations())
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """End what works in the background."""
-        self.exchange.stop()
+        await self.exchange.stop()
         for task in self._background:
             _ = task.addErrback(_trap_cancellation)
             task.cancel()

@@ -86,7 +86,9 @@ class CrossSigning:
             if not changed:
                 return RunResult(None)
             if changed == ["user_signing"]:
+                # Nobody else sees that key: only the user's own clients are told.
                 write.lists.append(ListChange(user_id, frozenset(), only_for=user_id))
+                return RunResult(None, [USER_SIGNATURES.row(user_id, "", user_id, "", "")])
             return RunResult(None, self._lists.change(tx, write, user_id, [CROSS_SIGNING]))
 
         await written(self._journal, run)

@@ -144,8 +144,7 @@ def columns(wanted: Mapping[UserID, Sequence[DeviceID]]) -> tuple[list[UserID], 
 def shown(text: str, display_name: str | None) -> Json:
     """Keys as others see them."""
     keys: Json = orjson.loads(text)
-    if display_name is not None:
-        keys["unsigned"] = {"device_display_name": display_name}
+    keys["unsigned"] = {} if display_name is None else {"device_display_name": display_name}
     return keys
 
 
@@ -164,9 +163,13 @@ def with_signatures(obj: Json, more: Json) -> Json:
 
 def check_device_keys(user_id: UserID, device_id: DeviceID, keys: Json) -> None:
     """Raises BadJson, InvalidParam unless the keys can be those of the device."""
-    if keys.get("user_id", user_id) != user_id or keys.get("device_id", device_id) != device_id:
+    if not {"user_id", "device_id", "algorithms", "keys", "signatures"} <= keys.keys():
+        raise BadJson(
+            "The keys of a device need `user_id`, `device_id`, `algorithms`, `keys` and `signatures`"
+        )
+    if keys["user_id"] != user_id or keys["device_id"] != device_id:
         raise InvalidParam("The keys are of another user or device")
-    if not isinstance(keys.get("keys", {}), dict) or not isinstance(keys.get("algorithms", []), list):
+    if not isinstance(keys["keys"], dict) or not isinstance(keys["algorithms"], list):
         raise BadJson("`keys` must be an object and `algorithms` a list")
     check_signatures(keys)
     if len(encode_canonical(keys)) > MAX_BYTES:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import orjson
 import structlog
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 
 from homeserver.clock import Clock
 from homeserver.protocol.identifiers import DeviceID, RoomID, ServerName, UserID, is_user_id, server_of
@@ -55,7 +55,7 @@ class DeviceListExchange:
         self._clock = clock
         self._moves: deque[Move] = deque()
         self._started = False
-        self._running = False
+        self._running: Deferred[None] | None = None
         self._stopped = False
         journal.listen(self._landed)
 
@@ -79,10 +79,13 @@ class DeviceListExchange:
     async def _moves_after(self, after: int, upto: int) -> list[Move]:
         return await self._database.read(lambda tx: StoredLists(tx).moves(after, upto, READ_AT_ONCE))
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """Look no more."""
         self._stopped = True
-        self._remote.stop()
+        await self._remote.stop()
+        if self._running is not None:
+            self._running.cancel()
+            await self._running
 
     async def devices(self, user_id: UserID) -> tuple[int, list[DeviceKeysRow], dict[str, Json]]:
         """All devices of a local user with their stream ID, and the cross-signing keys."""
@@ -120,9 +123,11 @@ class DeviceListExchange:
             self._work()
 
     def _work(self) -> None:
-        if self._moves and not self._running and not self._stopped:
-            self._running = True
-            _ = Deferred.fromCoroutine(self._run())
+        if self._moves and self._running is None and not self._stopped:
+            self._running = Deferred()  # until the coroutine is a Deferred, it may end
+            running = Deferred.fromCoroutine(self._run())
+            if not running.called:
+                self._running = running
 
     async def _run(self) -> None:
         done = noted = 0
@@ -131,6 +136,8 @@ class DeviceListExchange:
                 group = self._next_group()
                 try:
                     await self._look(group)
+                except CancelledError:
+                    raise
                 except Exception:
                     log.exception("comings and goings could not be looked at", room_id=group[0].room_id)
                     await self._clock.sleep(1.0)
@@ -141,10 +148,12 @@ class DeviceListExchange:
                 if done - noted >= NOTE_EVERY or not self._moves:
                     noted = done
                     await self._note(group[-1].pos)
+        except CancelledError:
+            return
         except Exception:
             log.exception("progress could not be recorded")
         finally:
-            self._running = False
+            self._running = None
 
     async def _note(self, pos: int) -> None:
         await self._database.transact(lambda tx: StoredLists(tx).set_progress(pos))

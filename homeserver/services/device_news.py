@@ -33,6 +33,8 @@ from storage.transaction import Transaction
 MAX_MESSAGES: Final = 100
 """Messages in one answer: "100 messages is recommended as a reasonable limit"."""
 MAX_MOVES: Final = 20_000
+_IN: Final = ("join", "invite")
+"""Who is invited to a room is encrypted for already."""
 _NO_KEYS: Final = {ALWAYS_COUNTED: 0}
 
 
@@ -97,7 +99,11 @@ class DeviceNews:
             changes = await self.changes(user, asking.since)
             if changes.changed or changes.left:
                 answer.extensions["device_lists"] = orjson.dumps(
-                    {"changed": sorted(changes.changed), "left": sorted(changes.left)}
+                    {
+                        name: sorted(users)
+                        for name, users in (("changed", changes.changed), ("left", changes.left))
+                        if users
+                    }
                 )
 
     async def standing(self, who: Requester) -> bytes:
@@ -137,7 +143,8 @@ class DeviceNews:
                 (changed if change.came else went).add(change.user_id)
         if not went:
             return Changes(changed, set())
-        shared = await self._live.shared_with(user, went)
+        others = sorted(went)
+        shared = set(await self._database.read(lambda tx: DeviceLists(tx).sharing(user.user_id, others)))
         left = went - shared
         return Changes(changed - left, left)
 
@@ -165,8 +172,8 @@ class DeviceNews:
         for change in commit.changes:
             if change.key[0] == "m.room.member" and is_user_id(change.key[1]):
                 was, now = change.memberships
-                if (was == "join") != (now == "join"):
-                    move = Move(UserID(change.key[1]), commit.head.room_id, now == "join")
+                if was != now and (was in _IN or now in _IN):
+                    move = Move(UserID(change.key[1]), commit.head.room_id, now in _IN)
                     self._recent.append((last, move))
 
     def _keep_up(self) -> None:
@@ -255,6 +262,6 @@ def _stored_changes(tx: Transaction, user_id: UserID, since: int) -> Changes:
         changed.update(lists.people(came, 2**62))
     if was_in := list(before & touched):
         went.update(lists.people(was_in, since))
-    shared = set(memberships.sharing(user_id, list(changed | went))) if now else set()
+    shared = set(lists.sharing(user_id, list(changed | went))) if now else set()
     own = changed & {user_id}
     return Changes((changed & shared) | own | signed, (went - shared) - {user_id})

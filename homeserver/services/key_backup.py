@@ -39,7 +39,7 @@ class KeyBackup:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def create(self, user_id: UserID, algorithm: str, auth_data: Json) -> str:
+    async def create(self, user_id: UserID, algorithm: str, auth_data: object) -> str:
         """Begin a new version."""
         text = encode_canonical(auth_data).decode()
 
@@ -62,7 +62,7 @@ class KeyBackup:
             raise NotFound("No such backup")
         return found
 
-    async def update(self, user_id: UserID, version: str, algorithm: str, auth_data: Json) -> None:
+    async def update(self, user_id: UserID, version: str, algorithm: str, auth_data: object) -> None:
         """Replace what a version is signed with. Raises NotFound, InvalidParam."""
         found = await self.info(user_id, version)
         if algorithm != found.algorithm:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import structlog
-from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, gatherResults
 
 from federation.client.federation_client import FederationClient
 from federation.wire.devices import USER_DEVICES, UserDevices
@@ -56,7 +56,7 @@ class RemoteDeviceLists:
         self._fetching: dict[UserID, list[Deferred[None]]] = {}
         self._outdated: set[UserID] = set()
         self._timer: Timer | None = None
-        self._running = False
+        self._running: Deferred[None] | None = None
         self._again = False
         self._stopped = True
 
@@ -65,11 +65,14 @@ class RemoteDeviceLists:
         self._stopped = False
         self.wake()
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """Fetch no more by ourselves."""
         self._stopped = True
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
+        if self._running is not None:
+            self._running.cancel()
+            await self._running
 
     async def known(self, users: Sequence[UserID]) -> tuple[dict[UserID, RemoteList], set[UserID]]:
         """The lists that are here, stale ones too; and who of the users shares a room with one of ours."""
@@ -161,9 +164,11 @@ class RemoteDeviceLists:
         if self._stopped:
             return
         self._again = True
-        if not self._running:
-            self._running = True
-            _ = Deferred.fromCoroutine(self._run())
+        if self._running is None:
+            self._running = Deferred()  # until the coroutine is a Deferred, it may end
+            running = Deferred.fromCoroutine(self._run())
+            if not running.called:
+                self._running = running
 
     def _stale(self, user_id: UserID) -> None:
         if user_id in self._fetching:
@@ -215,7 +220,7 @@ class RemoteDeviceLists:
                 for each in devices.values()
             ]
             same = row is not None and (row.master_key, row.self_signing_key) == (master, self_signing)
-            if row is not None and not (same and before == devices):
+            if not (same and before == devices):
                 entries = [*self._lists.change(tx, write, user_id, ()), *entries]
             return RunResult(None, entries)
 
@@ -229,14 +234,18 @@ class RemoteDeviceLists:
                 slots = DeferredSemaphore(AT_A_TIME)
                 await gatherResults([slots.run(self._refetch, user_id) for user_id in users])
                 self._again = self._again or len(users) == AT_A_TIME * 10
+            pause = await self._pause()
+        except CancelledError:
+            return
         except Exception:
             log.exception("stale device lists could not be fetched")
+            pause = LOOK_EVERY_S
         finally:
-            self._running = False
+            self._running = None
         if not self._stopped:
             if self._timer is not None and self._timer.active():
                 self._timer.cancel()
-            self._timer = self._clock.call_later(await self._pause(), self.wake)
+            self._timer = self._clock.call_later(0.0 if self._again else pause, self.wake)
 
     async def _due(self) -> list[UserID]:
         now = self._clock.now_ms()
@@ -257,6 +266,8 @@ class RemoteDeviceLists:
     async def _try_again(self, user_id: UserID) -> None:
         try:
             await self.fetch(user_id)
+        except CancelledError:
+            return
         except MatrixError as error:
             log.info("device list not fetched", user_id=user_id, error=error.message)
         except Exception:

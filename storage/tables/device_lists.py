@@ -58,10 +58,21 @@ class DeviceLists(Queries):
     """Reads changes of device lists."""
 
     @query(
-        """select m.room_id from memberships m where m.user_id = %(user_id)s and m.membership = 'join'""",
+        """select m.room_id from memberships m where m.user_id = %(user_id)s and m.membership in ('join', 'invite')""",
         many(RoomID),
     )
-    def rooms(self, user_id: UserID) -> list[RoomID]: ...
+    def rooms(self, user_id: UserID) -> list[RoomID]:
+        """The rooms whose members may want to encrypt for the user."""
+
+    @query(
+        """select distinct theirs.user_id from memberships mine
+           join memberships theirs on theirs.room_id = mine.room_id and theirs.membership in ('join', 'invite')
+             and theirs.user_id = any(%(others)s)
+           where mine.user_id = %(user_id)s and mine.membership = 'join' and mine.local""",
+        many(UserID),
+    )
+    def sharing(self, user_id: UserID, others: list[UserID]) -> list[UserID]:
+        """Those of some users who are in a room of a local user, or invited to one."""
 
     @query(
         """select distinct s.server from memberships m
@@ -75,7 +86,7 @@ class DeviceLists(Queries):
     @query(
         """select l.user_id from device_lists l where l.pos > %(since)s and (l.user_id = %(user_id)s or exists (
              select from memberships theirs join memberships mine on mine.room_id = theirs.room_id
-             where theirs.user_id = l.user_id and theirs.membership = 'join'
+             where theirs.user_id = l.user_id and theirs.membership in ('join', 'invite')
                and mine.user_id = %(user_id)s and mine.membership = 'join' and mine.local))""",
         many(UserID),
     )
@@ -83,8 +94,9 @@ class DeviceLists(Queries):
         """Users who share a room with a local user and whose devices changed since a position."""
 
     @query(
-        """select user_id, membership = 'join' from memberships
-           where room_id = any(%(rooms)s) and pos > %(since)s and membership in ('join', 'leave', 'ban')""",
+        """select user_id, membership in ('join', 'invite') from memberships
+           where room_id = any(%(rooms)s) and pos > %(since)s
+             and membership in ('join', 'invite', 'leave', 'ban')""",
         many(tuple[UserID, bool]),
     )
     def moved(self, rooms: list[RoomID], since: int) -> list[tuple[UserID, bool]]:
@@ -92,7 +104,7 @@ class DeviceLists(Queries):
 
     @query(
         """select user_id from memberships where room_id = any(%(rooms)s)
-           and (membership = 'join' or (membership in ('leave', 'ban') and pos > %(since)s))""",
+           and (membership in ('join', 'invite') or (membership in ('leave', 'ban') and pos > %(since)s))""",
         many(UserID),
     )
     def people(self, rooms: list[RoomID], since: int) -> list[UserID]:
@@ -180,8 +192,9 @@ class DeviceLists(Queries):
     @query("update device_list_progress set pos = %(pos)s where pos < %(pos)s", nothing)
     def set_progress(self, pos: int) -> None: ...
 
-    @query("select device_id from devices where user_id = %(user_id)s", many(DeviceID))
-    def devices(self, user_id: UserID) -> list[DeviceID]: ...
+    @query("select device_id from device_keys where user_id = %(user_id)s", many(DeviceID))
+    def devices(self, user_id: UserID) -> list[DeviceID]:
+        """The devices that have keys."""
 
     @query(
         """select user_id from memberships where room_id = %(room_id)s and membership = 'join' and local""",

@@ -103,7 +103,8 @@ class Device(Syncer):
 
     def changed(self) -> Any:
         """The `device_lists` of a sync."""
-        return self.sync().get("device_lists", {})
+        lists = self.sync().get("device_lists")
+        return {} if lists is None else {"changed": [], "left": [], **lists}
 
 
 def texts_to(answer: Any) -> list[str]:

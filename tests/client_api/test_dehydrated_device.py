@@ -34,7 +34,13 @@ def keep(alice: Device, device_id: str = "SLEEPER") -> dict[str, Any]:
     body = {
         "device_id": device_id,
         "device_data": {"algorithm": "x", "pickle": "secret"},
-        "device_keys": {"user_id": alice.user_id, "device_id": device_id, "algorithms": [], "keys": {}},
+        "device_keys": {
+            "user_id": alice.user_id,
+            "device_id": device_id,
+            "algorithms": [],
+            "keys": {},
+            "signatures": {},
+        },
         "one_time_keys": one_time_keys("A"),
         "initial_device_display_name": "asleep",
     }

@@ -1,7 +1,8 @@
 """`make demo`: two regional servers with people who share a room, for a person to try with any client.
 
 Both are real servers with PostgreSQL of their own, and federate by TLS with certificates of an authority that is made
-on the spot. Everything is in `demo-data`; another start goes on with it.
+on the spot. Everything is in `demo-data` (or where `DEMO_DATA` says); another start goes on with it. `DEMO_PORTS` are
+four ports: each server's for clients and for federation.
 """
 
 import os
@@ -16,7 +17,8 @@ from tests.harness.process import HOST, HomeserverProcess, running
 
 FOLDER = Path(os.environ.get("DEMO_DATA", "demo-data"))
 PASSWORD = "correct horse battery"  # of every user of the demo
-PORTS = {"north": (8108, 8449), "south": (8208, 8450)}
+_NUMBERS = [int(port) for port in os.environ.get("DEMO_PORTS", "8108,8449,8208,8450").split(",")]
+PORTS = {"north": (_NUMBERS[0], _NUMBERS[1]), "south": (_NUMBERS[2], _NUMBERS[3])}
 PEOPLE = {"north": ("anna", "bert"), "south": ("carla", "dan")}
 ALIAS = "square"
 

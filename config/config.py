@@ -8,6 +8,7 @@ from typing import Any, Literal
 from config.federation import FederationConfig
 from config.fields import setting
 from config.listeners import Listener, address_of
+from config.outbound import OutboundConfig
 from config.rate_limits import RateLimits
 from config.values import (
     ByteSize,
@@ -232,6 +233,7 @@ class Config:
     )
     rate_limits: RateLimits = setting("")
     federation: FederationConfig = setting("")
+    outbound: OutboundConfig = setting("")
     presence: PresenceConfig = setting("")
     turn: TurnConfig = setting("")
     media: MediaConfig = setting("")

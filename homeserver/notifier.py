@@ -17,8 +17,8 @@ from homeserver.protocol.identifiers import UserID
 
 TICK: Final = 0.1
 """Seconds: a poll may end so much after its timeout."""
-TURN: Final = 0.004
-"""Seconds that one turn of the reactor spends on waking."""
+TURN: Final = 0.012
+"""Seconds that one turn of the reactor spends on waking: a few hundred polls, before their clients ask again."""
 
 
 class _Waiter:

@@ -5,7 +5,7 @@ https://spec.matrix.org/v1.19/server-server-api/#joining-rooms
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
-from federation.server_api.pdus import json_object, stored_array, text
+from federation.server_api.pdus import json_object, text
 from federation.wire.joining import MAKE_JOIN, SEND_JOIN, SEND_JOIN_V1, Template
 from homeserver.http.authentication import Origin, server_signature
 from homeserver.http.encoding import RawJson
@@ -81,7 +81,7 @@ class JoiningApi:
             origin=text(self.server_name),
             members_omitted=b"false",
             event=join.event.encoded(),
-            state=stored_array(before.state),
-            auth_chain=stored_array(before.auth_chain),
+            state=before.state,
+            auth_chain=before.auth_chain,
             servers_in_room=b"[%b]" % b",".join(text(server) for server in servers),
         )

@@ -5,17 +5,11 @@ from collections.abc import Iterable
 import orjson
 
 from homeserver.protocol.events.event import Event
-from homeserver.services.rooms.stored_event import StoredEvent
 
 
 def array(events: Iterable[Event]) -> bytes:
     """The PDUs as a JSON array."""
     return b"[%b]" % b",".join(event.encoded() for event in events)
-
-
-def stored_array(events: Iterable[StoredEvent]) -> bytes:
-    """The same of events as they are kept here."""
-    return array(stored.event for stored in events)
 
 
 def json_object(**fields: bytes) -> bytes:

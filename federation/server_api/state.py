@@ -5,7 +5,7 @@ https://spec.matrix.org/v1.19/server-server-api/#get_matrixfederationv1stateroom
 from dataclasses import dataclass
 from typing import Final
 
-from federation.server_api.pdus import json_object, stored_array
+from federation.server_api.pdus import json_object
 from federation.wire.state import STATE, STATE_IDS, RoomStateIDs
 from homeserver.http.authentication import Origin, server_signature
 from homeserver.http.encoding import RawJson
@@ -28,7 +28,7 @@ class StateApi:
     async def state(self, origin: Origin, room_id: Path[RoomID], event_id: Query[EventID]) -> RawJson:
         """Give the state and its auth chain."""
         at = await self.exports.state_at(origin.server, room_id, event_id)
-        return RawJson(json_object(pdus=stored_array(at.state), auth_chain=stored_array(at.auth_chain)))
+        return RawJson(json_object(pdus=at.state, auth_chain=at.auth_chain))
 
     @endpoint(
         STATE_IDS.method,
@@ -40,8 +40,5 @@ class StateApi:
         self, origin: Origin, room_id: Path[RoomID], event_id: Query[EventID]
     ) -> RoomStateIDs:
         """Give the same as event IDs."""
-        at = await self.exports.state_at(origin.server, room_id, event_id)
-        return RoomStateIDs(
-            [stored.event.event_id for stored in at.state],
-            [stored.event.event_id for stored in at.auth_chain],
-        )
+        at = await self.exports.state_ids_at(origin.server, room_id, event_id)
+        return RoomStateIDs(list(at.state), list(at.auth_chain))

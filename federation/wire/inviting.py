@@ -27,7 +27,7 @@ class ThirdPartyInvites(msgspec.Struct, frozen=True):
     medium: str
     address: str
     mxid: str
-    invites: list[JsonObject]
+    invites: list[JsonObject] = []
 
 
 INVITE: Final = Route("PUT", "/_matrix/federation/v2/invite/{room_id}/{event_id}", SignedInvite, body=Invite)

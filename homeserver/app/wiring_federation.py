@@ -35,7 +35,7 @@ from homeserver.services.rooms.inbound_invites import InboundInvites
 from homeserver.services.rooms.ingest.backfill import Backfilling, PastEvents
 from homeserver.services.rooms.ingest.checking import PduChecker
 from homeserver.services.rooms.ingest.entering import Entering
-from homeserver.services.rooms.ingest.importing import RoomImport
+from homeserver.services.rooms.ingest.importing import LargeState, RoomImport
 from homeserver.services.rooms.ingest.missing import MissingHistory
 from homeserver.services.rooms.ingest.outliers import Outliers
 from homeserver.services.rooms.ingest.placing import EventPlacer
@@ -121,7 +121,7 @@ def build_shared_rooms(core: Core, rooms: RoomsCore, transport: FederationTransp
     requests = MembershipRequests(transport.client, author)
     leaving = RemoteLeaving(database, requests, servers, core.clock)
     queries = RemoteQueries(transport.client)
-    doors = _doors(rooms, restricted, ingest)
+    doors = _doors(core, rooms, restricted, ingest)
     memberships = RemoteMemberships(
         requests,
         servers,
@@ -135,7 +135,7 @@ def build_shared_rooms(core: Core, rooms: RoomsCore, transport: FederationTransp
     past = PastEvents(ingest.placer, rooms.writer, BlockSequence(database, "backfill_orderings"))
     return SharedRooms(
         access=access,
-        exports=RoomExports(access, rooms.events, rooms.states),
+        exports=RoomExports(access, rooms.events, rooms.states, core.threaded_reads),
         preview=preview,
         checker=ingest.checker,
         receiver=ingest.receiver,
@@ -156,13 +156,20 @@ def build_shared_rooms(core: Core, rooms: RoomsCore, transport: FederationTransp
     )
 
 
-def _doors(rooms: RoomsCore, restricted: RestrictedJoins, ingest: _Ingest) -> Doors:
+def _doors(core: Core, rooms: RoomsCore, restricted: RestrictedJoins, ingest: _Ingest) -> Doors:
     return Doors(
         rooms.writer,
         rooms.local_events,
         restricted,
         ingest.receiver,
-        RoomImport(ingest.checker, ingest.outliers, rooms.states, ingest.placer, rooms.writer),
+        RoomImport(
+            ingest.checker,
+            ingest.outliers,
+            rooms.states,
+            ingest.placer,
+            rooms.writer,
+            LargeState(core.journal, core.server_name),
+        ),
         ingest.entering,
     )
 
@@ -184,11 +191,13 @@ def build_federation(
     inbox_rooms = InboxRooms(shared.receiver, shared.access, shared.invites)
     inbox = TransactionInbox(database, core.journal, inbox_rooms, edus, core.clock)
     accounts.profiles.ask_remote(shared.queries.profile)
-    exchange = EphemeralExchange(shared.access, sync.typing, sync.receipts, sync.presence, sender)
-    exchange.connect()
+    exchange = EphemeralExchange(database, shared.access, sync.typing, sync.receipts, sync.presence, sender)
+    federate_presence = core.config.presence.federate
+    exchange.connect(presence=federate_presence)
     edus.connect("m.typing", exchange.typing_received)
     edus.connect("m.receipt", exchange.receipts_received)
-    edus.connect("m.presence", exchange.presence_received)
+    if federate_presence:
+        edus.connect("m.presence", exchange.presence_received)
     return Federation(
         shared=shared,
         inbox=inbox,
@@ -211,7 +220,7 @@ def build_federation(
 
 
 def _ingest(core: Core, rooms: RoomsCore, transport: FederationTransport) -> _Ingest:
-    checker = PduChecker(transport.keyring)
+    checker = PduChecker(transport.keyring, core.clock)
     outliers = Outliers(core.database, core.journal, rooms.events, rooms.nids, core.clock)
     resolver = StateResolver(core.threaded_reads, rooms.events, rooms.states, core.caches)
     placer = EventPlacer(rooms.events, rooms.states, rooms.nids, rooms.redactions, resolver, core.clock)

@@ -88,8 +88,8 @@ def build_federation_transport(core: Core, outside: Outside) -> FederationTransp
 
 
 def _http_clients(core: Core, outside: Outside) -> tuple[HttpClient, HttpClient]:
-    """The client for everything else, and that for federation, whose certificates the operator may choose not to
-    check.
+    """The client for everything else, and that for federation; whether either checks certificates is the
+    operator's choice.
     """
     config = core.config.federation
     policy = AddressPolicy(config.allow_networks, config.deny_networks)
@@ -99,9 +99,10 @@ def _http_clients(core: Core, outside: Outside) -> tuple[HttpClient, HttpClient]
         config.connections_per_server,
         config.connect_timeout_ms / 1000,
     )
-    checked = ClientTls(authorities)
-    for_federation = checked if config.verify_tls else ClientTls(verify=False)
+    checked, unchecked = ClientTls(authorities), ClientTls(verify=False)
+    for_others = checked if core.config.outbound.verify_tls else unchecked
+    for_federation = checked if config.verify_tls else unchecked
     return (
-        HttpClient(outside.reactor, outside.resolver, policy, checked, manners),
+        HttpClient(outside.reactor, outside.resolver, policy, for_others, manners),
         HttpClient(outside.reactor, outside.resolver, policy, for_federation, manners),
     )

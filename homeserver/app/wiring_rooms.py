@@ -14,7 +14,9 @@ from homeserver.client_api.messages import MessagesApi
 from homeserver.client_api.redact import RedactApi
 from homeserver.client_api.room_state import RoomStateApi
 from homeserver.client_api.sending import SendingApi
+from homeserver.gateways.identity_server import IdentityServers
 from homeserver.http.endpoint import BoundEndpoint, collect
+from homeserver.protocol.identifiers import ServerName
 from homeserver.services.rooms.access import Access
 from homeserver.services.rooms.actions import RoomActions
 from homeserver.services.rooms.aliases import Aliases
@@ -40,6 +42,7 @@ from homeserver.services.rooms.restricted_joins import RestrictedJoins
 from homeserver.services.rooms.sending import Sending
 from homeserver.services.rooms.shown_state import ShownState
 from homeserver.services.rooms.state_reading import StateReading
+from homeserver.services.rooms.third_party_invites import ThirdPartyInvites
 from homeserver.services.rooms.transactions import Transactions
 
 
@@ -50,6 +53,7 @@ class Remotes:
     membership: RemoteMembership | None = None
     directory: RemoteDirectory | None = None
     backfill: Backfill | None = None
+    identity_servers: IdentityServers | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,7 @@ class Rooms:
     restricted_joins: RestrictedJoins
     invite_permission: InvitePermission
     profile_changes: ProfileChanges
+    third_party_invites: ThirdPartyInvites | None
     endpoints: list[BoundEndpoint]
 
 
@@ -83,9 +88,7 @@ def build_rooms(core: Core, rooms: RoomsCore, remotes: Remotes | None = None) ->
     permission = InvitePermission(database, name)
     restricted = RestrictedJoins(database, rooms.heads, rooms.states, name)
     aliases = Aliases(name, database, access, actions, remotes.membership)
-    author = Author(name, core.signing_key, core.clock, core.random)
-    leaves = OwnLeaves(rooms.events, rooms.nids, author)
-    outside = OutsideRooms(name, database, core.journal, leaves, remotes.membership)
+    outside = OutsideRooms(name, database, core.journal, _own_leaves(core, rooms), remotes.membership)
     joining = Joining(actions, aliases, contents, restricted, outside, remotes.membership)
     membership = Membership(name, actions, contents, permission, outside, remotes.membership)
     transactions = Transactions(database, core.caches, core.clock)
@@ -96,6 +99,7 @@ def build_rooms(core: Core, rooms: RoomsCore, remotes: Remotes | None = None) ->
     creation = Creation(name, database, founding, contents, permission, remotes.membership, version)
     history = History(database, rooms.events, access, Gaps(database, remotes.backfill))
     directory = Directory(name, database, access, actions, remotes.directory)
+    third_party = _third_party_invites(name, actions, membership, contents, remotes)
     GuestDeparture(database, core.journal, membership)
     return Rooms(
         access=access,
@@ -111,15 +115,31 @@ def build_rooms(core: Core, rooms: RoomsCore, remotes: Remotes | None = None) ->
         restricted_joins=restricted,
         invite_permission=permission,
         profile_changes=ProfileChanges(database, actions),
+        third_party_invites=third_party,
         endpoints=collect(
-            CreateRoomApi(creation),
-            MembershipApi(joining, membership),
+            CreateRoomApi(creation, third_party),
+            MembershipApi(joining, membership, third_party),
             SendingApi(sending),
             RedactApi(redacting),
             *_reading_endpoints(core, rooms, access, renderer, history),
             AliasesApi(aliases),
             DirectoryApi(directory),
         ),
+    )
+
+
+def _own_leaves(core: Core, rooms: RoomsCore) -> OwnLeaves:
+    author = Author(core.server_name, core.signing_key, core.clock, core.random)
+    return OwnLeaves(rooms.events, rooms.nids, author)
+
+
+def _third_party_invites(
+    name: ServerName, actions: RoomActions, membership: Membership, contents: MemberContents, remotes: Remotes
+) -> ThirdPartyInvites | None:
+    if remotes.identity_servers is None:
+        return None
+    return ThirdPartyInvites(
+        name, actions, membership, contents, remotes.identity_servers, remotes.membership
     )
 
 

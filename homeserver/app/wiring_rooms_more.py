@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from federation.server_api.event_times import EventTimesApi as ServerEventTimesApi
 from federation.server_api.spaces import SpacesApi as ServerSpacesApi
+from federation.server_api.third_party_invites import ThirdPartyInvitesApi
 from homeserver.app.core import Core
 from homeserver.app.wiring_accounts import AccountsArea
 from homeserver.app.wiring_federation import SharedRooms
@@ -75,8 +76,16 @@ def build_more_rooms(core: Core, below: Below) -> MoreRooms:
         federation_endpoints=collect(
             ServerEventTimesApi(below.shared.access, times),
             ServerSpacesApi(below.shared.access, hierarchy),
+            *_third_party(core, below),
         ),
     )
+
+
+def _third_party(core: Core, below: Below) -> list[ThirdPartyInvitesApi]:
+    invites = below.rooms.third_party_invites
+    if invites is None:
+        return []
+    return [ThirdPartyInvitesApi(core.server_name, below.shared.access, invites)]
 
 
 def _remote_cards(core: Core, below: Below, cards: RoomCards) -> RemoteCards:

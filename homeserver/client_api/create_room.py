@@ -8,13 +8,15 @@ from typing import Any, Literal
 
 import msgspec
 
+from homeserver.gateways.identity_server import Threepid
 from homeserver.http.authentication import access_token
 from homeserver.http.endpoint import Body, endpoint
 from homeserver.protocol.errors import ThreepidDenied
-from homeserver.protocol.identifiers import RoomID, UserID
+from homeserver.protocol.identifiers import RoomID, ServerName, UserID
 from homeserver.protocol.requester import Requester
 from homeserver.services.rooms.creation import Creation
 from homeserver.services.rooms.new_room import NewRoom, Preset, StateEntry
+from homeserver.services.rooms.third_party_invites import ThirdPartyInvites
 
 
 class InitialState(msgspec.Struct, frozen=True):
@@ -25,6 +27,19 @@ class InitialState(msgspec.Struct, frozen=True):
     state_key: str = ""
 
 
+class ThreepidToInvite(msgspec.Struct, frozen=True):
+    """Somebody to invite of whom an address is known."""
+
+    id_server: ServerName
+    id_access_token: str
+    medium: str
+    address: str
+
+    def threepid(self) -> Threepid:
+        """As the service takes it."""
+        return Threepid(self.id_server, self.id_access_token, self.medium, self.address)
+
+
 class RoomToCreate(msgspec.Struct, frozen=True):
     """The body of a creation."""
 
@@ -33,7 +48,7 @@ class RoomToCreate(msgspec.Struct, frozen=True):
     name: str | None = None
     topic: str | None = None
     invite: tuple[UserID, ...] = ()
-    invite_3pid: tuple[dict[str, Any], ...] = ()
+    invite_3pid: tuple[ThreepidToInvite, ...] = ()
     room_version: str | None = None
     creation_content: dict[str, Any] = {}
     initial_state: tuple[InitialState, ...] = ()
@@ -53,6 +68,7 @@ class CreateRoomApi:
     """The endpoint that makes rooms."""
 
     creation: Creation
+    third_party: ThirdPartyInvites | None = None
 
     @endpoint(
         "POST",
@@ -63,11 +79,15 @@ class CreateRoomApi:
     )
     async def create_room(self, who: Requester, body: Body[RoomToCreate]) -> CreatedRoom:
         """Make a room."""
-        if body.invite_3pid:
-            raise ThreepidDenied(
-                "This server has no identity server to invite by e-mail address or phone number"
-            )
-        return CreatedRoom(await self.creation.create(who, _new_room(body), body.room_version))
+        third_party = self.third_party
+        if third_party is None:
+            if body.invite_3pid:
+                raise ThreepidDenied("This server does not talk with identity servers")
+            return CreatedRoom(await self.creation.create(who, _new_room(body), body.room_version))
+        room_id = await self.creation.create(who, _new_room(body), body.room_version)
+        for wish in body.invite_3pid:
+            await third_party.invite(who, room_id, wish.threepid())
+        return CreatedRoom(room_id)
 
 
 def _new_room(body: RoomToCreate) -> NewRoom:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from homeserver.gateways.identity_server import Threepid
 from homeserver.http.authentication import access_token, access_token_or_guest
 from homeserver.http.endpoint import Body, Path, Query, endpoint, named
 from homeserver.protocol.errors import BadJson, MissingParam, ThreepidDenied
@@ -15,6 +16,7 @@ from homeserver.protocol.identifiers import RoomID, RoomIDOrAlias, ServerName, U
 from homeserver.protocol.requester import Requester
 from homeserver.services.rooms.joining import Joining
 from homeserver.services.rooms.membership import Membership
+from homeserver.services.rooms.third_party_invites import ThirdPartyInvites
 
 Via = Annotated[Query[tuple[ServerName, ...]], named("via", "server_name")]
 
@@ -35,14 +37,25 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class Invitee(msgspec.Struct, frozen=True):
-    """The body of an invite. The fields of an invite by e-mail address or phone number are there to be
-    refused.
-    """
+    """The body of an invite: of a user, or of whoever has an e-mail address or a phone number."""
 
     user_id: UserID | None = None
     reason: str | None = None
+    id_server: ServerName | None = None
+    id_access_token: str | None = None
     medium: str | None = None
     address: str | None = None
+
+    def threepid(self) -> Threepid:
+        """Whom to invite by address. Raises MissingParam."""
+        if None in (self.id_server, self.id_access_token, self.medium, self.address):
+            raise MissingParam("`id_server`, `id_access_token`, `medium` and `address` belong together")
+        return Threepid(
+            ServerName(self.id_server or ""),
+            self.id_access_token or "",
+            self.medium or "",
+            self.address or "",
+        )
 
 
 class Entered(msgspec.Struct, frozen=True):
@@ -57,6 +70,7 @@ class MembershipApi:
 
     joining: Joining
     membership: Membership
+    third_party: ThirdPartyInvites | None = None
 
     @endpoint(
         "POST",
@@ -70,6 +84,9 @@ class MembershipApi:
         self, who: Requester, room_id_or_alias: Path[RoomIDOrAlias], body: Body[dict[str, Any]], via: Via = ()
     ) -> Entered:
         """Join a room by its ID or one of its aliases."""
+        room_id = await self.joining.place(room_id_or_alias) if "third_party_signed" in body else None
+        if room_id is not None:
+            await self._redeem(who, room_id, body)
         return Entered(await self.joining.join(who, room_id_or_alias, via, _content(body)))
 
     @endpoint(
@@ -84,6 +101,8 @@ class MembershipApi:
         self, who: Requester, room_id: Path[RoomID], body: Body[dict[str, Any]], via: Via = ()
     ) -> Entered:
         """Join a room by its ID."""
+        if "third_party_signed" in body:
+            await self._redeem(who, room_id, body)
         return Entered(await self.joining.join(who, room_id, via, _content(body)))
 
     @endpoint(
@@ -110,9 +129,10 @@ class MembershipApi:
     async def invite(self, who: Requester, room_id: Path[RoomID], body: Body[Invitee]) -> None:
         """Invite a user."""
         if body.medium is not None or body.address is not None:
-            raise ThreepidDenied(
-                "This server has no identity server to invite by e-mail address or phone number"
-            )
+            if self.third_party is None:
+                raise ThreepidDenied("This server does not talk with identity servers")
+            await self.third_party.invite(who, room_id, body.threepid())
+            return
         if body.user_id is None:
             raise MissingParam("Missing `user_id`")
         await self.membership.invite(who, room_id, body.user_id, body.reason)
@@ -168,6 +188,11 @@ class MembershipApi:
     async def unban(self, who: Requester, room_id: Path[RoomID], body: Body[Target]) -> None:
         """End a ban."""
         await self.membership.unban(who, room_id, body.user_id, body.reason)
+
+    async def _redeem(self, who: Requester, room_id: RoomID, body: dict[str, Any]) -> None:
+        if self.third_party is None:
+            raise ThreepidDenied("This server does not talk with identity servers")
+        await self.third_party.redeem_own(who, room_id, body["third_party_signed"])
 
 
 def _content(body: dict[str, Any]) -> dict[str, Any]:

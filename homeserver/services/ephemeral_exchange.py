@@ -23,6 +23,8 @@ from homeserver.services.receipts import READ, UNTHREADED, Receipts
 from homeserver.services.rooms.detached import detach
 from homeserver.services.rooms.server_access import ServerAccess
 from homeserver.services.typing import Typing
+from storage.database import Database
+from storage.tables.memberships import Memberships
 from storage.tables.receipts import ReceiptRow
 
 Content = dict[str, Any]
@@ -51,16 +53,19 @@ class EduSender(Protocol):
 class EphemeralExchange:
     """The way of ephemeral data in both directions."""
 
+    database: Database
     access: ServerAccess
     typing: Typing
     receipts: Receipts
     presence: Presence
     sender: EduSender
 
-    def connect(self) -> None:
-        """Have other servers told what happens here."""
+    def connect(self, *, presence: bool) -> None:
+        """Have other servers told what happens here; of presence only if asked to."""
         self.typing.when_local_changed(self._typed)
         self.receipts.when_sent(self._read)
+        if presence:
+            self.presence.when_local_changed(self._presence_changed)
 
     async def typing_received(self, origin: ServerName, content: Content) -> None:
         """An `m.typing` of another server."""
@@ -110,6 +115,17 @@ class EphemeralExchange:
         content = {"room_id": room_id, "typing": typing, "user_id": user_id}
         sending = self.sender.send_edu_to_room(room_id, "m.typing", content, (room_id, user_id))
         detach("typing", sending, room=room_id)
+
+    def _presence_changed(self, statuses: Sequence[Status]) -> None:
+        detach("presence", self._tell_presence(list(statuses)))
+
+    async def _tell_presence(self, statuses: Sequence[Status]) -> None:
+        users = [status.user_id for status in statuses]
+        found = await self.database.read(lambda tx: Memberships(tx).servers_around(users))
+        for status in statuses:
+            servers = [server for user_id, server in found if user_id == status.user_id]
+            content = presence_content(self.presence, [status])
+            self.sender.send_edu(servers, "m.presence", content, status.user_id)
 
     def _read(self, row: ReceiptRow) -> None:
         data: Content = {"ts": row.ts}

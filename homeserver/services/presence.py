@@ -24,9 +24,9 @@ SYNC_GRACE_S: Final = 30.0
 IDLE_S: Final = 300.0
 """So long after their last activity, a user who is online is unavailable."""
 SWEEP_S: Final = 5.0
-BATCH_S: Final = 0.02
+BATCH_S: Final = 0.01
 """Changes within so many seconds are told together."""
-COST_OF_WAKING: Final = 0.003
+COST_OF_WAKING: Final = 0.001
 """Seconds until the next batch for each poll that a batch wakes: presence takes a small share of the
 processor however many come and go at once.
 """

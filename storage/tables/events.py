@@ -38,6 +38,14 @@ class Events(Queries):
     @query(f"select {_COLUMNS} from events where nid = any(%(nids)s)", many(EventRow))
     def by_nids(self, nids: list[int]) -> list[EventRow]: ...
 
+    @query("select json from events where nid = any(%(nids)s)", many(str))
+    def json_of(self, nids: list[int]) -> list[str]:
+        """Canonical PDUs, in no order."""
+
+    @query("select event_id from events where nid = any(%(nids)s)", many(EventID))
+    def ids_of(self, nids: list[int]) -> list[EventID]:
+        """Event IDs, in no order."""
+
     @query(
         "select nid, auth from events where nid = any(%(nids)s) and auth is not null", many(tuple[int, bytes])
     )

@@ -83,6 +83,14 @@ class Memberships(Queries):
         """Those of some users who share a room with a local user."""
 
     @query(
+        """select distinct room_id from memberships
+           where room_id = any(%(rooms)s) and user_id = any(%(user_ids)s) and membership = 'join'""",
+        many(RoomID),
+    )
+    def joined_among(self, rooms: list[RoomID], user_ids: list[UserID]) -> list[RoomID]:
+        """Those of some rooms that any of some users is in."""
+
+    @query(
         """select before.pos, before.room_id, before.membership, before.event_nid
            from unnest(%(rooms)s::text[]) as wanted (room)
            cross join lateral (
@@ -199,6 +207,15 @@ class Memberships(Queries):
     def servers(self, room_id: RoomID, memberships: list[str]) -> list[ServerName]: ...
 
     @query(
+        """select distinct m.user_id, s.server from memberships m
+           join room_servers s on s.room_id = m.room_id and s.joined_members > 0
+           where m.user_id = any(%(user_ids)s) and m.membership = 'join' and m.local""",
+        many(tuple[UserID, ServerName]),
+    )
+    def servers_around(self, user_ids: list[UserID]) -> list[tuple[UserID, ServerName]]:
+        """The servers that share rooms with users of this one."""
+
+    @query(
         "select user_id from memberships where room_id = %(room_id)s and server = %(server)s",
         many(UserID),
     )
@@ -210,15 +227,16 @@ _SET = """membership = excluded.membership, event_nid = excluded.event_nid, send
           forgotten = false, stripped_state = excluded.stripped_state, displayname = excluded.displayname,
           avatar_url = excluded.avatar_url"""
 
-MEMBERSHIPS = bulk(
-    "memberships",
-    (
-        "room_id", "user_id", "server", "membership", "event_nid", "sender", "pos", "local", "stripped_state",
-        "displayname", "avatar_url",
-    ),
-    f"on conflict (room_id, user_id) do update set {_SET}",
-    refers=("pos",),
+_ROW = (
+    "room_id", "user_id", "server", "membership", "event_nid", "sender", "pos", "local", "stripped_state",
+    "displayname", "avatar_url",
 )  # fmt: skip
+MEMBERSHIPS = bulk(
+    "memberships", _ROW, f"on conflict (room_id, user_id) do update set {_SET}", refers=("pos",)
+)
+EARLIER_MEMBERSHIPS = bulk("memberships", _ROW, f"on conflict (room_id, user_id) do update set {_SET}")
+"""Memberships from before this server was in the room: `pos` is one that has passed."""
+
 MEMBERSHIP_CHANGES = bulk(
     "membership_changes", ("user_id", "pos", "room_id", "membership", "event_nid"), refers=("pos",)
 )

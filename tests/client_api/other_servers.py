@@ -17,6 +17,11 @@ class OtherServers:
         self.asked: list[tuple[Any, ...]] = []
         self.broken = False
 
+    async def exchange_third_party_invite(
+        self, sender: UserID, room_id: RoomID, target: UserID, content: dict[str, Any]
+    ) -> None:
+        self.asked.append(("exchange", sender, room_id, target))
+
     async def join(
         self, user_id: UserID, room_id: RoomID, via: Sequence[ServerName], content: dict[str, Any]
     ) -> RoomID:

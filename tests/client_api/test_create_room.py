@@ -185,7 +185,7 @@ def test_two_equal_rooms_of_one_moment_are_two_rooms(rooms: RoomsSite) -> None:
         ({"creation_content": {"float": 1.5}}, "M_BAD_JSON"),
         ({"initial_state": [{"type": "x", "state_key": "\0", "content": {}}]}, "M_BAD_JSON"),
         ({"room_alias_name": "a:b"}, "M_INVALID_PARAM"),
-        ({"invite_3pid": [{"medium": "email"}]}, "M_THREEPID_DENIED"),
+        ({"invite_3pid": [{"medium": "email"}]}, "M_MISSING_PARAM"),
     ],
 )
 def test_malformed_wishes_are_refused(rooms: RoomsSite, body: dict[str, object], errcode: str) -> None:

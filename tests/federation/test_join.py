@@ -236,3 +236,21 @@ class TestRestrictedJoins(World):
         await bill.say(inner, "me too")
         await alice.hears(inner, "me too")
         assert await alice.state(inner) == await bob.state(inner)
+
+
+@pytest.mark.usefixtures("internet")
+class TestLargeRooms(World):
+    """Rooms whose state is written in pieces."""
+
+    @in_world
+    async def test_a_room_with_much_state_is_joined_whole(self) -> None:
+        alpha, beta = await self.two_servers()
+        alice, bob = await alpha.person("alice"), await beta.person("bob")
+        state = [{"type": "m.test", "state_key": str(n), "content": {"n": n}} for n in range(1200)]
+        room = await alice.public_room(initial_state=state)
+        await bob.join(room, alpha)
+        known = await bob.state(room)
+        assert known == await alice.state(room)
+        assert len(known) > 1200
+        await alice.say(room, "hello")
+        await bob.hears(room, "hello")

@@ -185,6 +185,32 @@ class TestEphemeralData(Shared):
         ]
 
     @in_world
+    async def test_presence_is_exchanged_where_the_operator_wants_it(self) -> None:
+        alpha = await self.server("alpha.example", "presence: {federate: true}\n")
+        alice = await alpha.person("alice")
+        room = await alice.public_room()
+        evil = PduServer(self, "evil.example")
+        await evil.join(alpha, room)
+        await alice.do("PUT", f"/presence/{escaped(alice.user_id)}/status", {"presence": "online"})
+
+        async def told() -> bool:
+            edus = [edu for body in evil.received for edu in body["edus"]]
+            pushed = [each for edu in edus for each in edu["content"].get("push", ())]
+            return [(each["user_id"], each["presence"]) for each in pushed] == [(alice.user_id, "online")]
+
+        await eventually(told)
+        theirs = [
+            {"user_id": evil.user_id, "presence": "unavailable"},
+            {"user_id": alice.user_id, "presence": "offline"},
+            7,
+            {},
+        ]
+        await evil.send(alpha, edus=[{"edu_type": "m.presence", "content": {"push": theirs}}])
+        shown = await alice.do("GET", f"/presence/{escaped(evil.user_id)}/status")
+        assert shown["presence"] == "unavailable"
+        assert (await alice.do("GET", f"/presence/{escaped(alice.user_id)}/status"))["presence"] == "online"
+
+    @in_world
     async def test_typing_and_receipts_of_our_users_are_told_to_the_others(self) -> None:
         alpha, alice, room, evil, shared = await self.shared()
         await evil.send(alpha, shared.message("hello"))

@@ -184,8 +184,13 @@ class Person:
         self, method: str, path: str, body: Any = None, query: dict[str, Any] | None = None
     ) -> Reply:
         """Ask the user's server."""
-        http = self.server.http.with_token(self.token)
-        return await request(http, method, f"{V3}{path}", body, query)
+        return await self.ask_path(method, f"{V3}{path}", body, query)
+
+    async def ask_path(
+        self, method: str, path: str, body: Any = None, query: dict[str, Any] | None = None
+    ) -> Reply:
+        """The same for any path."""
+        return await request(self.server.http.with_token(self.token), method, path, body, query)
 
     async def do(self, method: str, path: str, body: Any = None, query: dict[str, Any] | None = None) -> Any:
         """The same, if it must work; gives the JSON."""

@@ -1,9 +1,9 @@
 """What one write will make of a room: events, the states they lead to, and the room's next head."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from homeserver.protocol.identifiers import EventID
+from homeserver.protocol.identifiers import EventID, StateKey
 from homeserver.services.rooms.heads import Extremity, RoomHead, extremity_of
 from homeserver.services.rooms.state_change import StateChange
 from homeserver.services.rooms.stored_event import Status, StoredEvent
@@ -34,7 +34,7 @@ class RoomDraft:
     ``state`` and ``extremities`` are those after the events so far; ``unsaved`` and ``by_id`` are these events
     by number and by ID. ``redacted`` are events written before that a redaction in this write strikes, in their
     redacted form. ``imported_by`` is the number of the event, if there is one, that brings the whole state of
-    the room with it.
+    the room with it; of that, ``written_ahead`` is what has its rows of current state already.
     """
 
     def __init__(self, head: RoomHead) -> None:
@@ -51,6 +51,7 @@ class RoomDraft:
         self.gaps: list[tuple[EventID, int]] = []
         self.filled_gaps: list[EventID] = []
         self.imported_by: int | None = None
+        self.written_ahead: Collection[StateKey] = ()
         self._seen_layers: set[int] = set()
 
     @property

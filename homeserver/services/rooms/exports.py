@@ -11,10 +11,13 @@ from homeserver.protocol.errors import NotFound
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import EventID, RoomID, ServerName
 from homeserver.services.rooms.event_store import EventStore
-from homeserver.services.rooms.heads import RoomHead
+from homeserver.services.rooms.heads import RoomHead, unpack_nids
 from homeserver.services.rooms.server_access import ServerAccess
 from homeserver.services.rooms.state_store import StateStore
 from homeserver.services.rooms.stored_event import Status, StoredEvent
+from storage.tables.events import Events
+from storage.threaded import ThreadedReads
+from storage.transaction import Transaction
 
 MAX_BACKFILL = 100
 MAX_MISSING = 100
@@ -23,20 +26,31 @@ MAX_NAMED = 100
 
 
 @dataclass(frozen=True, slots=True)
-class StateAt:
-    """A state and all events that authorise it."""
+class StateJson:
+    """A state and all events that authorise it, as JSON arrays of PDUs."""
 
-    state: list[StoredEvent]
-    auth_chain: list[StoredEvent]
+    state: bytes
+    auth_chain: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StateIDs:
+    """The same as event IDs."""
+
+    state: list[EventID]
+    auth_chain: list[EventID]
 
 
 class RoomExports:
     """Reads rooms for other servers."""
 
-    def __init__(self, access: ServerAccess, events: EventStore, states: StateStore) -> None:
+    def __init__(
+        self, access: ServerAccess, events: EventStore, states: StateStore, reads: ThreadedReads
+    ) -> None:
         self._access = access
         self._events = events
         self._states = states
+        self._reads = reads
 
     async def event(self, server: ServerName, event_id: EventID) -> Event:
         """One event. Raises NotFound, Forbidden."""
@@ -46,18 +60,37 @@ class RoomExports:
         head = await self._access.shared(stored.event.room_id, server)
         return (await self._access.select(head, server, [stored]))[0]
 
-    async def state_at(self, server: ServerName, room_id: RoomID, event_id: EventID) -> StateAt:
+    async def state_at(self, server: ServerName, room_id: RoomID, event_id: EventID) -> StateJson:
         """The state before an event. Raises NotFound, Forbidden."""
+        return await self.state_of(await self._snapshot_before(server, room_id, event_id))
+
+    async def state_ids_at(self, server: ServerName, room_id: RoomID, event_id: EventID) -> StateIDs:
+        """The same as event IDs."""
+        snapshot = await self._states.snapshot(await self._snapshot_before(server, room_id, event_id))
+        nids = list(snapshot.entries().values())
+
+        def read(tx: Transaction) -> StateIDs:
+            return StateIDs(Events(tx).ids_of(nids), Events(tx).ids_of(_auth_chain(tx, nids)))
+
+        return await self._reads.read(read)
+
+    async def state_of(self, snapshot_id: int) -> StateJson:
+        """A state by the number of its snapshot. Its events are not looked into, so a large one costs little."""
+        snapshot = await self._states.snapshot(snapshot_id)
+        nids = list(snapshot.entries().values())
+
+        def read(tx: Transaction) -> StateJson:
+            table = Events(tx)
+            return StateJson(_array(table.json_of(nids)), _array(table.json_of(_auth_chain(tx, nids))))
+
+        return await self._reads.read(read)
+
+    async def _snapshot_before(self, server: ServerName, room_id: RoomID, event_id: EventID) -> int:
         await self._access.shared(room_id, server)
         stored = await self._find(room_id, event_id)
         if stored.state_before is None:
             raise NotFound("The state before this event is not known here")
-        return await self.state_of(stored.state_before)
-
-    async def state_of(self, snapshot_id: int) -> StateAt:
-        """A state by the number of its snapshot."""
-        state = await self._states.whole_events(await self._states.snapshot(snapshot_id))
-        return StateAt(state, await self.auth_chain(stored.event for stored in state))
+        return stored.state_before
 
     async def servers(self, room_id: RoomID) -> list[ServerName]:
         """The servers in a room."""
@@ -154,3 +187,20 @@ class RoomExports:
         if stored is None or stored.event.room_id != room_id or stored.status is Status.REJECTED:
             raise NotFound("Event not found")
         return stored
+
+
+def _auth_chain(tx: Transaction, nids: Iterable[int]) -> list[int]:
+    """The numbers of all events that authorise some state events."""
+    chain: set[int] = set()
+    edge = set(nids)
+    while edge:
+        found = {
+            auth for _, packed in Events(tx).auth_edges(list(edge)) for auth in unpack_nids(bytes(packed))
+        }
+        edge = found - chain
+        chain |= edge
+    return list(chain)
+
+
+def _array(pdus: Iterable[str]) -> bytes:
+    return f"[{','.join(pdus)}]".encode()

@@ -89,6 +89,10 @@ class Joining:
             return await self._join_elsewhere(who, room_id, servers, content)
         return room_id
 
+    async def place(self, place: RoomIDOrAlias) -> RoomID:
+        """The room that is meant. Raises NotFound, BadGateway."""
+        return (await self._place(place, ()))[0]
+
     async def put(self, who: Requester, room_id: RoomID, content: Content) -> EventID:
         """The user's own join as a state event that a client wrote whole: to enter the room, or to look
         different in it.

@@ -119,12 +119,14 @@ class Persister:
         for change in by_cause.values():
             entries += self._change_entries(draft, change, index[change.cause.nid])
         for key, change in final.items():
+            if change.cause.nid == draft.imported_by and key in draft.written_ahead:
+                continue
             if change.current is None:
                 entries.append(GONE_STATE.row(room_id, *key))
             else:
                 entries.append(CURRENT_STATE.row(room_id, *key, change.current.nid))
             if key[0] == "m.room.member" and is_user_id(key[1]):
-                entries += self._membership_entries(room_id, change, index)
+                entries.append(self._membership_entry(change, index))
         for change in draft.changes:
             outside = outside_server(change, self._server_name) if change.cause.outbound else None
             if outside is not None:
@@ -145,28 +147,34 @@ class Persister:
                 entries.append(MEMBERSHIP_CHANGES.row(key[1], at, room_id, membership, change.current.nid))
         return entries
 
-    def _membership_entries(
-        self, room_id: RoomID, change: StateChange, index: Mapping[int, int]
-    ) -> list[Entry]:
-        shown = change.current or change.cause
-        content = change.current.event.content if change.current else {}
+    def _membership_entry(self, change: StateChange, index: Mapping[int, int]) -> Entry:
+        local = server_of(change.key[1]) == self._server_name
+        at = index[change.cause.nid]
+        if change.current is not None:
+            return MEMBERSHIPS.row(*membership_row(change.current, at, local=local))
+        cause = change.cause
         user_id = change.key[1]
-        server = server_of(user_id)
-        return [
-            MEMBERSHIPS.row(
-                room_id,
-                user_id,
-                server,
-                change.memberships[1],
-                shown.nid,
-                shown.event.sender,
-                index[change.cause.nid],
-                server == self._server_name,
-                None,
-                storable_text(content, "displayname"),
-                storable_text(content, "avatar_url"),
-            )
-        ]
+        row = (server_of(user_id), "leave", cause.nid, cause.event.sender, at, local, None, None, None)
+        return MEMBERSHIPS.row(cause.event.room_id, user_id, *row)
+
+
+def membership_row(stored: StoredEvent, pos: int, *, local: bool) -> tuple[object, ...]:
+    """The columns of the row of a member, by the present membership event."""
+    event = stored.event
+    user_id = event.state_key or ""
+    return (
+        event.room_id,
+        user_id,
+        server_of(user_id),
+        event.membership or "leave",
+        stored.nid,
+        event.sender,
+        pos,
+        local,
+        None,
+        storable_text(event.content, "displayname"),
+        storable_text(event.content, "avatar_url"),
+    )
 
 
 def outside_server(change: StateChange, server_name: ServerName) -> ServerName | None:

@@ -34,6 +34,13 @@ class RemoteMembership(Protocol):
 
         Raises Forbidden, BadGateway, and what that server refuses."""
 
+    async def exchange_third_party_invite(
+        self, sender: UserID, room_id: RoomID, target: UserID, content: Content
+    ) -> None:
+        """Ask a server in the room to issue an invite for a user of ours, who has the proof of an identity server
+        in ``content``. Raises Forbidden, NotFound, BadGateway.
+        """
+
     async def resolve_alias(self, alias: RoomAlias) -> tuple[RoomID, Sequence[ServerName]]:
         """The room of an alias, and servers that are in it. Raises NotFound, BadGateway."""
 

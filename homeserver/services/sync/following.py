@@ -4,6 +4,9 @@ concerns.
 
 from collections.abc import Sequence
 
+import structlog
+from twisted.internet.defer import Deferred
+
 from homeserver.notifier import Notifier
 from homeserver.protocol.identifiers import RoomID, UserID
 from homeserver.services.device_writes import DeviceWrite
@@ -13,6 +16,8 @@ from homeserver.services.sync.here import Here
 from homeserver.services.sync.model import MEMBER
 from homeserver.services.sync.recent import RecentRooms
 from storage.journal import Journal, Landed
+
+log = structlog.get_logger(__name__)
 
 
 class Following:
@@ -101,7 +106,16 @@ class Following:
         self._notifier.wake(self._live.members.get(room_id, ()))
 
     def _presence(self, user_ids: Sequence[UserID]) -> int:
-        """Wake those who share rooms with some users; gives how many polls that were."""
+        """Wake those who share rooms with some users; gives how many polls that were, of those found at once."""
+        strangers = [user_id for user_id in user_ids if self._live.present(user_id) is None]
+        if strangers and len(self._notifier):
+            waking = Deferred.fromCoroutine(self._wake_sharing(strangers))
+            _ = waking.addErrback(lambda failure: log.error("presence_failed", error=failure.getTraceback()))
         sharing = [user_id for user_id in self._live.sharing(user_ids) if self._notifier.is_waiting(user_id)]
         self._notifier.wake(sharing)
         return len(sharing)
+
+    async def _wake_sharing(self, strangers: list[UserID]) -> None:
+        """Wake those who share rooms with users who have no record: they do not sync, or are of other servers."""
+        for room_id in await self._live.rooms_of(strangers):
+            self._notifier.wake(self._live.members.get(room_id, ()))

@@ -152,6 +152,11 @@ class Live:
             found |= set(await self._database.read(lambda tx: Memberships(tx).sharing(user.user_id, unknown)))
         return found
 
+    async def rooms_of(self, user_ids: list[UserID]) -> list[RoomID]:
+        """Rooms that some users without a record are in, of those in which there is anybody with one."""
+        rooms = list(self.members)
+        return await self._database.read(lambda tx: Memberships(tx).joined_among(rooms, user_ids))
+
     async def require_shared_room(self, user_id: UserID, other_id: UserID) -> None:
         """Raises Forbidden unless two users share a room, or are the same."""
         if user_id != other_id:

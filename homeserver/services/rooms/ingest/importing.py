@@ -5,7 +5,7 @@ https://spec.matrix.org/v1.19/server-server-api/#joining-rooms. The state and it
 in pieces, as events without a place; then one write makes them the state of the room.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,19 +15,27 @@ from homeserver.protocol.auth_rules.check import check_auth
 from homeserver.protocol.auth_rules.room import NotAuthorised
 from homeserver.protocol.errors import BadGateway
 from homeserver.protocol.events.event import Event
-from homeserver.protocol.identifiers import RoomID, StateKey
+from homeserver.protocol.identifiers import RoomID, ServerName, StateKey, is_user_id, server_of
 from homeserver.protocol.room_versions import RoomVersion
 from homeserver.services.rooms.draft import RoomDraft
 from homeserver.services.rooms.heads import extremity_of
 from homeserver.services.rooms.ingest.checking import PduChecker
 from homeserver.services.rooms.ingest.outliers import Outliers
 from homeserver.services.rooms.ingest.placing import EventPlacer
+from homeserver.services.rooms.persist import membership_row
 from homeserver.services.rooms.state_store import StateStore
 from homeserver.services.rooms.stored_event import Status, StoredEvent
 from homeserver.services.rooms.writer import RoomWriter
+from storage.bulk import Entry
+from storage.journal import Journal, Write
 from storage.snapshots import Snapshot
+from storage.tables.memberships import EARLIER_MEMBERSHIPS
+from storage.tables.state import CURRENT_STATE
 
 log = structlog.get_logger(__name__)
+
+AT_ONCE = 1000
+"""Rows of current state in one write."""
 
 _CREATE = ("m.room.create", "")
 
@@ -43,6 +51,39 @@ class Entrance:
     auth_chain: Sequence[Any]
 
 
+class LargeState:
+    """Writes the rows of a large state before the write that makes it a room's, so that this one is short."""
+
+    def __init__(self, journal: Journal, server_name: ServerName) -> None:
+        self._journal = journal
+        self._server_name = server_name
+
+    async def write(self, entrance: Entrance, state: Mapping[StateKey, StoredEvent]) -> frozenset[StateKey]:
+        """Write the rows of a large state in pieces, so that the write that makes it the room's is short;
+        gives whose rows these are.
+
+        Nobody reads them before, and those of our own users are left to that write.
+        """
+        written = []
+        entries: list[Entry] = []
+        for key, stored in state.items():
+            if key == entrance.join.key or self._is_ours(key):
+                continue
+            written.append(key)
+            entries.append(CURRENT_STATE.row(entrance.room_id, *key, stored.nid))
+            if stored.event.membership is not None and is_user_id(key[1]):
+                row = membership_row(stored, self._journal.position, local=False)
+                entries.append(EARLIER_MEMBERSHIPS.row(*row))
+            if len(entries) >= AT_ONCE:
+                await self._journal.write(Write(entries=entries))
+                entries = []
+        await self._journal.write(Write(entries=entries))
+        return frozenset(written)
+
+    def _is_ours(self, key: StateKey) -> bool:
+        return key[0] == "m.room.member" and server_of(key[1]) == self._server_name
+
+
 class RoomImport:
     """Makes a room of another server one of ours."""
 
@@ -53,12 +94,14 @@ class RoomImport:
         states: StateStore,
         placer: EventPlacer,
         writer: RoomWriter,
+        large_state: LargeState,
     ) -> None:
         self._checker = checker
         self._outliers = outliers
         self._states = states
         self._placer = placer
         self._writer = writer
+        self._large_state = large_state
 
     async def bring_in(self, entrance: Entrance) -> StoredEvent:
         """Store the room as of the join; gives the join. Raises BadGateway for an answer that is not the
@@ -70,8 +113,11 @@ class RoomImport:
             check_auth(entrance.join, lambda event_type, key: _event(state.get((event_type, key))))
         except NotAuthorised as error:
             raise BadGateway(f"The room's state does not allow the join: {error.message}") from error
+        ahead = await self._large_state.write(entrance, state) if len(state) > AT_ONCE else frozenset()
         return await self._writer.write(
-            entrance.room_id, lambda draft: self._enter(draft, entrance, state), create=entrance.version
+            entrance.room_id,
+            lambda draft: self._enter(draft, entrance, state, ahead),
+            create=entrance.version,
         )
 
     async def _state(self, entrance: Entrance) -> dict[StateKey, StoredEvent]:
@@ -98,7 +144,11 @@ class RoomImport:
         return state
 
     async def _enter(
-        self, draft: RoomDraft, entrance: Entrance, state: dict[StateKey, StoredEvent]
+        self,
+        draft: RoomDraft,
+        entrance: Entrance,
+        state: dict[StateKey, StoredEvent],
+        ahead: frozenset[StateKey],
     ) -> StoredEvent:
         join = entrance.join
         known = draft.by_id.get(join.event_id) or self._placer.known(join.event_id)
@@ -111,7 +161,7 @@ class RoomImport:
         draft.state = after
         draft.gaps.extend((prev_id, join.depth) for prev_id in join.prev_event_ids)
         draft.changes.extend(await self._placer.changes_between(draft, was, after, stored))
-        draft.imported_by = stored.nid
+        draft.imported_by, draft.written_ahead = stored.nid, ahead
         return stored
 
 

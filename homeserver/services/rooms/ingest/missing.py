@@ -255,8 +255,8 @@ class MissingHistory:
         if event is None or event.key is None:
             return state
         await self.fetch_auth_events(origin, head, [event])
-        stored = (await self._outliers.save([event]))[event_id]
-        if stored.status is Status.REJECTED:
+        stored = (await self._outliers.save([event])).get(event_id)
+        if stored is None or stored.status is Status.REJECTED:
             return state
         return await self._states.derive(state, {event.key: stored.nid})
 

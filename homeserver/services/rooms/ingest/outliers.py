@@ -39,39 +39,50 @@ class Outliers:
     async def save(self, events: Sequence[Event]) -> dict[EventID, StoredEvent]:
         """Store events that passed the first checks, and give them (and those that were here) by ID.
 
-        One that its auth events do not allow, or that names one which is not here, is stored as rejected."""
+        One that its auth events do not allow is stored as rejected. One that names an auth event which is not
+        here cannot be judged, and is left out.
+        """
         saved = await self._events.by_ids(event.event_id for event in events)
         ordered = auth_first(events)
         named = {auth_id for event in ordered for auth_id in event.auth_event_ids}
         around = await self._events.by_ids(named - {event.event_id for event in ordered}) | saved
+        for start in range(0, len(ordered), _CHUNK):
+            new, recorded = await self._judge(ordered[start : start + _CHUNK], around, saved)
+            if recorded:
+                rows = [(pack_nids(one.auth_nids), int(one.status), one.nid) for one in recorded]
+                await self._journal.write(Write(entries=[OUTLIER_AUTH.row(*row) for row in rows]))
+            if new:
+                await self._write(new, saved)
+                around |= saved
+        return saved
+
+    async def _judge(
+        self,
+        events: Sequence[Event],
+        around: dict[EventID, StoredEvent],
+        known: Mapping[EventID, StoredEvent],
+    ) -> tuple[list[StoredEvent], list[StoredEvent]]:
+        """Those of the events that are new, and those invites and knocks that were recorded before and can be
+        judged only now.
+        """
         new: list[StoredEvent] = []
         recorded: list[StoredEvent] = []
-        for event in ordered:
-            known = saved.get(event.event_id)
-            if known is not None and not (known.is_outlier and known.status is Status.ACCEPTED):
-                continue
+        for event in events:
             auth = [around[auth_id].nid for auth_id in event.auth_event_ids if auth_id in around]
-            if known is None:
-                stored = StoredEvent(
-                    event, await self._nids.take(), received_ts=self._clock.now_ms(), auth_nids=auth
-                )
+            stored = known.get(event.event_id)
+            if len(auth) < len(event.auth_event_ids) or (stored is not None and not _may_change(stored)):
+                continue
+            if stored is None:
+                nid = await self._nids.take()
+                stored = StoredEvent(event, nid, received_ts=self._clock.now_ms(), auth_nids=auth)
                 new.append(stored)
-            else:
-                stored = known
+            elif event.membership in ("invite", "knock"):
+                stored.auth_nids = auth
+                recorded.append(stored)
             if _refused(event, around):
                 stored.status = Status.REJECTED
-            if known is not None and event.membership in ("invite", "knock"):
-                stored.auth_nids = auth  # of these nothing could be checked when they came
-                recorded.append(stored)
             around[event.event_id] = stored
-        if recorded:
-            entries = [
-                OUTLIER_AUTH.row(pack_nids(one.auth_nids), int(one.status), one.nid) for one in recorded
-            ]
-            await self._journal.write(Write(entries=entries))
-        for start in range(0, len(new), _CHUNK):
-            await self._write(new[start : start + _CHUNK], saved)
-        return saved
+        return new, recorded
 
     async def _write(self, chunk: list[StoredEvent], saved: dict[EventID, StoredEvent]) -> None:
         await self._journal.write(Write(entries=[OUTLIERS.row(*event_row(stored)) for stored in chunk]))
@@ -89,10 +100,12 @@ class Outliers:
             saved |= await self._events.by_ids(theirs)
 
 
+def _may_change(stored: StoredEvent) -> bool:
+    return stored.is_outlier and stored.status is Status.ACCEPTED
+
+
 def _refused(event: Event, around: Mapping[EventID, StoredEvent]) -> bool:
-    auth_events = [around[auth_id] for auth_id in event.auth_event_ids if auth_id in around]
-    if len(auth_events) < len(event.auth_event_ids):
-        return True
+    auth_events = [around[auth_id] for auth_id in event.auth_event_ids]
     rejected = {stored.event.event_id for stored in auth_events if stored.status is Status.REJECTED}
     state = {stored.event.key: stored.event for stored in auth_events}
     if event.version.room_id_is_create_hash and event.type != "m.room.create":

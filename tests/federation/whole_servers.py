@@ -148,6 +148,11 @@ class WholeServer:
             self.storage.close()
             self.threaded.close()
 
+    async def die(self) -> None:
+        """Stop it as if it was killed: what it would put on record at its end is not."""
+        self.app.federation.sender._started = False
+        await self.stop()
+
     async def discard(self) -> None:
         """Stop it for good."""
         await self.stop()

@@ -83,9 +83,10 @@ class DeviceListExchange:
         """Look no more."""
         self._stopped = True
         await self._remote.stop()
-        if self._running is not None:
-            self._running.cancel()
-            await self._running
+        running = self._running  # ending, it forgets itself
+        if running is not None:
+            running.cancel()
+            await running
 
     async def devices(self, user_id: UserID) -> tuple[int, list[DeviceKeysRow], dict[str, Json]]:
         """All devices of a local user with their stream ID, and the cross-signing keys."""

@@ -70,9 +70,10 @@ class RemoteDeviceLists:
         self._stopped = True
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
-        if self._running is not None:
-            self._running.cancel()
-            await self._running
+        running = self._running  # ending, it forgets itself
+        if running is not None:
+            running.cancel()
+            await running
 
     async def known(self, users: Sequence[UserID]) -> tuple[dict[UserID, RemoteList], set[UserID]]:
         """The lists that are here, stale ones too; and who of the users shares a room with one of ours."""

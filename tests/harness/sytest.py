@@ -42,6 +42,7 @@ def configuration(wishes: dict[str, Any]) -> dict[str, Any]:
         "access_tokens_in_query": wishes.get("client_api", {}).get("access_token_in_query", False),
         "passwords": {"time_cost": 1, "memory": "8KiB", "minimum_length": 1},
         "federation": {"ca_file": federation.get("ca_path"), "allow_networks": ["127.0.0.0/8", "::1/128"]},
+        "presence": {"federate": True},
         "outbound": {"verify_tls": wishes.get("outbound", {}).get("verify_tls", False)},
         "media": {"path": paths["media_dir"]},
         "log": {"level": "info", "format": "json"},

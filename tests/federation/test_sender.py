@@ -68,6 +68,27 @@ class TestDelivery(Shared):
         assert texts_of(evil) == said
 
     @in_world
+    async def test_nothing_is_lost_when_the_server_dies_again_and_again(self) -> None:
+        alpha, alice, room, evil, _ = await self.shared()
+        evil.answers["send"] = lambda request: (500, {"errcode": "M_UNKNOWN"})
+        said = []
+        for life in range(4):
+            for number in range(8):
+                said.append(f"life {life}, message {number}")
+                await alice.say(room, said[-1])
+            await alpha.die()
+            if life == 2:
+                del evil.answers["send"]
+            await alpha.start()
+        alpha.app.transport.health.heard_from(evil.name)
+
+        async def all_there() -> bool:
+            return len(texts_of(evil)) == len(said)
+
+        await eventually(all_there)
+        assert texts_of(evil) == said
+
+    @in_world
     async def test_more_than_fits_into_memory_is_delivered_when_the_server_is_back(self) -> None:
         alpha, alice, room, evil, _ = await self.shared()
         evil.answers["send"] = lambda request: (503, {"errcode": "M_UNKNOWN"})

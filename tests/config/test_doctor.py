@@ -35,7 +35,12 @@ from tests.harness.outside import AUTHORITY, Names, Peer, Streets, real_clock, r
 from tests.harness.postgres import TestServer
 from tests.harness.process import HomeserverProcess, free_port
 
-NOW = datetime.fromtimestamp(real_clock().now_ms() / 1000, UTC)
+
+def now() -> datetime:
+    """What the clock says at this moment, as the database will be asked for its own."""
+    return datetime.fromtimestamp(real_clock().now_ms() / 1000, UTC)
+
+
 KEY = SigningKey("a_doctor", b"d" * 32)
 
 
@@ -112,7 +117,7 @@ def test_a_database_without_its_schema_is_said_to_need_migrating(
     postgres: TestServer, tmp_path: Path
 ) -> None:
     config = configured(tmp_path, f"database: {postgres.create_empty_database()!r}")
-    found = told(check_database(config, NOW))
+    found = told(check_database(config, now()))
     schema = next(line for level, line in found if level == "warn" and "schema" in line)
     assert "0001" in schema
     assert "homeserver migrate" in schema
@@ -129,7 +134,7 @@ def test_migrate_applies_what_is_missing_and_says_so(
     assert any(line.endswith("0001 stream") for line in lines)
     assert lines[-1] == "the schema is up to date"
     assert not [
-        line for level, line in told(check_database(load(file), NOW)) if level == "fail" or "0001" in line
+        line for level, line in told(check_database(load(file), now())) if level == "fail" or "0001" in line
     ]
     assert main(["migrate", "-c", str(file)]) == 0
     assert "0001 stream" not in capsys.readouterr().out
@@ -142,20 +147,20 @@ def test_migrate_tells_of_a_database_that_cannot_be_reached(
     file.write_text("server_name: my.example\ndatabase: postgresql://x@/nothing?host=/nowhere\n")
     assert main(["migrate", "-c", str(file)]) == 1
     assert "cannot be reached" in capsys.readouterr().err
-    ((level, line),) = told(check_database(load(file), NOW))
+    ((level, line),) = told(check_database(load(file), now()))
     assert (level, "cannot be reached" in line) == ("fail", True)
 
 
 def test_clocks_that_differ_are_a_failure(postgres: TestServer, tmp_path: Path) -> None:
     config = configured(tmp_path, f"database: {postgres.create_database()!r}")
-    found = told(check_database(config, NOW + timedelta(hours=1)))
+    found = told(check_database(config, now() + timedelta(hours=1)))
     (clock,) = [(level, line) for level, line in found if " clock " in line]
     assert clock[0] == "fail"
     assert "NTP" in clock[1]
 
 
 def test_an_embedded_database_that_was_never_started_is_not_made(tmp_path: Path) -> None:
-    ((level, line),) = told(check_database(configured(tmp_path, ""), NOW))
+    ((level, line),) = told(check_database(configured(tmp_path, ""), now()))
     assert (level, "first start makes" in line) == ("ok", True)
     assert not list(tmp_path.iterdir())
 
@@ -242,13 +247,13 @@ def test_certificates_are_judged_by_names_and_end(
     tmp_path: Path, names: list[str], days: float, more: str, levels: list[str]
 ) -> None:
     config = certified(tmp_path, names, days, more)
-    assert [level for level, _ in told(check_certificates(config, NOW))] == levels
+    assert [level for level, _ in told(check_certificates(config, now()))] == levels
 
 
 def test_a_key_that_is_not_the_certificates_is_a_failure(tmp_path: Path) -> None:
     config = certified(tmp_path, ["my.example"], 90)
     (tmp_path / "tls.key").write_bytes(AUTHORITY.leaf(["my.example"]).private_key)
-    ((level, line),) = told(check_certificates(config, NOW))
+    ((level, line),) = told(check_certificates(config, now()))
     assert (level, "is not the key of" in line) == ("fail", True)
 
 
@@ -256,7 +261,7 @@ def test_a_key_that_is_not_the_certificates_is_a_failure(tmp_path: Path) -> None
 def test_files_without_a_certificate_or_key_are_failures(tmp_path: Path, name: str) -> None:
     config = certified(tmp_path, ["my.example"], 90)
     (tmp_path / name).write_text("nothing")
-    ((level, line),) = told(check_certificates(config, NOW))
+    ((level, line),) = told(check_certificates(config, now()))
     assert (level, f"{name} holds no" in line) == ("fail", True)
 
 

@@ -313,7 +313,7 @@ async def _settled() -> None:
 
 
 async def eventually(
-    condition: Callable[[], Coroutine[Deferred[Any], Any, bool]], seconds: float = 10
+    condition: Callable[[], Coroutine[Deferred[Any], Any, bool]], seconds: float = 30
 ) -> None:
     """Wait until something has come about."""
     for _ in range(int(seconds / 0.05)):

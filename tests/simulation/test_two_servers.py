@@ -112,7 +112,7 @@ class Story:
             for person in self.people:
                 await self.talk_as(person)
             try:
-                await eventually(self.are_equal, 10)
+                await eventually(self.are_equal, 60)
             except AssertionError:
                 continue
             return

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from tests.harness.live_client import V3, Json, LiveUser, eventually, room_path
 from tests.system.load import Reading
 
-PATIENCE_S = 45.0
+PATIENCE_S = 120
 _numbers = itertools.count(1)
 
 

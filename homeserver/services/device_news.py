@@ -260,7 +260,7 @@ def _stored_changes(tx: Transaction, user_id: UserID, since: int) -> Changes:
             (changed if joined else went).add(other)
     if came := list(now & touched):
         changed.update(lists.people(came, 2**62))
-    if False and (was_in := list(before & touched)):
+    if was_in := list(before & touched):
         went.update(lists.people(was_in, since))
     shared = set(lists.sharing(user_id, list(changed | went))) if now else set()
     own = changed & {user_id}

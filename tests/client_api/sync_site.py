@@ -147,6 +147,12 @@ class Syncer(Person):
         assert reply.status == 200, reply.text
 
 
+def is_empty(answer: Any) -> bool:
+    """Whether a sync told nothing but what every answer tells."""
+    always = {"next_batch", "device_one_time_keys_count", "device_unused_fallback_key_types"}
+    return bool(answer.keys() <= always)
+
+
 def texts(room: Any) -> list[str]:
     """The texts in the timeline of a room."""
     events = room.get("timeline", {}).get("events", [])

@@ -98,15 +98,17 @@ class Sync:
         clock, journal, ephemeral = self._sources.clock, self._journal, self._here.ephemeral
         deadline = clock.seconds() + min(request.timeout_ms, self._longest_wait_ms) / 1000
         pos, told = since.pos, ephemeral.known_to(since)
+        received = since.pos if since.messages is None else since.messages
         while True:
             user = await self._here.live.user(who.user_id)
-            if self._may_have_news(user, pos, told) or self._extended(who, user, pos, since):
+            if self._may_have_news(user, pos, told) or self._extended(who, user, pos, received):
                 asking = self._asking(who, request, since, user)
                 answer = await self._gathered(asking, user, who)
                 pos, told = asking.upto, asking.ephemeral_upto
                 if answer.is_news:
                     token = self._token(pos, told, answer.messages_upto)
                     return await self._finished(who, answer.json(token))
+                received = max(received, asking.upto)
                 continue
             pos, told = journal.position, ephemeral.position
             left = deadline - clock.seconds()
@@ -140,8 +142,7 @@ class Sync:
             await extension.add(who, asking, answer)
         return answer
 
-    def _extended(self, who: Requester, user: LiveUser, pos: int, since: SyncToken) -> bool:
-        received = since.pos if since.messages is None else since.messages
+    def _extended(self, who: Requester, user: LiveUser, pos: int, received: int) -> bool:
         return any(extension.has_news(who, user, pos, received) for extension in self._extensions)
 
     async def _finished(self, who: Requester, body: bytes) -> bytes:

@@ -4,6 +4,7 @@ https://spec.matrix.org/v1.19/client-server-api/#redactions
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -44,5 +45,22 @@ class RedactApi:
         body: Body[RedactionReason],
     ) -> SentEvent:
         """Strip an event of its content."""
-        content = {} if body.reason is None else {"reason": body.reason}
-        return SentEvent(await self.redacting.redact(who, room_id, event_id, txn_id, content))
+        return SentEvent(await self.redacting.redact(who, room_id, event_id, txn_id, _content(body)))
+
+    @endpoint(
+        "POST",
+        "/_matrix/client/{v3,r0}/rooms/{room_id}/redact/{event_id}",
+        auth=access_token,
+        limit="messages",
+        empty_body_ok=True,
+        spec="client-server-api/#put_matrixclientv3roomsroomidredacteventidtxnid",
+    )
+    async def redact_without_transaction(
+        self, who: Requester, room_id: Path[RoomID], event_id: Path[EventID], body: Body[RedactionReason]
+    ) -> SentEvent:
+        """Redact as clients did before there were transactions; each request is a redaction of its own."""
+        return SentEvent(await self.redacting.redact(who, room_id, event_id, None, _content(body)))
+
+
+def _content(body: RedactionReason) -> dict[str, Any]:
+    return {} if body.reason is None else {"reason": body.reason}

@@ -35,11 +35,3 @@ def test_what_an_erased_user_wrote_is_shown_only_to_who_was_there(site: SyncSite
     assert texts(new.first_sync()["rooms"]["join"][room]) == shown
     assert new.texts(room) == shown
     assert new.event(room, event)["content"] == ({} if erase else {"msgtype": "m.text", "body": "mine"})
-
-
-def test_nobody_keeps_their_own_server_out(site: SyncSite) -> None:
-    alice = site.person("alice")
-    room = alice.public_room()
-    reply = alice.try_set_state(room, "m.room.server_acl", {"allow": ["*"], "deny": ["te?t"]})
-    assert reply.errcode == "M_INVALID_PARAM"
-    alice.set_state(room, "m.room.server_acl", {"allow": ["*"], "deny": ["evil.example"]})

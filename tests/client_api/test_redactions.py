@@ -91,3 +91,12 @@ def test_a_redacted_event_stays_redacted_after_a_restart(rooms: RoomsSite) -> No
     event = again.get(room_path(room, "event", event_id)).json
     assert event["content"] == {}
     assert event["unsigned"]["redacted_because"]["event_id"] == redaction_id
+
+
+def test_a_redaction_without_a_transaction_is_taken_as_old_clients_send_it(rooms: RoomsSite) -> None:
+    alice = rooms.person("alice")
+    room = alice.create()
+    event = alice.say(room, "gone soon")
+    reply = alice.http.post(room_path(room, "redact", event), {"reason": "spam"})
+    assert reply.status == 200, reply.text
+    assert alice.event(room, event)["content"] == {}

@@ -6,10 +6,9 @@ https://spec.matrix.org/v1.19/client-server-api/#sending-events-to-a-room
 from typing import Any
 
 from homeserver.protocol.canonical_json import check_canonical
-from homeserver.protocol.errors import BadJson, Forbidden, InvalidParam
-from homeserver.protocol.identifiers import EventID, RoomID, is_event_id, server_of
+from homeserver.protocol.errors import BadJson, Forbidden
+from homeserver.protocol.identifiers import EventID, RoomID, is_event_id
 from homeserver.protocol.requester import Requester
-from homeserver.protocol.server_acl import ServerAcl
 from homeserver.services.rooms.actions import MEMBER, RoomActions, require_not_suspended
 from homeserver.services.rooms.aliases import CANONICAL_ALIAS, Aliases
 from homeserver.services.rooms.draft import RoomDraft
@@ -20,8 +19,6 @@ from homeserver.services.rooms.redacting import Redacting
 from homeserver.services.rooms.transactions import Transaction, Transactions
 
 Content = dict[str, Any]
-
-SERVER_ACL = "m.room.server_acl"
 
 
 class Sending:
@@ -88,8 +85,6 @@ class Sending:
             return await self._put_member(who, room_id, state_key, content)
         require_not_suspended(who)
         _check_tombstone(room_id, event_type, content)
-        if event_type == SERVER_ACL and state_key == "":
-            _check_acl(who, content)
         if event_type == CANONICAL_ALIAS and state_key == "":
             head = await self._actions.heads.find(room_id)
             current = None if head is None else await self._actions.states.find(head.state, CANONICAL_ALIAS)
@@ -124,12 +119,6 @@ def _check_tombstone(room_id: RoomID, event_type: str, content: Content) -> None
     """A room that replaced itself would send clients round in circles."""
     if event_type == "m.room.tombstone" and content.get("replacement_room") == room_id:
         raise BadJson("A room cannot be replaced by itself")
-
-
-def _check_acl(who: Requester, content: Content) -> None:
-    """A list that keeps its own author's server out could not be taken back by them."""
-    if not ServerAcl.of_content(content).allows(server_of(who.user_id)):
-        raise InvalidParam("The list would keep your own server out of the room")
 
 
 def _massaged(who: Requester, timestamp: int | None) -> int | None:

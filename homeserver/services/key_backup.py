@@ -155,7 +155,7 @@ def _sessions(rooms: Mapping[str, Any]) -> Iterable[BackedUp]:
 
 
 def _session(room_id: RoomID, session_id: str, session: object) -> BackedUp:
-    if not isinstance(session, dict) or not isinstance(session.get("session_data"), dict):
+    if not isinstance(session, dict) or not isinstance(session.get("session_data"), dict | str):
         raise BadJson("A session must be an object with `session_data`")
     if not session_id or len(session_id.encode()) > MAX_ID_BYTES or "\0" in session_id:
         raise BadJson("Not the ID of a session")

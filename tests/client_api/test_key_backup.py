@@ -158,7 +158,7 @@ def test_nobody_else_sees_it(site: SyncSite, alice: Device) -> None:
         {},
         session() | {"is_verified": 1},
         session() | {"first_message_index": -1},
-        session() | {"session_data": "x"},
+        session() | {"session_data": 1},
     ],
 )
 def test_what_is_no_session_is_refused(alice: Device, broken: dict[str, Any]) -> None:

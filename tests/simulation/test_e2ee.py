@@ -179,7 +179,7 @@ def on(database: Database, test_database: TestDatabase) -> Iterator[type[Encrypt
 
 def test_encryption_is_served_under_any_history(database: Database, test_database: TestDatabase) -> None:
     with on(database, test_database) as machine:
-        run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        run_state_machine_as_test(
             machine,
             settings=settings(
                 max_examples=15,

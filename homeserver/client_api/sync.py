@@ -12,7 +12,7 @@ from homeserver.http.endpoint import Query, endpoint, named
 from homeserver.protocol.requester import Requester
 from homeserver.protocol.stream_tokens import parse_sync_token
 from homeserver.services.filters import Filters
-from homeserver.services.sync.model import SyncRequest
+from homeserver.services.sync.model import STATE, STATE_AFTER, UNSTABLE_STATE_AFTER, SyncRequest
 from homeserver.services.sync.sync import Sync
 
 
@@ -38,9 +38,8 @@ class SyncApi:
         full_state: Query[bool] = False,
         set_presence: Query[Literal["online", "offline", "unavailable"] | None] = None,
         timeout: Query[int] = 0,
-        use_state_after: Annotated[
-            Query[bool], named("use_state_after", "org.matrix.msc4222.use_state_after")
-        ] = False,
+        use_state_after: Query[bool] = False,
+        unstable_state_after: Annotated[Query[bool], named("org.matrix.msc4222.use_state_after")] = False,
     ) -> RawJson:
         """What is new since the last time."""
         request = SyncRequest(
@@ -50,6 +49,12 @@ class SyncApi:
             full_state=full_state,
             timeout_ms=timeout,
             set_presence=set_presence,
-            state_after=use_state_after,
+            state_name=_state_name(use_state_after, unstable_state_after),
         )
         return RawJson(await self.sync_service.sync(who, request))
+
+
+def _state_name(stable: bool, unstable: bool) -> str:
+    if stable:
+        return STATE_AFTER
+    return UNSTABLE_STATE_AFTER if unstable else STATE

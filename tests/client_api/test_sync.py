@@ -155,7 +155,7 @@ def test_state_after_takes_the_place_of_state(site: SyncSite) -> None:
     assert ("m.room.topic", "") in state_of(first, "state_after")
     anna.set_state(room, "m.room.topic", {"topic": "new"})
     later = anna.joined(room, **{"org.matrix.msc4222.use_state_after": True})
-    assert state_of(later, "state_after").keys() == {("m.room.topic", "")}
+    assert state_of(later, "org.matrix.msc4222.state_after").keys() == {("m.room.topic", "")}
     anna.say(room, "x")
     assert anna.joined(room, use_state_after=True)["state_after"] == {"events": []}
 

@@ -47,7 +47,7 @@ class CatchUp:
             if update.is_news:
                 answer.join.append(
                     await sources.renderer.joined(
-                        update, viewer, request.filter, state_after=request.state_after
+                        update, viewer, request.filter, state_name=request.state_name
                     )
                 )
         left = [part for stay in stays.by_room.values() if (part := _lately_left(asking, stay))]
@@ -59,7 +59,7 @@ class CatchUp:
         async for update in self._updates(asking, left):
             update.account_data += account_data.get(update.room_id, [])
             answer.leave.append(
-                await sources.renderer.left(update, viewer, request.filter, state_after=request.state_after)
+                await sources.renderer.left(update, viewer, request.filter, state_name=request.state_name)
             )
         answer.invite = stripped_rooms(await self._stripped(asking, stays, "invite"), "invite_state")
         answer.knock = stripped_rooms(await self._stripped(asking, stays, "knock"), "knock_state")

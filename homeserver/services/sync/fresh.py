@@ -63,7 +63,7 @@ class Fresh:
             self._here.add_typing(asking, update)
             room = rooms.get(room_id)
             history = (
-                no_history(asking.upto, asking.request.state_after)
+                no_history(asking.upto, asking.request.state_name)
                 if room is None
                 else await self._history(asking, update, room, viewer)
             )
@@ -123,7 +123,7 @@ class Fresh:
         changes = [change for change in room.changes if change.pos > asking.since] if room.changes else []
         changes = [change for change in changes if change.pos <= asking.upto]
         if not timeline.events and not changes:
-            return no_history(asking.upto, request.state_after)
+            return no_history(asking.upto, request.state_name)
         members = self._members(asking, timeline, update.room_id) if request.lazy else []
         if any(change.key[0] in SUMMARISED for change in changes):
             members += await self._summarise(asking, update, room)
@@ -136,7 +136,7 @@ class Fresh:
         shown = None if key is None else room.rendered.get(key)
         if shown is None:
             shown = await self._sources.renderer.history(
-                update, viewer, request.filter, state_after=request.state_after
+                update, viewer, request.filter, state_name=request.state_name
             )
             if key is not None and asking.upto >= room.last_pos:
                 if len(room.rendered) >= MAX_RENDERED:
@@ -174,7 +174,7 @@ class Fresh:
             len(timeline.events),
             timeline.limited,
             request.filter_text,
-            request.state_after,
+            request.state_name,
             tuple([stored.nid for stored in update.state]),
         )
 

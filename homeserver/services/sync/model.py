@@ -16,13 +16,19 @@ MEMBER: Final = "m.room.member"
 SUMMARISED: Final = (MEMBER, "m.room.name", "m.room.canonical_alias")
 """Types of state that the summary of a room is made of."""
 
+STATE: Final = "state"
+STATE_AFTER: Final = "state_after"
+UNSTABLE_STATE_AFTER: Final = "org.matrix.msc4222.state_after"
+"""What clients look for that ask by the name that was in use before version 1.16 of the specification."""
+
 Client: TypeAlias = tuple[UserID, str, str]
 """A user, their device and the name of a filter: something that syncs."""
 
 
 @dataclass(frozen=True, slots=True)
 class SyncRequest:
-    """The parameters of `/sync`. ``filter_text`` is the filter as it was named: it tells filters apart."""
+    """The parameters of `/sync`. ``filter_text`` is the filter as it was named: it tells filters apart.
+    ``state_name`` is under which name state is told, and so which state."""
 
     filter: Filter
     filter_text: str = ""
@@ -30,13 +36,18 @@ class SyncRequest:
     full_state: bool = False
     timeout_ms: int = 0
     set_presence: str | None = None
-    state_after: bool = False
+    state_name: str = STATE
 
     @property
     def limit(self) -> int:
         """How many events a timeline may have."""
         limit = self.filter.room.timeline.limit
         return DEFAULT_LIMIT if limit is None else min(limit, MAX_LIMIT)
+
+    @property
+    def state_after(self) -> bool:
+        """Whether the state behind the timeline is wanted, not that before it."""
+        return self.state_name != STATE
 
     @property
     def lazy(self) -> bool:

@@ -63,30 +63,28 @@ class RoomRenderer:
     def __init__(self, renderer: Renderer) -> None:
         self._renderer = renderer
 
-    async def joined(self, update: RoomUpdate, viewer: Viewer, filter: Filter, *, state_after: bool) -> bytes:
+    async def joined(self, update: RoomUpdate, viewer: Viewer, filter: Filter, *, state_name: str) -> bytes:
         """A room that the user is in, as a member of a JSON object."""
-        history = await self.history(update, viewer, filter, state_after=state_after)
+        history = await self.history(update, viewer, filter, state_name=state_name)
         return joined_room(update, history)
 
-    async def left(self, update: RoomUpdate, viewer: Viewer, filter: Filter, *, state_after: bool) -> bytes:
+    async def left(self, update: RoomUpdate, viewer: Viewer, filter: Filter, *, state_name: str) -> bytes:
         """A room that the user has left."""
-        history = await self.history(update, viewer, filter, state_after=state_after)
+        history = await self.history(update, viewer, filter, state_name=state_name)
         return b'%b:{%b,"account_data":{"events":[%b]}}' % (
             orjson.dumps(update.room_id),
             history,
             b",".join(update.account_data),
         )
 
-    async def history(
-        self, update: RoomUpdate, viewer: Viewer, filter: Filter, *, state_after: bool
-    ) -> bytes:
+    async def history(self, update: RoomUpdate, viewer: Viewer, filter: Filter, *, state_name: str) -> bytes:
         """A room's timeline and state, which all may share who see the same of it."""
         timeline, state = update.timeline, update.state
         return b'"timeline":{"events":[%b],"limited":%b,"prev_batch":"%b"},"%b":{"events":[%b]}' % (
             b",".join(await self._timeline(timeline.events, viewer, filter)) if timeline.events else b"",
             b"true" if timeline.limited else b"false",
             timeline.prev_batch.encode(),
-            state_key(state_after),
+            state_name.encode(),
             b",".join(await self._state(state, viewer, filter)) if state else b"",
         )
 
@@ -105,17 +103,12 @@ class RoomRenderer:
         return _selected(shown, filter)
 
 
-def no_history(upto: int, state_after: bool) -> bytes:
+def no_history(upto: int, state_name: str) -> bytes:
     """An empty timeline at a position, and no state."""
     return b'"timeline":{"events":[],"limited":false,"prev_batch":"%b"},"%b":{"events":[]}' % (
         str(LiveToken(upto)).encode(),
-        state_key(state_after),
+        state_name.encode(),
     )
-
-
-def state_key(state_after: bool) -> bytes:
-    """The name under which state is shown."""
-    return b"state_after" if state_after else b"state"
 
 
 def joined_room(update: RoomUpdate, history: bytes) -> bytes:

@@ -82,7 +82,7 @@ class Sync:
             str(since or ""),
             request.filter_text,
             request.full_state,
-            request.state_after,
+            request.state_name,
         )
 
         async def make() -> bytes:

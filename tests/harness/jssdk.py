@@ -44,10 +44,10 @@ def installed() -> Path:
         return folder
 
 
-def session(url: str, library: Path) -> list[Step]:
-    """Let two people meet on a server; the steps in order, the last one with what ended it early, if anything did."""
+def session(library: Path, *urls: str, script: str = "session.mjs") -> list[Step]:
+    """Let people meet on servers; the steps in order, the last one with what ended it early, if anything did."""
     done = subprocess.run(
-        ["node", str(SOURCE / "session.mjs"), url],
+        ["node", str(SOURCE / script), *urls],
         env={**os.environ, "JSSDK": str(library)},
         capture_output=True,
         text=True,

@@ -1,7 +1,11 @@
 """matrix-js-sdk, the library under Element, does with our server what a person's client does."""
 
+import pytest
+
+from tests.harness.certificates import Authority
 from tests.harness.jssdk import Step, installed, session
-from tests.harness.process import HomeserverProcess
+from tests.harness.postgres import TestServer
+from tests.harness.process import HomeserverProcess, running
 
 STEPS = [
     "register and log in",
@@ -16,4 +20,36 @@ STEPS = [
 
 
 def test_two_people_meet(server: HomeserverProcess) -> None:
-    assert session(server.url, installed()) == [Step(name, "") for name in STEPS]
+    assert session(installed(), server.url) == [Step(name, "") for name in STEPS]
+
+
+ENCRYPTED_STEPS = [
+    "two people with two devices each",
+    "an encrypted room is read on all devices",
+    "cross-signing, secret storage and a key backup are set up",
+    "devices verify each other",
+    "a new device restores the backup and reads the history",
+    "somebody who joins later reads what is said from then on",
+    "a device that is removed gets no further keys",
+    "nothing is undecryptable",
+]
+
+
+def test_people_talk_in_secret(server: HomeserverProcess) -> None:
+    """With the Rust crypto that Element has."""
+    steps = session(installed(), server.url, script="encrypted.mjs")
+    assert steps == [Step(name, "") for name in ENCRYPTED_STEPS]
+
+
+def test_people_talk_in_secret_across_servers(
+    tmp_path_factory: pytest.TempPathFactory, postgres: TestServer
+) -> None:
+    """The same, with the second person on another server."""
+    authority = Authority()
+    here, there = (
+        HomeserverProcess(tmp_path_factory.mktemp(name), postgres.create_database(), authority)
+        for name in ("here", "there")
+    )
+    with running(here, there):
+        steps = session(installed(), here.url, there.url, script="encrypted.mjs")
+    assert steps == [Step(name, "") for name in ENCRYPTED_STEPS]

@@ -82,6 +82,12 @@ class SyncSite:
         self._transactions += 1
         return f"t{self._transactions}"
 
+    def forget(self) -> None:
+        """Let caches drop nearly all that they hold."""
+        limit, self.caches.limit = self.caches.limit, 8_000
+        self.caches.cache("nothing", lambda value: 1).put("", "")
+        self.caches.limit = limit
+
     def turn(self, seconds: float = 0.0) -> None:
         """Let the reactor have a few turns."""
         self.clock.advance(seconds)

@@ -285,6 +285,17 @@ def test_live_clients_cost_no_query(site: SyncSite) -> None:
     assert reads == []
 
 
+def test_what_memory_dropped_comes_from_the_database(site: SyncSite) -> None:
+    anna, bert = site.people("anna", "bert")
+    room = anna.public_room()
+    bert.join(room)
+    anna.first_sync()
+    bert.say(room, "one")
+    site.forget()
+    bert.say(room, "two")
+    assert texts(anna.joined(room)) == ["one", "two"]
+
+
 def test_redacted_events_are_told_redacted(site: SyncSite) -> None:
     anna, bert = site.people("anna", "bert")
     room = anna.public_room()

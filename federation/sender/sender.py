@@ -271,8 +271,14 @@ class FederationSender:
 
     def _note_now(self) -> None:
         self._note_timer = None
-        if self._noting is None:
-            self._noting = Deferred.fromCoroutine(self._note())
+        if self._noting is not None:
+            self._note_soon()  # what changed since it began is for the next one
+            return
+        self._noting = Deferred.fromCoroutine(self._note())
+        _ = self._noting.addBoth(self._noted)  # which may be at once
+
+    def _noted(self, result: None) -> None:
+        self._noting = None
 
     async def _note(self) -> None:
         """Record how far everybody is. A server that is behind is on record before the common progress passes
@@ -295,7 +301,6 @@ class FederationSender:
                 await self._database.transact(lambda tx: _write_progress(tx, progress, changed, caught_up))
             except Exception:
                 log.exception("progress of deliveries could not be recorded")
-                self._noting = None
                 self._note_soon()
                 return
             self._recorded = behind
@@ -303,7 +308,6 @@ class FederationSender:
         for destination, mailbox in list(self._mailboxes.items()):
             if mailbox.is_idle:
                 del self._mailboxes[destination]
-        self._noting = None
 
 
 def _write_progress(

@@ -104,6 +104,11 @@ class TestDelivery(Shared):
         await eventually(all_there, 20)
         assert texts_of(evil) == said
 
+        async def recorded() -> bool:
+            return alpha.database.rows("select * from outbox_lagging") == []
+
+        await eventually(recorded)
+
     @in_world
     async def test_an_event_that_a_server_refuses_does_not_hold_up_the_rest(self) -> None:
         alpha, alice, room, evil, _ = await self.shared()

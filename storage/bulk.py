@@ -12,6 +12,7 @@ While a group is written, the setting `meridian.pos` holds the position before i
 
 import itertools
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
@@ -67,7 +68,7 @@ class Entry(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Columns:
+class _Columns(ABC):
     """What the three kinds of statement have in common."""
 
     columns: tuple[str, ...]
@@ -98,9 +99,9 @@ class _Columns:
             raise TypeError(f"columns are {self.columns}")
         return Entry(self, values)
 
+    @abstractmethod
     def render(self, mogrify: Mogrify, rows: Sequence[Placed]) -> list[bytes]:
         """The SQL for these rows, values included."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -33,7 +33,7 @@ class ServerAuthentication:
     async def origin(self, request: Request) -> Origin:
         """The server that signed the request.
 
-        Raises Unauthorized, NotJson, and Forbidden for one kept out.
+        Raises Unauthorized, InvalidParam, NotJson, and Forbidden for one kept out.
         """
         signatures = server_signatures(request.header("authorization"))
         origin, destination = signatures[0].origin, signatures[0].destination

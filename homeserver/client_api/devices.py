@@ -111,10 +111,11 @@ def _devices(body: Any) -> Sequence[DeviceID]:
 
 
 def _answer(device: Device) -> dict[str, Any]:
-    """A device for its owner. What is not known is null, because clients rely on every field being there."""
-    return {
+    """A device for its owner; what is not known is left out."""
+    answer = {
         "device_id": device.device_id,
         "display_name": device.display_name,
         "last_seen_ip": device.last_seen_ip,
         "last_seen_ts": device.last_seen_ts,
     }
+    return {name: value for name, value in answer.items() if value is not None}

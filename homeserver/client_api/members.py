@@ -53,11 +53,7 @@ class MembersApi:
     async def joined_members(self, who: Requester, room_id: Path[RoomID]) -> dict[str, Any]:
         """The joined members of a room, with their names and avatars."""
         rows = await self.state_reading.joined_members(who, room_id)
-        return {
-            "joined": {
-                row.user_id: {"display_name": row.displayname, "avatar_url": row.avatar_url} for row in rows
-            }
-        }
+        return {"joined": {row.user_id: _looks(row.displayname, row.avatar_url) for row in rows}}
 
     @endpoint(
         "GET",
@@ -68,3 +64,9 @@ class MembersApi:
     async def joined_rooms(self, who: Requester) -> dict[str, Any]:
         """The rooms that the user is in."""
         return {"joined_rooms": await self.state_reading.joined_rooms(who.user_id)}
+
+
+def _looks(displayname: str | None, avatar_url: str | None) -> dict[str, str]:
+    """How a member wants to be shown; what is not set is left out."""
+    looks = {"display_name": displayname, "avatar_url": avatar_url}
+    return {name: value for name, value in looks.items() if value is not None}

@@ -71,7 +71,8 @@ def server_signatures(headers: Sequence[str]) -> tuple[ServerSignature, ...]:
     Several headers carry signatures by several keys of one server.
     https://spec.matrix.org/latest/server-server-api/#request-authentication
 
-    Raises Unauthorized when there is none, one is malformed, or they name different servers.
+    Raises Unauthorized when there is none, one is malformed, or they name different servers; InvalidParam when what
+    one names is no server.
     """
     found = tuple(
         _server_signature(header[len(_SCHEME) :])
@@ -105,8 +106,8 @@ def _server_signature(parameters: str) -> ServerSignature:
             key_id=values["key"],
             signature=values["sig"],
         )
-    except InvalidParam:
-        raise Unauthorized("The Authorization header names no server") from None
+    except InvalidParam as error:
+        raise InvalidParam(f"{error.message} - in the header Authorization") from None
     except KeyError as missing:
         raise Unauthorized(f"The Authorization header has no {missing.args[0]}") from None
 

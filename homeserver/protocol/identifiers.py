@@ -27,6 +27,7 @@ MAX_IDENTIFIER_BYTES = 255
 MAX_DEVICE_ID_BYTES = 512
 
 _SERVER_NAME = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]{2,45})\]|[A-Za-z0-9.-]{1,255})(?::[0-9]{1,5})?")
+_ROOM_DOMAIN = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^:\[\]]*)(?::[0-9]{1,5})?")
 _NEW_LOCALPART = re.compile(r"[a-z0-9._=/+-]+")
 
 
@@ -52,7 +53,7 @@ def parse_user_id(text: str) -> UserID:
 
 def parse_room_id(text: str) -> RoomID:
     """A room ID of any room version. Those of version 12 have no domain, so none is ever read from
-    a room ID.
+    a room ID; but where one stands with a port, the port is a number.
     """
     if not is_room_id(text):
         raise InvalidParam("Not a room ID")
@@ -116,7 +117,9 @@ def is_user_id(text: str) -> bool:
 
 def is_room_id(text: str) -> bool:
     """Whether the text is a room ID of any room version."""
-    return text[:1] == "!" and len(text) > 1 and _storable(text, MAX_IDENTIFIER_BYTES)
+    if text[:1] != "!" or len(text) == 1 or not _storable(text, MAX_IDENTIFIER_BYTES):
+        return False
+    return text.count(":") < 2 or _ROOM_DOMAIN.fullmatch(text.partition(":")[2]) is not None
 
 
 def is_room_alias(text: str) -> bool:

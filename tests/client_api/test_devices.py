@@ -23,7 +23,7 @@ def test_devices_are_listed_with_name_and_last_seen(site: AccountsSite) -> None:
     site.login("alice", device_id="LAPTOP")
     now = site.clock.now_ms()
     assert user.http.get(DEVICES).json["devices"] == [
-        {"device_id": "LAPTOP", "display_name": None, "last_seen_ip": "192.0.2.1", "last_seen_ts": now},
+        {"device_id": "LAPTOP", "last_seen_ip": "192.0.2.1", "last_seen_ts": now},
         {"device_id": "PHONE", "display_name": "my phone", "last_seen_ip": "192.0.2.1", "last_seen_ts": now},
     ]
     assert user.http.get(f"{DEVICES}/PHONE").json["display_name"] == "my phone"

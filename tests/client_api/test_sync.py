@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 from storage.database import Database
 from tests.client_api.e2ee import NOTHING_NEW
 from tests.client_api.sync_site import SyncSite, state_of, texts
+from tests.harness import conformance
 
 
 @pytest.fixture
@@ -218,7 +219,8 @@ def test_fields_and_format_of_events_may_be_chosen(site: SyncSite) -> None:
     anna.first_sync()
     anna.say(room, "hello")
     since = anna.since
-    event = anna.joined(room, filter={"event_fields": ["content.body"]})["timeline"]["events"][0]
+    with conformance.unchecked("it was asked for a part of each event"):
+        event = anna.joined(room, filter={"event_fields": ["content.body"]})["timeline"]["events"][0]
     assert event == {"content": {"body": "hello"}}
     anna.since = since
     event = anna.joined(room, filter={"event_format": "federation"})["timeline"]["events"][0]

@@ -198,12 +198,15 @@ class Requests(Internet):
             "X-Matrix ",
             "X-Matrix origin",
             'X-Matrix origin="alpha.example"',
-            'X-Matrix origin="a b",key="ed25519:1",sig="x"',
             'X-Matrix origin="alpha.example",key="ed25519:1",sig="!!!"',
             'X-Matrix origin="alpha.example",key="",sig=""',
             'X-Matrix origin="alpha.example",origin="beta.example",key="ed25519:1",sig="x"',
         ):
             assert await self.sent(b"{}", {"Authorization": header}) == (401, "M_UNAUTHORIZED"), header
+
+    async def test_a_port_that_is_no_number_is_refused(self) -> None:
+        header = 'X-Matrix origin="alpha.example:http",key="ed25519:1",sig="x"'
+        assert await self.sent(b"{}", {"Authorization": header}) == (400, "M_INVALID_PARAM")
 
     async def test_a_signed_body_that_is_not_json_is_told_apart(self) -> None:
         assert await self.sent(b"nonsense", self.signs(b"nonsense")) == (400, "M_NOT_JSON")

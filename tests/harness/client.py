@@ -3,11 +3,12 @@
 import json
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from homeserver.http.site import Site
+from tests.harness import conformance
 from tests.harness.memory import MemoryConnection
 
 QueryValues = Mapping[str, str | int | bool | list[str]]
@@ -43,23 +44,29 @@ class Pending:
     """A request that may not have been answered yet."""
 
     connection: MemoryConnection
-    head_only: bool = False
+    method: str
+    path: str
+    specified: bool
     _data: bytes = b""
 
     @property
     def done(self) -> bool:
         """Whether the whole answer is there."""
         self._data += self.connection.received()
-        return parse_reply(self._data, self.head_only) is not None
+        return parse_reply(self._data, self.method == "HEAD") is not None
 
     @property
     def reply(self) -> Reply:
-        """The answer. Raises AssertionError when there is none yet."""
+        """The answer. Raises AssertionError when there is none yet, or it is not as specified."""
         self._data += self.connection.received()
-        parsed = parse_reply(self._data, self.head_only)
+        parsed = parse_reply(self._data, self.method == "HEAD")
         if parsed is None:
             raise AssertionError(f"no answer yet, only {self._data!r}")
-        return parsed[0]
+        reply = parsed[0]
+        if self.specified:
+            kind = reply.headers.get("content-type", "")
+            conformance.check(conformance.Answer(self.method, self.path, reply.status, kind, reply.body))
+        return reply
 
     def abandon(self) -> None:
         """Close the connection, as a client that goes away."""
@@ -70,7 +77,8 @@ class Pending:
 class Client:
     """Sends requests to a site, each over a connection of its own.
 
-    `pump` is called while an answer is outstanding: it runs whatever the server waits for.
+    `pump` is called while an answer is outstanding: it runs whatever the server waits for. Answers must be as
+    the specification has them, unless the site is none that is `specified`.
     """
 
     site: Site
@@ -78,10 +86,11 @@ class Client:
     address: str = "192.0.2.1"
     headers: dict[str, str] = field(default_factory=dict)
     pump: Callable[[], object] | None = None
+    specified: bool = True
 
     def with_token(self, token: str | None) -> "Client":
         """Return the same client with another access token."""
-        return Client(self.site, token, self.address, dict(self.headers), self.pump)
+        return replace(self, token=token, headers=dict(self.headers))
 
     def get(self, path: str, query: QueryValues | None = None, **headers: str) -> Reply:
         """GET, and wait for the answer."""
@@ -136,7 +145,7 @@ class Client:
         """Send a request and return at once: for long polls."""
         connection = MemoryConnection(self.site, self.address)
         connection.send(self.encoded(method, path, body, query, headers))
-        return Pending(connection, method == "HEAD")
+        return Pending(connection, method, path, self.specified)
 
     def encoded(
         self,

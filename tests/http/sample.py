@@ -259,7 +259,7 @@ class Sample:
         endpoints = collect(self.api, MetricsApi(self.metrics), HealthApi({}))
         router = Router(self.pipeline.routes(endpoints))
         self.site = Site(router, self.pipeline, self.metrics, self.clock, self.limits, self.x_forwarded)
-        self.client = Client(self.site, "good")
+        self.client = Client(self.site, "good", specified=False)
 
 
 def pipeline(clock: Clock, metrics: Metrics, limits: Mapping[str, LimitOf]) -> Pipeline:

@@ -135,14 +135,25 @@ def test_identifiers_may_have_255_bytes() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["!opaque:example.org", "!31hneApxJ_1o-63DmFrpeqnkFfWppnzWso1JvH3ogLM", "!a:b_c", "!日:x"]
+    "text",
+    [
+        "!opaque:example.org",
+        "!31hneApxJ_1o-63DmFrpeqnkFfWppnzWso1JvH3ogLM",
+        "!a:b_c",
+        "!日:x",
+        "!a:b:8448",
+        "!a:[::1]:1",
+    ],
 )
 def test_room_ids_of_every_version_are_opaque(text: str) -> None:
     assert parse_room_id(text) == text
     assert parse_room_id_or_alias(text) == text
 
 
-@pytest.mark.parametrize("text", ["", "!", "#a:b", "room:example.org", "!a\0b", "!" + "a" * 255])
+@pytest.mark.parametrize(
+    "text",
+    ["", "!", "#a:b", "room:example.org", "!a\0b", "!" + "a" * 255, "!a:b:http", "!a:[::1]:x", "!a:b:"],
+)
 def test_what_is_no_room_id(text: str) -> None:
     with pytest.raises(InvalidParam):
         parse_room_id(text)

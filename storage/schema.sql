@@ -156,7 +156,9 @@ CREATE TABLE events (
     transaction text COLLATE pg_catalog."C",
     redacted_by text COLLATE pg_catalog."C",
     auth bytea,
-    "json" text NOT NULL
+    "json" text NOT NULL,
+    thread text COLLATE pg_catalog."C",
+    notable smallint DEFAULT 0 NOT NULL
 )
 WITH (toast_tuple_target='4096');
 
@@ -231,6 +233,13 @@ CREATE TABLE memberships (
     stripped_state bytea,
     displayname text,
     avatar_url text
+);
+
+CREATE TABLE mentions (
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    pos bigint NOT NULL,
+    room_id text NOT NULL COLLATE pg_catalog."C",
+    event_nid bigint NOT NULL
 );
 
 CREATE SEQUENCE one_time_key_order
@@ -643,6 +652,9 @@ ALTER TABLE ONLY membership_changes
 ALTER TABLE ONLY memberships
     ADD CONSTRAINT memberships_pkey PRIMARY KEY (room_id, user_id);
 
+ALTER TABLE ONLY mentions
+    ADD CONSTRAINT mentions_pkey PRIMARY KEY (user_id, pos);
+
 ALTER TABLE ONLY one_time_keys
     ADD CONSTRAINT one_time_keys_pkey PRIMARY KEY (user_id, device_id, algorithm, key_id);
 
@@ -763,6 +775,8 @@ CREATE INDEX device_list_outbox_order ON device_list_outbox USING btree (destina
 
 CREATE INDEX device_lists_pos ON device_lists USING btree (pos);
 
+CREATE INDEX events_notable ON events USING btree (room_id, pos) WHERE (notable > 0);
+
 CREATE INDEX events_outbound ON events USING btree (room_id, pos) WHERE (outbound AND (pos IS NOT NULL));
 
 CREATE INDEX events_outbound_pos ON events USING btree (pos) WHERE (outbound AND (pos IS NOT NULL));
@@ -784,6 +798,8 @@ CREATE INDEX memberships_room ON memberships USING btree (room_id, membership, p
 CREATE INDEX memberships_server ON memberships USING btree (server, room_id) WHERE (membership = 'join'::text);
 
 CREATE INDEX memberships_user ON memberships USING btree (user_id, membership) WHERE local;
+
+CREATE INDEX mentions_event ON mentions USING btree (event_nid);
 
 CREATE INDEX one_time_keys_order ON one_time_keys USING btree (user_id, device_id, algorithm, uploaded);
 

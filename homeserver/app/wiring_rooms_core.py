@@ -6,6 +6,7 @@ from homeserver.app.core import Core
 from homeserver.services.rooms.event_store import EventStore
 from homeserver.services.rooms.heads import RoomHeads
 from homeserver.services.rooms.local_events import Author, LocalEvents
+from homeserver.services.rooms.notability import Notability
 from homeserver.services.rooms.numbers import BlockSequence
 from homeserver.services.rooms.persist import Persister
 from homeserver.services.rooms.redactions import RedactionEffects
@@ -39,6 +40,11 @@ def build_rooms_core(core: Core) -> RoomsCore:
         states=states,
         heads=heads,
         redactions=redactions,
-        writer=RoomWriter(heads, Persister(core.journal, heads, events, core.server_name)),
+        writer=RoomWriter(
+            heads,
+            Persister(
+                core.journal, heads, events, Notability(core.server_name, events, states), core.server_name
+            ),
+        ),
         local_events=LocalEvents(events, states, nids, redactions, author),
     )

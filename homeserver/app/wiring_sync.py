@@ -15,6 +15,7 @@ from homeserver.http.endpoint import BoundEndpoint, collect
 from homeserver.notifier import Notifier
 from homeserver.services.ephemeral_stream import EphemeralStream
 from homeserver.services.presence import Presence
+from homeserver.services.push_evaluation import PushEvaluation
 from homeserver.services.read_markers import ReadMarkers
 from homeserver.services.receipts import Receipts
 from homeserver.services.sync.following import Following
@@ -31,6 +32,7 @@ from homeserver.services.sync.stripped import StrippedStates
 from homeserver.services.sync.summaries import Summaries
 from homeserver.services.sync.sync import Sync
 from homeserver.services.sync.timelines import Timelines
+from homeserver.services.sync.unread import UnreadCounts
 from homeserver.services.typing import Typing
 
 _LIVE_SHARE = 8
@@ -74,7 +76,8 @@ def build_sync(core: Core, accounts: AccountsArea, rooms_core: RoomsCore, rooms:
     here = Here(
         Live(database, journal, notifier, core.caches.limit // _LIVE_SHARE), typing, presence, ephemeral
     )
-    sources = _sources(core, rooms_core, rooms, here)
+    evaluation = PushEvaluation(database, journal, rooms_core.heads, rooms_core.states, core.caches)
+    sources = _sources(core, rooms_core, rooms, here, evaluation)
     following = Following(journal, here, sources.recent, notifier)
     sync = Sync(journal, notifier, following, sources, core.config.limits.sync_timeout_ms)
     read_markers = ReadMarkers(rooms.access, receipts)
@@ -97,11 +100,14 @@ def build_sync(core: Core, accounts: AccountsArea, rooms_core: RoomsCore, rooms:
     )
 
 
-def _sources(core: Core, rooms_core: RoomsCore, rooms: Rooms, here: Here) -> Sources:
+def _sources(
+    core: Core, rooms_core: RoomsCore, rooms: Rooms, here: Here, evaluation: PushEvaluation
+) -> Sources:
     database = core.database
     summaries = Summaries(database)
     lazy_members = LazyMembers(core.caches)
     timelines = Timelines(database, rooms_core.events, rooms.access)
+    recent = RecentRooms(core.caches)
     states = RoomStates(database, rooms_core.states, rooms_core.events)
     return Sources(
         clock=core.clock,
@@ -113,6 +119,7 @@ def _sources(core: Core, rooms_core: RoomsCore, rooms: Rooms, here: Here) -> Sou
         stripped=StrippedStates(rooms_core.heads, rooms_core.states, rooms_core.events),
         renderer=RoomRenderer(rooms.renderer),
         lazy_members=lazy_members,
-        recent=RecentRooms(core.caches),
+        recent=recent,
+        unread=UnreadCounts(database, core.journal, evaluation, rooms_core.events, recent, core.caches),
         here=here,
     )

@@ -4,6 +4,7 @@ https://spec.matrix.org/v1.19/client-server-api/#push-rules
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from homeserver.protocol.identifiers import UserID
 from homeserver.protocol.push_rules.ruleset import Changes as RuleChanges
@@ -14,6 +15,13 @@ from storage.journal import Changes, Journal, RunResult, Write
 from storage.tables.push_rules import PUT_PUSH_RULES, StoredPushRules
 from storage.tables.users import Users
 from storage.transaction import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class RulesChanged:
+    """What a committed write did: the journal's payload."""
+
+    user_id: UserID
 
 
 class PushRules:
@@ -47,7 +55,9 @@ class PushRules:
 
         async with self._locks.holding(user_id):
             change(await self._database.read(lambda tx: rule_changes(tx, user_id)))
-            written: Write[None] = Write(run=write, changes=Changes(users=frozenset((user_id,))))
+            written: Write[None] = Write(
+                run=write, changes=Changes(users=frozenset((user_id,))), payload=RulesChanged(user_id)
+            )
             await self._journal.write(written)
 
 

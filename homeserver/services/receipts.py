@@ -91,7 +91,7 @@ class Receipts:
             found = known.get(event_id)
             if found is None or found.event.room_id != room_id:
                 raise NotFound("There is no such event in the room")
-            if thread not in (UNTHREADED, MAIN_THREAD) and not _is_in_thread(found, thread):
+            if thread != UNTHREADED and not _is_in_thread(found, thread):
                 raise InvalidParam("The event is not in that thread")
         now = self._clock.now_ms()
         async with self._locks.holding((room_id, who.user_id)):
@@ -177,12 +177,9 @@ def _checked_thread(thread_id: str | None) -> str:
 
 
 def _is_in_thread(stored: StoredEvent, thread: str) -> bool:
-    """Whether an event may be read in a thread. Events that relate to one of the thread's are taken at
-    their word.
+    """Whether an event may be read in a thread. The root of a thread is in the main timeline, but clients read it with
+    its thread too.
     """
-    if stored.event.event_id == thread:
-        return True
-    relates_to = stored.event.content.get("m.relates_to")
-    if not isinstance(relates_to, dict):
-        return False
-    return relates_to.get("rel_type") != "m.thread" or relates_to.get("event_id") == thread
+    if thread == MAIN_THREAD:
+        return stored.thread is None
+    return thread in (stored.thread, stored.event.event_id)

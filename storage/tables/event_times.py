@@ -2,10 +2,9 @@
 
 from homeserver.protocol.identifiers import RoomID
 from storage.query import Queries, many, query
-from storage.tables.events import EventRow
+from storage.tables.events import EVENT_COLUMNS, EventRow
 
-_SELECT = """select nid, event_id, room_id, room_version, pos, ordering, depth, received_ts, outbound, status,
-                    state_before, state_after, transaction, redacted_by, json
+_SELECT = f"""select {EVENT_COLUMNS}
              from events where room_id = %(room_id)s and ordering is not null and status = 0"""
 
 

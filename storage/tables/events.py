@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from homeserver.protocol.identifiers import EventID, RoomID, UserID
 from storage.query import Queries, bulk, bulk_delete, each, many, maybe, nothing, query
 
-_COLUMNS = """nid, event_id, room_id, room_version, pos, ordering, depth, received_ts, outbound, status,
+EVENT_COLUMNS = """nid, event_id, room_id, room_version, pos, ordering, depth, received_ts, outbound, status,
               state_before, state_after,
-              transaction, redacted_by, json"""
+              transaction, redacted_by, thread, notable, json"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +28,16 @@ class EventRow:
     state_after: int | None
     transaction: str | None
     redacted_by: EventID | None
+    thread: EventID | None
+    notable: int
     json: str
 
 
 class Events(Queries):
-    @query(f"select {_COLUMNS} from events where event_id = any(%(event_ids)s)", many(EventRow))
+    @query(f"select {EVENT_COLUMNS} from events where event_id = any(%(event_ids)s)", many(EventRow))
     def by_ids(self, event_ids: list[EventID]) -> list[EventRow]: ...
 
-    @query(f"select {_COLUMNS} from events where nid = any(%(nids)s)", many(EventRow))
+    @query(f"select {EVENT_COLUMNS} from events where nid = any(%(nids)s)", many(EventRow))
     def by_nids(self, nids: list[int]) -> list[EventRow]: ...
 
     @query("select json from events where nid = any(%(nids)s)", many(str))
@@ -56,7 +58,7 @@ class Events(Queries):
     def numbers(self, event_ids: list[EventID]) -> list[tuple[EventID, int]]: ...
 
     @query(
-        f"""select {_COLUMNS} from events
+        f"""select {EVENT_COLUMNS} from events
             where room_id = %(room_id)s and ordering is not null and status = 0
               and (depth, ordering) < (%(depth)s, %(ordering)s) and (pos is null or pos <= %(upto)s)
             order by depth desc, ordering desc limit %(limit)s""",
@@ -65,7 +67,7 @@ class Events(Queries):
     def before(self, room_id: RoomID, depth: int, ordering: int, upto: int, limit: int) -> list[EventRow]: ...
 
     @query(
-        f"""select {_COLUMNS} from events
+        f"""select {EVENT_COLUMNS} from events
             where room_id = %(room_id)s and ordering is not null and status = 0
               and (depth, ordering) > (%(depth)s, %(ordering)s) and (pos is null or pos > %(since)s)
             order by depth, ordering limit %(limit)s""",
@@ -74,7 +76,7 @@ class Events(Queries):
     def after(self, room_id: RoomID, depth: int, ordering: int, since: int, limit: int) -> list[EventRow]: ...
 
     @query(
-        f"""select {_COLUMNS} from events
+        f"""select {EVENT_COLUMNS} from events
             where room_id = %(room_id)s and pos > %(since)s and pos <= %(upto)s
             order by pos desc limit %(limit)s""",
         many(EventRow),
@@ -82,7 +84,7 @@ class Events(Queries):
     def latest_between(self, room_id: RoomID, since: int, upto: int, limit: int) -> list[EventRow]: ...
 
     @query(
-        f"""select {_COLUMNS} from events
+        f"""select {EVENT_COLUMNS} from events
             where room_id = %(room_id)s and ordering is not null and status = 0
               and (depth, ordering) <= (%(depth)s, %(ordering)s) and (pos is null or pos <= %(upto)s)
               and (%(types)s::text[] is null or type = any(%(types)s))
@@ -94,7 +96,7 @@ class Events(Queries):
     ) -> list[EventRow]: ...
 
     @query(
-        f"""select {_COLUMNS} from events
+        f"""select {EVENT_COLUMNS} from events
             where room_id = %(room_id)s and pos > %(since)s and pos <= %(upto)s and status = 0
               and (depth, ordering) <= (%(depth)s, %(ordering)s)
               and (%(types)s::text[] is null or type = any(%(types)s))
@@ -113,7 +115,7 @@ class Events(Queries):
     ) -> list[EventRow]: ...
 
     @query(
-        f"""select {_COLUMNS} from events
+        f"""select {EVENT_COLUMNS} from events
             where room_id = %(room_id)s and ordering is not null and status = 0
               and (depth, ordering) > (%(depth)s, %(ordering)s) and (pos is null or pos <= %(upto)s)
               and (%(types)s::text[] is null or type = any(%(types)s))
@@ -125,7 +127,7 @@ class Events(Queries):
     ) -> list[EventRow]: ...
 
     @query(
-        f"""select {_COLUMNS} from events
+        f"""select {EVENT_COLUMNS} from events
             where room_id = %(room_id)s and pos > %(since)s and pos <= %(upto)s and status = 0
               and (%(types)s::text[] is null or type = any(%(types)s))
             order by pos limit %(limit)s""",
@@ -136,10 +138,10 @@ class Events(Queries):
     ) -> list[EventRow]: ...
 
     @query(
-        f"""select {_COLUMNS} from unnest(%(rooms)s::text[], %(sinces)s::bigint[], %(uptos)s::bigint[])
+        f"""select {EVENT_COLUMNS} from unnest(%(rooms)s::text[], %(sinces)s::bigint[], %(uptos)s::bigint[])
               as wanted (room, since, upto)
             cross join lateral (
-              select {_COLUMNS} from events
+              select {EVENT_COLUMNS} from events
               where room_id = wanted.room and pos > wanted.since and pos <= wanted.upto and status = 0
                 and (%(types)s::text[] is null or type = any(%(types)s))
               order by pos desc limit %(limit)s
@@ -213,10 +215,11 @@ class BackwardExtremities(Queries):
 _PLACED = (
     "nid", "event_id", "room_id", "room_version", "depth", "type", "state_key", "sender", "origin_server_ts",
     "received_ts", "outbound",
-    "status", "state_before", "state_after", "transaction", "redacted_by", "auth", "json",
+    "status", "state_before", "state_after", "transaction", "redacted_by", "auth", "thread", "notable", "json",
 )  # fmt: skip
 _PLACE = """on conflict (nid) do update set pos = excluded.pos, ordering = excluded.ordering, status = excluded.status,
-            outbound = excluded.outbound, state_before = excluded.state_before, state_after = excluded.state_after"""
+            outbound = excluded.outbound, state_before = excluded.state_before, state_after = excluded.state_after,
+            thread = excluded.thread, notable = excluded.notable"""
 
 TIMELINE_EVENTS = bulk("events", _PLACED, _PLACE, position=("pos", "ordering"))
 """Events that clients see as new. An outlier of the same number gets its place."""
@@ -240,7 +243,9 @@ REDACTIONS = bulk(
     "redactions", ("redacts", "event_id", "room_id"), "on conflict (redacts, event_id) do nothing"
 )
 REDACTED_EVENTS = each(
-    "update events set json = %(json)s, redacted_by = %(redacted_by)s where nid = %(nid)s",
+    """update events set json = %(json)s, redacted_by = %(redacted_by)s,
+                         notable = case when notable > 0 then 8 else 0 end
+       where nid = %(nid)s""",
     ("nid", "redacted_by", "json"),
     rank=1,
 )

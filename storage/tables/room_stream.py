@@ -2,14 +2,12 @@
 
 from homeserver.protocol.identifiers import RoomID, UserID
 from storage.query import Queries, many, query
-from storage.tables.events import EventRow
+from storage.tables.events import EVENT_COLUMNS, EventRow
 
 
 class RoomStream(Queries):
     @query(
-        """select nid, event_id, room_id, room_version, pos, ordering, depth, received_ts, outbound, status,
-                  state_before, state_after, transaction, redacted_by, json
-           from events
+        f"""select {EVENT_COLUMNS} from events
            where room_id = any(%(rooms)s) and pos > %(since)s and pos <= %(upto)s and status = 0
            order by pos limit %(limit)s""",
         many(EventRow),

@@ -98,4 +98,6 @@ def _stored(row: EventRow) -> StoredEvent:
         state_after=row.state_after,
         transaction=row.transaction,
         redacted_by=row.redacted_by,
+        thread=row.thread,
+        notable=row.notable,
     )

@@ -7,6 +7,7 @@ from homeserver.protocol.identifiers import RoomID, ServerName, StateKey, UserID
 from homeserver.services.rooms.draft import RoomDraft, is_new
 from homeserver.services.rooms.event_store import EventStore
 from homeserver.services.rooms.heads import RoomHead, RoomHeads, pack_nids
+from homeserver.services.rooms.notability import Notability
 from homeserver.services.rooms.state_change import StateChange
 from homeserver.services.rooms.stored_event import StoredEvent
 from homeserver.services.rooms.summary import storable_text, summary_after
@@ -44,11 +45,17 @@ class Persister:
     """Writes drafts. The write holds only if the room is still as the draft found it; otherwise `LostRace`."""
 
     def __init__(
-        self, journal: Journal, heads: RoomHeads, events: EventStore, server_name: ServerName
+        self,
+        journal: Journal,
+        heads: RoomHeads,
+        events: EventStore,
+        notability: Notability,
+        server_name: ServerName,
     ) -> None:
         self._journal = journal
         self._heads = heads
         self._events = events
+        self._notability = notability
         self._server_name = server_name
         journal.listen(self._landed)
 
@@ -59,8 +66,10 @@ class Persister:
         summary = summary_after(draft.head.summary, draft.changes, self._server_name)
         head = replace(draft.next_head(), summary=summary)
         room_id = head.room_id
+        mentions = await self._notability.mark(draft, timeline)
         entries = [_event_entry(stored) for stored in draft.events]
         entries += draft.entries
+        entries += mentions
         entries += [
             REDACTED_EVENTS.row(stored.nid, stored.redacted_by, stored.event.encoded().decode())
             for stored in draft.redacted
@@ -232,6 +241,8 @@ def event_row(stored: StoredEvent) -> tuple[object, ...]:
         stored.transaction,
         stored.redacted_by,
         None if event.state_key is None else pack_nids(stored.auth_nids),
+        stored.thread,
+        stored.notable,
         event.encoded().decode(),
     )
 

@@ -8,6 +8,7 @@ from homeserver.protocol.events.redaction import redacted
 from homeserver.protocol.identifiers import EventID, server_of
 from homeserver.services.rooms.draft import RoomDraft
 from homeserver.services.rooms.event_store import EventStore
+from homeserver.services.rooms.notability import WAS_REDACTED
 from homeserver.services.rooms.state_change import StateChange
 from homeserver.services.rooms.state_store import StateStore
 from homeserver.services.rooms.stored_event import Status, StoredEvent
@@ -122,4 +123,6 @@ def _redacted_copy(target: StoredEvent, redaction_id: EventID) -> StoredEvent:
         state_after=target.state_after,
         transaction=target.transaction,
         redacted_by=redaction_id,
+        thread=target.thread,
+        notable=WAS_REDACTED if target.notable else 0,
     )

@@ -22,7 +22,8 @@ class StoredEvent:
 
     ``pos`` is None until the event is committed, and for events that no client may see as new; ``ordering`` is None for
     outliers. ``transaction`` is "device_id txn_id" of the local client that sent it. ``auth_nids`` are the numbers
-    of a state event's auth events, until it is written.
+    of a state event's auth events, until it is written. ``thread`` is the root of the thread that the event is in, None
+    for the main timeline; ``notable`` are the `notability` marks. Both are set before a new event is written.
     """
 
     __slots__ = (
@@ -30,6 +31,7 @@ class StoredEvent:
         "auth_nids",
         "event",
         "nid",
+        "notable",
         "ordering",
         "outbound",
         "pos",
@@ -39,6 +41,7 @@ class StoredEvent:
         "state_after",
         "state_before",
         "status",
+        "thread",
         "transaction",
     )
 
@@ -56,6 +59,8 @@ class StoredEvent:
         state_after: int | None = None,
         transaction: str | None = None,
         redacted_by: EventID | None = None,
+        thread: EventID | None = None,
+        notable: int = 0,
         auth_nids: Sequence[int] = (),
     ) -> None:
         self.event = event
@@ -69,6 +74,8 @@ class StoredEvent:
         self.state_after = state_after
         self.transaction = transaction
         self.redacted_by = redacted_by
+        self.thread = thread
+        self.notable = notable
         self.auth_nids = auth_nids
         self.shared_unsigned: bytes | None = None
         """The part of `unsigned` that all clients see, made by the renderer; None until then."""

@@ -38,9 +38,16 @@ class CatchUp:
         )
         answer = Answer()
         came = {stay.room_id for stay in stays.joined() if stay.came or not asking.since}
-        answer.account_data, account_data = await self._account_data(asking, came)
-        parts = await self._parts(asking, stays, came, account_data)
-        async for update in self._updates(asking, parts):
+        data = await sources.database.read(lambda tx: _account_data(tx, asking, list(came)))
+        filter = request.filter
+        answer.account_data, account_data = account_data_events(
+            data, filter.account_data, filter.room.account_data
+        )
+        others = {stay.room_id for stay in stays.joined()} - came
+        recounted = set(await sources.unread.after(asking.user_id, data, others)) if asking.since else set()
+        parts = await self._parts(asking, stays, came, recounted.union(account_data))
+        async for update in self._updates(asking, parts, inside=True):
+            update.always = update.always or update.room_id in recounted
             if update.room_id in account_data:
                 update.account_data += account_data[update.room_id]
             sources.here.add_typing(asking, update, anew=update.room_id in came)
@@ -66,9 +73,14 @@ class CatchUp:
         answer.presence = await sources.here.presence_events(asking, user, came if asking.since else ())
         return answer
 
-    async def _updates(self, asking: Asking, parts: Sequence[Part]) -> AsyncIterator[RoomUpdate]:
+    async def _updates(
+        self, asking: Asking, parts: Sequence[Part], *, inside: bool = False
+    ) -> AsyncIterator[RoomUpdate]:
         for start in range(0, len(parts), CHUNK):
-            for update in await self._sources.gatherer.updates(asking, parts[start : start + CHUNK]):
+            updates = await self._sources.gatherer.updates(asking, parts[start : start + CHUNK])
+            if inside:
+                await self._sources.unread.tell(asking, updates)
+            for update in updates:
                 yield update
 
     async def _parts(
@@ -97,13 +109,6 @@ class CatchUp:
             return known
         names = list(rooms)
         return await self._sources.database.read(lambda tx: Rooms(tx).changed_or_read_since(names, since))
-
-    async def _account_data(
-        self, asking: Asking, came: set[RoomID]
-    ) -> tuple[list[bytes], dict[RoomID, list[bytes]]]:
-        data = await self._sources.database.read(lambda tx: _account_data(tx, asking, list(came)))
-        filter = asking.request.filter
-        return account_data_events(data, filter.account_data, filter.room.account_data)
 
     async def _long_left(self, asking: Asking, stays: Sequence[Stay]) -> list[Part]:
         """Rooms as ones that the user left at some time and did not forget."""

@@ -2,7 +2,7 @@
 the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from homeserver.protocol.identifiers import RoomID, UserID
@@ -45,6 +45,7 @@ class Fresh:
             return None
         answer = Answer()
         account_data: dict[RoomID, list[bytes]] = {}
+        recounted: Collection[RoomID] = ()
         updates = {room_id: self._update(asking, room_id, room) for room_id, room in rooms.items()}
         if user.data_pos > asking.since:
             data = await self._sources.database.read(
@@ -54,10 +55,15 @@ class Fresh:
             answer.account_data, account_data = account_data_events(
                 data, filter.account_data, filter.room.account_data
             )
-        others = [*account_data, *self._here.typing.changed_since(asking.ephemeral_since)]
+            recounted = await self._sources.unread.after(asking.user_id, data, user.rooms)
+        others = [*account_data, *recounted, *self._here.typing.changed_since(asking.ephemeral_since)]
         for room_id in others:
             if room_id in user.rooms and room_id not in updates and self._wants(asking, room_id):
                 updates[room_id] = RoomUpdate(room_id, Timeline((), False, asking.upto + 1))
+        for room_id in recounted:
+            if room_id in updates:
+                updates[room_id].always = True
+        await self._sources.unread.tell(asking, updates.values())
         for room_id, update in updates.items():
             update.account_data = account_data.get(room_id, [])
             self._here.add_typing(asking, update)
@@ -105,15 +111,17 @@ class Fresh:
         timeline = Timeline([Seen(stored, "join") for stored in events], limited, start)
         update = RoomUpdate(room_id, timeline)
         ephemeral = request.filter.room.ephemeral
-        if room.receipts and room.receipts[-1].pos > asking.since and ephemeral.matches_type(RECEIPT):
-            if ephemeral.matches_room(room_id):
-                rows = latest_receipts(
-                    row
-                    for row in room.receipts
-                    if row.pos > asking.since
-                    and (row.receipt_type != READ_PRIVATE or row.user_id == asking.user_id)
-                )
-                update.ephemeral += receipt_events(rows, asking.ignored)
+        if not (room.receipts and room.receipts[-1].pos > asking.since):
+            return update
+        update.always = any(row.pos > asking.since and row.user_id == asking.user_id for row in room.receipts)
+        if ephemeral.matches_type(RECEIPT) and ephemeral.matches_room(room_id):
+            rows = latest_receipts(
+                row
+                for row in room.receipts
+                if row.pos > asking.since
+                and (row.receipt_type != READ_PRIVATE or row.user_id == asking.user_id)
+            )
+            update.ephemeral += receipt_events(rows, asking.ignored)
         return update
 
     async def _history(self, asking: Asking, update: RoomUpdate, room: RecentRoom, viewer: Viewer) -> bytes:

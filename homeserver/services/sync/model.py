@@ -98,7 +98,7 @@ class RoomUpdate:
     """What a client is told of a room. ``summary`` is a JSON object; ``ephemeral`` and ``account_data`` are
     events.
 
-    ``always``: told even if there is nothing in it.
+    ``unread`` are the counts, as members of a JSON object. ``always``: told even if there is nothing else in it.
     """
 
     room_id: RoomID
@@ -107,6 +107,7 @@ class RoomUpdate:
     summary: bytes = b"{}"
     ephemeral: list[bytes] = field(default_factory=list)
     account_data: list[bytes] = field(default_factory=list)
+    unread: bytes = b""
     always: bool = False
 
     @property

@@ -113,11 +113,12 @@ def no_history(upto: int, state_name: str) -> bytes:
 
 def joined_room(update: RoomUpdate, history: bytes) -> bytes:
     """A room that the user is in, around the bytes of `RoomRenderer.history`."""
-    return b'%b:{%b,"ephemeral":{"events":[%b]},"account_data":{"events":[%b]},"summary":%b}' % (
+    return b'%b:{%b,"ephemeral":{"events":[%b]},"account_data":{"events":[%b]},%b,"summary":%b}' % (
         orjson.dumps(update.room_id),
         history,
         b",".join(update.ephemeral),
         b",".join(update.account_data),
+        update.unread,
         update.summary,
     )
 

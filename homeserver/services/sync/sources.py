@@ -12,6 +12,7 @@ from homeserver.services.sync.rendering import RoomRenderer
 from homeserver.services.sync.rooms_of_user import RoomsOfUser
 from homeserver.services.sync.stripped import StrippedStates
 from homeserver.services.sync.summaries import Summaries
+from homeserver.services.sync.unread import UnreadCounts
 from storage.database import Database
 
 
@@ -29,4 +30,5 @@ class Sources:
     renderer: RoomRenderer
     lazy_members: LazyMembers
     recent: RecentRooms
+    unread: UnreadCounts
     here: Here

@@ -6,6 +6,7 @@ from homeserver.app.core import Core
 from homeserver.app.wiring_accounts import AccountsArea
 from homeserver.app.wiring_rooms import Rooms
 from homeserver.app.wiring_rooms_core import RoomsCore
+from homeserver.client_api.notifications import NotificationsApi
 from homeserver.client_api.presence import PresenceApi
 from homeserver.client_api.read_markers import ReadMarkersApi
 from homeserver.client_api.receipts import ReceiptsApi
@@ -14,6 +15,7 @@ from homeserver.client_api.typing import TypingApi
 from homeserver.http.endpoint import BoundEndpoint, collect
 from homeserver.notifier import Notifier
 from homeserver.services.ephemeral_stream import EphemeralStream
+from homeserver.services.notifications import Notifications
 from homeserver.services.presence import Presence
 from homeserver.services.push_evaluation import PushEvaluation
 from homeserver.services.read_markers import ReadMarkers
@@ -96,6 +98,7 @@ def build_sync(core: Core, accounts: AccountsArea, rooms_core: RoomsCore, rooms:
             ReadMarkersApi(read_markers),
             TypingApi(typing),
             PresenceApi(presence, here.live),
+            NotificationsApi(Notifications(database, evaluation, rooms_core.events, rooms.renderer)),
         ),
     )
 

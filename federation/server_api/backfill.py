@@ -7,6 +7,7 @@ from federation.server_api.pdus import array, json_object, text
 from federation.wire.backfill import BACKFILL, MISSING_EVENTS, MissingEventsQuery
 from homeserver.clock import Clock
 from homeserver.http.authentication import Origin, server_signature
+from homeserver.http.decoding import Natural
 from homeserver.http.encoding import RawJson
 from homeserver.http.endpoint import Body, Path, Query, endpoint
 from homeserver.protocol.identifiers import EventID, RoomID, ServerName, is_event_id
@@ -34,7 +35,7 @@ class BackfillApi:
         origin: Origin,
         room_id: Path[RoomID],
         v: Query[tuple[EventID, ...]],
-        limit: Query[int],
+        limit: Query[Natural],
     ) -> RawJson:
         """Give events and those before them."""
         events = await self.exports.backfill(origin.server, room_id, v, limit)

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from federation.wire.public_rooms import PUBLIC_ROOMS, SEARCH_PUBLIC_ROOMS, PublicRoomsSearch
 from homeserver.http.authentication import Origin, server_signature
+from homeserver.http.decoding import Natural
 from homeserver.http.endpoint import Body, Query, endpoint
 from homeserver.services.rooms.directory import Directory, DirectoryQuery
 from homeserver.services.rooms.public_chunks import directory_answer
@@ -25,7 +26,7 @@ class PublicRoomsApi:
         spec=f"{_SPEC}get_matrixfederationv1publicrooms",
     )
     async def public_rooms(
-        self, origin: Origin, limit: Query[int | None] = None, since: Query[str | None] = None
+        self, origin: Origin, limit: Query[Natural | None] = None, since: Query[str | None] = None
     ) -> dict[str, Any]:
         """Give a page of the directory."""
         return directory_answer(await self.list_rooms.page(DirectoryQuery(limit=limit, since=since)))

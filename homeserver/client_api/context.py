@@ -9,6 +9,7 @@ import orjson
 
 from homeserver.client_api.room_event_filter import parse_room_event_filter
 from homeserver.http.authentication import access_token_or_guest
+from homeserver.http.decoding import Natural
 from homeserver.http.encoding import RawJson
 from homeserver.http.endpoint import Path, Query, endpoint
 from homeserver.protocol.identifiers import EventID, RoomID
@@ -35,7 +36,7 @@ class ContextApi:
         who: Requester,
         room_id: Path[RoomID],
         event_id: Path[EventID],
-        limit: Query[int] = 10,
+        limit: Query[Natural] = Natural(10),
         filter: Query[str | None] = None,
     ) -> RawJson:
         """An event, the events around it and the state at the last of them."""

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from homeserver.http.authentication import access_token, access_token_or_guest, no_auth, optional_access_token
+from homeserver.http.decoding import Natural
 from homeserver.http.endpoint import Body, Path, Query, endpoint
 from homeserver.protocol.errors import MissingToken
 from homeserver.protocol.identifiers import RoomID, ServerName
@@ -58,7 +59,7 @@ class DirectoryApi:
     async def public_rooms(
         self,
         who: Requester | None,
-        limit: Query[int | None] = None,
+        limit: Query[Natural | None] = None,
         since: Query[str | None] = None,
         server: Query[ServerName | None] = None,
     ) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import orjson
 
 from homeserver.client_api.room_event_filter import parse_room_event_filter
 from homeserver.http.authentication import access_token_or_guest
+from homeserver.http.decoding import Natural
 from homeserver.http.encoding import RawJson
 from homeserver.http.endpoint import Path, Query, endpoint
 from homeserver.protocol.identifiers import RoomID
@@ -41,7 +42,7 @@ class MessagesApi:
         dir: Query[Literal["b", "f"]],
         from_: Query[str | None] = None,
         to: Query[str | None] = None,
-        limit: Query[int] = 10,
+        limit: Query[Natural] = Natural(10),
         filter: Query[str | None] = None,
     ) -> RawJson:
         """A page of events, older or newer ones."""

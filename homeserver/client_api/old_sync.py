@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from homeserver.http.authentication import access_token, access_token_or_guest
+from homeserver.http.decoding import Natural
 from homeserver.http.endpoint import Path, Query, endpoint
 from homeserver.protocol.identifiers import RoomID
 from homeserver.protocol.requester import Requester
@@ -29,7 +30,7 @@ class OldSyncApi:
         spec="client-server-api/#get_matrixclientv3initialsync",
     )
     async def initial_sync(
-        self, who: Requester, limit: Query[int] = 10, archived: Query[bool] = False
+        self, who: Requester, limit: Query[Natural] = Natural(10), archived: Query[bool] = False
     ) -> dict[str, Any]:
         """All rooms of the user."""
         return await self.initial.everything(who, limit, archived)
@@ -41,7 +42,7 @@ class OldSyncApi:
         spec="client-server-api/#get_matrixclientv3roomsroomidinitialsync",
     )
     async def room_initial_sync(
-        self, who: Requester, room_id: Path[RoomID], limit: Query[int] = 10
+        self, who: Requester, room_id: Path[RoomID], limit: Query[Natural] = Natural(10)
     ) -> dict[str, Any]:
         """One room."""
         return await self.initial.room(who, room_id, limit)
@@ -57,8 +58,8 @@ class OldSyncApi:
         self,
         who: Requester,
         from_: Query[str] = "",
-        timeout: Query[int] = 0,
-        limit: Query[int] = 100,
+        timeout: Query[Natural] = Natural(0),
+        limit: Query[Natural] = Natural(100),
         room_id: Query[RoomID | None] = None,
     ) -> dict[str, Any]:
         """What is new in the user's rooms, or in one room."""

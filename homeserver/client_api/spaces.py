@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from homeserver.http.authentication import access_token_or_guest, optional_access_token
+from homeserver.http.decoding import Natural
 from homeserver.http.endpoint import Path, Query, endpoint, named
 from homeserver.protocol.identifiers import RoomID, RoomIDOrAlias, ServerName
 from homeserver.protocol.requester import Requester
@@ -34,8 +35,8 @@ class SpacesApi:
         who: Requester,
         room_id: Path[RoomID],
         suggested_only: Query[bool] = False,
-        limit: Query[int | None] = None,
-        max_depth: Query[int | None] = None,
+        limit: Query[Natural | None] = None,
+        max_depth: Query[Natural | None] = None,
         from_: Query[str | None] = None,
     ) -> dict[str, Any]:
         """A page of the rooms below a space."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from homeserver.http.authentication import access_token_or_guest
+from homeserver.http.decoding import Natural
 from homeserver.http.encoding import RawJson
 from homeserver.http.endpoint import Query, endpoint, named
 from homeserver.protocol.requester import Requester
@@ -37,7 +38,7 @@ class SyncApi:
         since: Query[str] = "",
         full_state: Query[bool] = False,
         set_presence: Query[Literal["online", "offline", "unavailable"] | None] = None,
-        timeout: Query[int] = 0,
+        timeout: Query[Natural] = Natural(0),
         use_state_after: Query[bool] = False,
         unstable_state_after: Annotated[Query[bool], named("org.matrix.msc4222.use_state_after")] = False,
     ) -> RawJson:

@@ -7,13 +7,16 @@ import enum
 import re
 import types
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, Final, Literal, NewType, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
 from homeserver.http.request import Request
 from homeserver.protocol import identifiers
 from homeserver.protocol.errors import BadJson, InvalidParam, MatrixError, MissingParam, NotJson
+
+Natural = NewType("Natural", int)
+"""A number that is not negative, as counts and times to wait are."""
 
 T = TypeVar("T")
 TextDecoder = Callable[[str], Any]
@@ -53,12 +56,8 @@ def text_decoder(kind: Any) -> TextDecoder:
     kind = _without_none(kind)
     if kind in _IDENTIFIERS:
         return _IDENTIFIERS[kind]
-    if kind is bool:
-        return _boolean
-    if kind is int:
-        return _integer
-    if kind is str:
-        return _text
+    if kind in _PLAIN:
+        return _PLAIN[kind]
     if get_origin(kind) is Literal:
         return _one_of({str(value): value for value in get_args(kind)})
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
@@ -109,6 +108,16 @@ def _integer(text: str) -> int:
     if _INTEGER.fullmatch(text) is None:
         raise InvalidParam("Must be an integer")
     return int(text)
+
+
+def _natural(text: str) -> int:
+    number = _integer(text)
+    if number < 0:
+        raise InvalidParam("Must not be negative")
+    return number
+
+
+_PLAIN: Final[dict[Any, TextDecoder]] = {bool: _boolean, int: _integer, Natural: _natural, str: _text}
 
 
 def _one_of(values: dict[str, T]) -> Callable[[str], T]:

@@ -126,3 +126,18 @@ def test_who_left_sees_the_room_as_it_was(site: SyncSite) -> None:
     assert "m.room.name" not in {event["type"] for event in body["state"]}
     assert _initial(bob)["rooms"] == []
     assert [each["room_id"] for each in _initial(bob, archived="true")["rooms"]] == [room]
+
+
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [
+        ("events", {"limit": -1}),
+        ("events", {"timeout": -1}),
+        ("initialSync", {"limit": -1}),
+        ("sync", {"timeout": -1}),
+        ("publicRooms", {"limit": -1}),
+    ],
+)
+def test_what_is_counted_is_not_negative(site: SyncSite, path: str, query: dict[str, int]) -> None:
+    reply = site.person("anna").http.get(f"{V3}/{path}", query)
+    assert (reply.status, reply.errcode) == (400, "M_INVALID_PARAM")

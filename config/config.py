@@ -170,6 +170,31 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SlidingSyncConfig:
+    """Sliding sync (MSC4186): what a client may ask for, and for how long the server remembers what it was told."""
+
+    connections_per_device: int = setting(
+        "The connections of a device that are remembered; the least recent one gives way.",
+        default=20,
+        minimum=1,
+        maximum=1000,
+    )
+    connection_lifetime_ms: Milliseconds = setting(
+        "A connection that was not used for so long is forgotten: its client begins anew.",
+        default=Milliseconds(30 * 24 * 3_600_000),
+        minimum=3_600_000,
+    )
+    max_lists: int = setting("Lists in one request.", default=100, minimum=1, maximum=1000)
+    max_subscriptions: int = setting(
+        "Rooms subscribed to in one request.", default=100, minimum=1, maximum=10_000
+    )
+    max_ranges: int = setting("Ranges of one list.", default=20, minimum=1, maximum=1000)
+    max_required_state: int = setting(
+        "Elements of `required_state` of one list or subscription.", default=200, minimum=1, maximum=10_000
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogConfig:
     """What is written to standard error."""
 
@@ -238,6 +263,7 @@ class Config:
     turn: TurnConfig = setting("")
     media: MediaConfig = setting("")
     limits: Limits = setting("")
+    sliding_sync: SlidingSyncConfig = setting("")
     cache_size_bytes: ByteSize = setting(
         "The memory for all caches together.", default=ByteSize(256 * 10**6), minimum=1_000_000
     )

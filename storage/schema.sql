@@ -428,7 +428,8 @@ CREATE TABLE rooms (
     state bigint NOT NULL,
     extremities bytea NOT NULL,
     depth bigint NOT NULL,
-    last_pos bigint NOT NULL
+    last_pos bigint NOT NULL,
+    bump_pos bigint DEFAULT 0 NOT NULL
 );
 
 CREATE TABLE schema_migrations (
@@ -461,6 +462,24 @@ CREATE TABLE server_keys (
     valid_until_ts bigint NOT NULL,
     expired boolean NOT NULL,
     document_id bigint NOT NULL
+);
+
+CREATE TABLE sliding_sync_positions (
+    id bigint NOT NULL,
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    device_id text NOT NULL COLLATE pg_catalog."C",
+    conn_id text NOT NULL COLLATE pg_catalog."C",
+    state bytea NOT NULL,
+    used_ts bigint NOT NULL
+);
+
+ALTER TABLE sliding_sync_positions ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME sliding_sync_positions_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
 );
 
 CREATE SEQUENCE snapshot_ids
@@ -727,6 +746,9 @@ ALTER TABLE ONLY server_key_documents
 ALTER TABLE ONLY server_keys
     ADD CONSTRAINT server_keys_pkey PRIMARY KEY (server_name, key_id);
 
+ALTER TABLE ONLY sliding_sync_positions
+    ADD CONSTRAINT sliding_sync_positions_pkey PRIMARY KEY (user_id, device_id, conn_id, id);
+
 ALTER TABLE ONLY state_changes
     ADD CONSTRAINT state_changes_pkey PRIMARY KEY (room_id, pos, type, state_key);
 
@@ -826,6 +848,8 @@ CREATE INDEX room_summaries_published ON room_summaries USING btree (joined_memb
 CREATE INDEX server_key_documents_server ON server_key_documents USING btree (server_name);
 
 CREATE INDEX server_keys_document ON server_keys USING btree (document_id);
+
+CREATE INDEX sliding_sync_positions_used ON sliding_sync_positions USING btree (used_ts);
 
 CREATE INDEX state_changes_members ON state_changes USING btree (pos) WHERE (type = 'm.room.member'::text);
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
@@ -17,6 +18,7 @@ from homeserver.app.wiring_federation_transport import FederationTransport, buil
 from homeserver.app.wiring_rooms import Rooms, build_rooms
 from homeserver.app.wiring_rooms_core import RoomsCore, build_rooms_core
 from homeserver.app.wiring_rooms_more import Below, MoreRooms, build_more_rooms
+from homeserver.app.wiring_sliding_sync import SlidingSyncArea, build_sliding_sync
 from homeserver.app.wiring_sync import SyncArea, build_sync
 from homeserver.client_api.landing import LandingApi
 from homeserver.http.authentication import Marker
@@ -54,6 +56,7 @@ class App:
     transport: FederationTransport
     federation: Federation
     encryption: Encryption
+    sliding_sync: SlidingSyncArea
     metrics: Metrics
     pipeline: Pipeline
     endpoints: Mapping[str, Sequence[BoundEndpoint]]
@@ -66,6 +69,7 @@ class App:
             await self.federation.start()
         await self.encryption.start()
         self.accounts.upkeep.start()
+        self.sliding_sync.upkeep.start()
 
     def closing(self) -> None:
         """Let whoever waits for news be answered now: the program is about to end."""
@@ -74,6 +78,7 @@ class App:
     async def stop(self) -> None:
         """End what works in the background."""
         self.sync.stop()
+        self.sliding_sync.upkeep.stop()
         for task in self._background:
             _ = task.addErrback(_trap_cancellation)
             task.cancel()
@@ -119,6 +124,7 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
     )
     federation = build_federation(core, transport, shared_rooms, accounts, rooms, sync)
     encryption = build_e2ee(core, accounts, sync, transport, federation)
+    sliding_sync = build_sliding_sync(core, accounts, rooms_core, rooms, sync, encryption)
     measure_when_asked(metrics.registry, sync.notifier, federation.sender)
     authenticators = {**accounts.authentication.authenticators(), **transport.authenticators}
     return App(
@@ -130,22 +136,29 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
         transport=transport,
         federation=federation,
         encryption=encryption,
+        sliding_sync=sliding_sync,
         metrics=metrics,
         pipeline=_pipeline(core, runtime, limits, metrics, authenticators),
         endpoints={
             "health": collect(HealthApi(checks)),
             "client": [
                 *collect(LandingApi(core.server_name, config.public_baseurl, config.registration.mode)),
-                *accounts.endpoints,
-                *rooms.endpoints,
-                *more_rooms.endpoints,
-                *sync.endpoints,
-                *encryption.endpoints,
+                *_endpoints_of(accounts, rooms, more_rooms, sync, encryption, sliding_sync),
             ],
             "federation": _for_servers(core, transport, federation, more_rooms, encryption),
             "metrics": collect(MetricsApi(metrics)),
         },
     )
+
+
+class _Area(Protocol):
+    @property
+    def endpoints(self) -> list[BoundEndpoint]: ...
+
+
+def _endpoints_of(*areas: _Area) -> Iterator[BoundEndpoint]:
+    for area in areas:
+        yield from area.endpoints
 
 
 def _for_servers(

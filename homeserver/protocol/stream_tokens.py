@@ -7,6 +7,7 @@ raises `InvalidParam`.
   and up to an ephemeral
   position (typing, presence), which means something only on the node that gave it and until that
   node restarts.
+* the same with `!<number>` behind it is a position of sliding sync; the number names what is kept of the connection.
 * `s<pos>` is a place in the stream, between the event at `pos` and the next.
 * `t<depth>_<ordering>` is a place in the order of a room's events, behind the event there:
   `ordering` is its
@@ -21,6 +22,7 @@ from homeserver.protocol.errors import InvalidParam
 
 _LIMIT = 2**63
 _SYNC = re.compile(r"m([0-9]{1,19})_([!-~]{0,64}?)\.([0-9]{1,19})\.([0-9]{1,19})(?:~([0-9]{1,19}))?")
+_SLIDING = re.compile(r"(m.+)!([0-9]{1,19})")
 _LIVE = re.compile(r"s([0-9]{1,19})")
 _TOPOLOGICAL = re.compile(r"t([0-9]{1,19})_(-?[0-9]{1,19})")
 
@@ -77,6 +79,14 @@ def parse_sync_token(text: str) -> SyncToken:
     return SyncToken(_number(match[1]), match[2], _number(match[3]), _number(match[4]), messages)
 
 
+def parse_sliding_position(text: str) -> tuple[SyncToken, int]:
+    """A position that sliding sync gave, and the number of what is kept with it. Raises `InvalidParam`."""
+    match = _SLIDING.fullmatch(text)
+    if match is None:
+        raise InvalidParam("Not a position of sliding sync")
+    return parse_sync_token(match[1]), _number(match[2])
+
+
 def parse_page_token(text: str) -> PageToken:
     """A token that pagination or `/sync` gave; a sync token is a place in the stream. Raises
     `InvalidParam`.
@@ -85,6 +95,8 @@ def parse_page_token(text: str) -> PageToken:
         return LiveToken(_number(match[1]))
     if match := _TOPOLOGICAL.fullmatch(text):
         return TopologicalToken(_number(match[1]), _number(match[2]))
+    if match := _SLIDING.fullmatch(text):
+        text = match[1]
     if text[:1] == "m":
         return LiveToken(parse_sync_token(text).pos)
     raise InvalidParam("Not a pagination token")

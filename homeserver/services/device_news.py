@@ -190,7 +190,18 @@ class DeviceNews:
     # Messages.
 
     async def _add_messages(self, device: Device, asking: Asking, answer: Answer) -> None:
-        since = asking.messages_since
+        messages, answer.messages_upto = await self.messages(
+            device, asking.messages_since, asking.upto, MAX_MESSAGES
+        )
+        if messages:
+            answer.extensions["to_device"] = b'{"events":[%b]}' % ",".join(messages).encode()
+
+    async def messages(
+        self, device: Device, since: int, upto: int, limit: int
+    ) -> tuple[list[str], int | None]:
+        """The messages that wait for a device after a position, as JSON; those up to it the device has. If there are
+        more than ``limit``, also the position up to which they are told.
+        """
         bounds = self._inboxes.get(device)
         if bounds is not None and 0 < bounds[0] <= since:
             self._inboxes.pop(device)  # the client's token proves that it has these
@@ -204,18 +215,12 @@ class DeviceNews:
 
             bounds = await self._inboxes.fetch(device, load)
         if bounds[1] <= since:
-            return
-        messages = await self._database.read(
-            lambda tx: ToDevice(tx).waiting(*device, since, asking.upto, MAX_MESSAGES + 1)
-        )
-        if len(messages) > MAX_MESSAGES:
-            messages = messages[:MAX_MESSAGES]
-            answer.messages_upto = messages[-1][0]
-        if messages:
-            events = ",".join([text for _, text in messages])
-            answer.extensions["to_device"] = b'{"events":[%b]}' % events.encode()
-        elif bounds[1] <= asking.upto:
+            return [], None
+        found = await self._database.read(lambda tx: ToDevice(tx).waiting(*device, since, upto, limit + 1))
+        if not found and bounds[1] <= upto:
             self._inboxes.pop(device)  # somebody else has taken them
+        texts = [text for _, text in found[:limit]]
+        return texts, found[limit - 1][0] if len(found) > limit else None
 
     # Changes that are only in the database.
 

@@ -134,11 +134,22 @@ _HEAD = ("room_id", "room_version", "version", "state", "extremities", "depth", 
 _NEXT_HEAD = """on conflict (room_id) do update set state = excluded.state, extremities = excluded.extremities,
                 depth = excluded.depth"""
 
+_BUMPED = (*_HEAD, "bump_pos")
+
 NEW_ROOMS = bulk("rooms", _HEAD, refers=("last_pos",))
+NEW_BUMPED_ROOMS = bulk("rooms", _BUMPED, refers=("last_pos", "bump_pos"))
 """The first head of a room, which fails if another node was quicker."""
 
 ROOMS = bulk("rooms", _HEAD, f"{_NEXT_HEAD}, last_pos = excluded.last_pos", refers=("last_pos",))
 """A room's next head, when the write has an event with a position. Its version is the business of the write's guard."""
+
+BUMPED_ROOMS = bulk(
+    "rooms",
+    _BUMPED,
+    f"{_NEXT_HEAD}, last_pos = excluded.last_pos, bump_pos = excluded.bump_pos",
+    refers=("last_pos", "bump_pos"),
+)
+"""The same when something was said that moves the room up in lists."""
 
 QUIET_ROOMS = bulk("rooms", _HEAD, _NEXT_HEAD)
 """The same for a write that shows clients nothing new."""

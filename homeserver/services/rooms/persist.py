@@ -23,8 +23,22 @@ from storage.tables.events import (
 )
 from storage.tables.memberships import MEMBERSHIP_CHANGES, MEMBERSHIPS
 from storage.tables.outbox import EXTRA_RECIPIENTS
-from storage.tables.rooms import NEW_ROOMS, QUIET_ROOMS, ROOM_SERVERS, ROOMS, SUMMARIES
+from storage.tables.rooms import (
+    BUMPED_ROOMS,
+    NEW_BUMPED_ROOMS,
+    NEW_ROOMS,
+    QUIET_ROOMS,
+    ROOM_SERVERS,
+    ROOMS,
+    SUMMARIES,
+)
 from storage.tables.state import CURRENT_STATE, GONE_STATE, SNAPSHOTS, STATE_CHANGES
+
+_BUMPING = frozenset((
+    "m.room.create", "m.room.message", "m.room.encrypted", "m.sticker", "m.call.invite", "m.poll.start",
+    "org.matrix.msc3381.poll.start", "m.beacon_info", "org.matrix.msc3672.beacon_info",
+))  # fmt: skip
+"""What moves a room up in lists: "proper" activity (MSC4186)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +95,7 @@ class Persister:
         entries += [FILLED_GAPS.row(room_id, event_id) for event_id in draft.filled_gaps]
         if summary != draft.head.summary or draft.head.version == 0:
             entries.append(SUMMARIES.row(room_id, *astuple(summary)))
-        entries.append(_room_entry(head, len(timeline) - 1))
+        entries.append(_room_entry(head, timeline))
         write: Write[None] = Write(
             entries=entries,
             guards=(RoomGuard(room_id, draft.head.version, head.version),) if draft.head.version else (),
@@ -259,9 +273,13 @@ def layer_entry(room_id: RoomID, layer: Layer) -> Entry:
     )
 
 
-def _room_entry(head: RoomHead, last_index: int) -> Entry:
+def _room_entry(head: RoomHead, timeline: Sequence[StoredEvent]) -> Entry:
     extremities = pack_nids(extremity.nid for extremity in head.extremities)
     row = (head.room_id, head.room_version.id, head.version, head.state.id, extremities, head.depth)
-    if last_index < 0:
+    last = len(timeline) - 1
+    if last < 0:
         return QUIET_ROOMS.row(*row, head.last_pos)
-    return (NEW_ROOMS if head.version == 1 else ROOMS).row(*row, last_index)
+    bumps = [index for index, stored in enumerate(timeline) if stored.event.type in _BUMPING]
+    if bumps:
+        return (NEW_BUMPED_ROOMS if head.version == 1 else BUMPED_ROOMS).row(*row, last, bumps[-1])
+    return (NEW_ROOMS if head.version == 1 else ROOMS).row(*row, last)

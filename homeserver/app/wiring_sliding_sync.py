@@ -1,0 +1,77 @@
+"""Construction of sliding sync, on what the older sync is made of."""
+
+from dataclasses import dataclass
+
+from homeserver.app.core import Core
+from homeserver.app.wiring_accounts import AccountsArea
+from homeserver.app.wiring_e2ee import Encryption
+from homeserver.app.wiring_rooms import Rooms
+from homeserver.app.wiring_rooms_core import RoomsCore
+from homeserver.app.wiring_sync import SyncArea
+from homeserver.background.sliding_sync_upkeep import SlidingSyncUpkeep
+from homeserver.client_api.sliding_sync import SlidingSyncApi
+from homeserver.client_api.sliding_sync_requests import RequestReader
+from homeserver.http.endpoint import BoundEndpoint, collect
+from homeserver.services.sliding_sync.answering import Answering
+from homeserver.services.sliding_sync.connections import ConnectionStore
+from homeserver.services.sliding_sync.extensions import Extensions
+from homeserver.services.sliding_sync.gather import Readers, SlidingGatherer
+from homeserver.services.sliding_sync.rendering import SlidingRenderer
+from homeserver.services.sliding_sync.room_list import RoomLists
+from homeserver.services.sliding_sync.room_states import SlidingStates
+from homeserver.services.sliding_sync.sliding_sync import SlidingSync
+from homeserver.services.sync.room_states import RoomStates
+from homeserver.services.sync.timelines import Timelines
+
+
+@dataclass(frozen=True, slots=True)
+class SlidingSyncArea:
+    """Sliding sync."""
+
+    store: ConnectionStore
+    upkeep: SlidingSyncUpkeep
+    endpoints: list[BoundEndpoint]
+
+
+def build_sliding_sync(
+    core: Core,
+    accounts: AccountsArea,
+    rooms_core: RoomsCore,
+    rooms: Rooms,
+    sync: SyncArea,
+    encryption: Encryption,
+) -> SlidingSyncArea:
+    """Construct the area."""
+    config, database, sources = core.config.sliding_sync, core.database, sync.sources
+    store = ConnectionStore(
+        database, core.caches, core.clock, config.connections_per_device, config.connection_lifetime_ms
+    )
+    readers = Readers(
+        timelines=Timelines(database, rooms_core.events, rooms.access),
+        changes=RoomStates(database, rooms_core.states, rooms_core.events),
+        states=SlidingStates(database, rooms_core.states, rooms_core.events),
+        stripped=sources.stripped,
+        lazy_members=sources.lazy_members,
+        events=rooms_core.events,
+    )
+    extensions = Extensions(database, sources.recent, sync.here, encryption.news, accounts.account_data)
+    answering = Answering(
+        RoomLists(database, rooms_core.events), SlidingGatherer(database, readers), extensions, sync.here
+    )
+    service = SlidingSync(
+        core.journal,
+        sync.notifier,
+        sync.following,
+        sources,
+        store,
+        answering,
+        longest_wait_ms=core.config.limits.sync_timeout_ms,
+    )
+    reader = RequestReader(
+        config.max_lists, config.max_subscriptions, config.max_ranges, config.max_required_state
+    )
+    return SlidingSyncArea(
+        store=store,
+        upkeep=SlidingSyncUpkeep(store, core.clock),
+        endpoints=collect(SlidingSyncApi(service, SlidingRenderer(rooms.renderer), reader)),
+    )

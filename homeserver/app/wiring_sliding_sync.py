@@ -20,6 +20,7 @@ from homeserver.services.sliding_sync.rendering import SlidingRenderer
 from homeserver.services.sliding_sync.room_list import RoomLists
 from homeserver.services.sliding_sync.room_states import SlidingStates
 from homeserver.services.sliding_sync.sliding_sync import SlidingSync
+from homeserver.services.sliding_sync.unread_rooms import UnreadRooms
 from homeserver.services.sync.room_states import RoomStates
 from homeserver.services.sync.timelines import Timelines
 
@@ -56,7 +57,11 @@ def build_sliding_sync(
     )
     extensions = Extensions(database, sources.recent, sync.here, encryption.news, accounts.account_data)
     answering = Answering(
-        RoomLists(database, rooms_core.events), SlidingGatherer(database, readers), extensions, sync.here
+        RoomLists(database, rooms_core.events),
+        SlidingGatherer(database, readers),
+        extensions,
+        UnreadRooms(database, sources.recent, sources.unread),
+        sync.here,
     )
     service = SlidingSync(
         core.journal,

@@ -169,6 +169,7 @@ class RequestReader:
         self._check(lists, subscriptions)
         return SlidingRequest(
             conn_id=_name(body.conn_id or "", "conn_id"),
+            counts=True,
             lists={
                 _name(name, "lists"): RoomList(
                     self._deployed_config(each, user_id),

@@ -135,6 +135,14 @@ class ListedRooms(Queries):
     def receipts(self, rooms: list[RoomID], user_id: UserID, upto: int, limit: int) -> list[ReceiptRow]:
         """A user's own receipts in some rooms, and the latest of others."""
 
+    @query(
+        """select distinct room_id from receipts
+           where room_id = any(%(rooms)s) and user_id = %(user_id)s and pos > %(since)s""",
+        many(RoomID),
+    )
+    def read_since(self, rooms: list[RoomID], user_id: UserID, since: int) -> list[RoomID]:
+        """Those of some rooms in which a user has read since a position."""
+
 
 class Connections(Queries):
     @query(

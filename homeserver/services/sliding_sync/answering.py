@@ -1,6 +1,6 @@
 """Works out one answer: which rooms are looked at, what is new of them, and what the client knows afterwards."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from homeserver.protocol.identifiers import RoomID
@@ -11,6 +11,7 @@ from homeserver.services.sliding_sync.gather import Reading, SlidingGatherer
 from homeserver.services.sliding_sync.model import ListResult, RoomConfig, RoomResult, SlidingRequest
 from homeserver.services.sliding_sync.required_state import Wanted
 from homeserver.services.sliding_sync.room_list import Choice, RoomLists, Rooms, activity, choose, matching
+from homeserver.services.sliding_sync.unread_rooms import UnreadRooms
 from homeserver.services.sliding_sync.visits import Visit, visit
 from homeserver.services.sync.here import Here
 from homeserver.services.sync.live import LiveUser
@@ -49,11 +50,17 @@ class Answering:
     """Makes answers."""
 
     def __init__(
-        self, lists: RoomLists, gatherer: SlidingGatherer, extensions: Extensions, here: Here
+        self,
+        lists: RoomLists,
+        gatherer: SlidingGatherer,
+        extensions: Extensions,
+        unread: UnreadRooms,
+        here: Here,
     ) -> None:
         self._lists = lists
         self._gatherer = gatherer
         self.extensions = extensions
+        self._unread = unread
         self._here = here
 
     async def answer(self, who: Requester, request: SlidingRequest, start: Start, user: LiveUser) -> Answer:
@@ -72,16 +79,24 @@ class Answering:
             visit(choice, connection, start.since, is_dm=room_id in rooms.direct)
             for room_id, choice in choices.items()
         ]
+        recounted: Collection[RoomID] = ()
+        if request.counts:
+            inside = [room_id for room_id, sent in connection.rooms.items() if sent.inside]
+            recounted = await self._unread.recounted(reading, user, inside)
+            _mark_recounted(visits, recounted)
         news = [each for each in visits if each.may_have_news]
         results = await self._gatherer.results(reading, news)
+        if request.counts:
+            await self._unread.tell(reading, results)
         told = await self.extensions.tell(
             who, reading, request.extensions, _known(request, rooms, connection, news), start.ephemeral_since
         )
-        shown = [result for result in results if _is_news(result)]
+        recount = {each.room_id for each in news if each.recounted}
+        shown = [result for result in results if result.room_id in recount or _is_news(result)]
         return Answer(
             upto,
             ephemeral_upto,
-            _next(start, rooms.rows, visits, results),
+            _next(start, rooms.rows, visits, results, recounted),
             lists,
             shown,
             told.bodies,
@@ -99,6 +114,13 @@ def _add_ended(
             if row.pos > (sent.behind or since):
                 config = RoomConfig(_NOTHING_MORE.limit, connection.configs[sent.config])
                 choices[row.room_id] = Choice(row, config)
+
+
+def _mark_recounted(visits: Sequence[Visit], recounted: Collection[RoomID]) -> None:
+    """A room that comes back into sight is told of with its counts, whatever happened meanwhile."""
+    for each in visits:
+        if each.inside and each.sent is not None and each.sent.inside:
+            each.recounted = each.room_id in recounted or each.sent.behind > 0
 
 
 def _known(request: SlidingRequest, rooms: Rooms, connection: Connection, news: Sequence[Visit]) -> Known:
@@ -130,7 +152,11 @@ def _is_news(result: RoomResult) -> bool:
 
 
 def _next(
-    start: Start, rows: Sequence[ListedRow], visits: Sequence[Visit], results: Sequence[RoomResult]
+    start: Start,
+    rows: Sequence[ListedRow],
+    visits: Sequence[Visit],
+    results: Sequence[RoomResult],
+    recounted: Collection[RoomID],
 ) -> Connection:
     """What the client knows when it has the answer."""
     connection = start.connection
@@ -150,7 +176,7 @@ def _next(
             continue
         if row is None:
             told[room_id] = None
-        elif not sent.behind and max(activity(row), row.pos) > start.since:
+        elif not sent.behind and (room_id in recounted or max(activity(row), row.pos) > start.since):
             behind[room_id] = start.since
     return after(connection, told, behind)
 

@@ -94,6 +94,8 @@ class SlidingRequest:
     pos: str | None = None
     timeout_ms: int = 0
     set_presence: str | None = None
+    counts: bool = False
+    """Whether what is unread is told."""
     lists: Mapping[str, RoomList] = field(default_factory=dict)
     subscriptions: Mapping[RoomID, RoomConfig] = field(default_factory=dict)
     extensions: ExtensionsRequest = field(default_factory=ExtensionsRequest)
@@ -129,7 +131,7 @@ class RoomResult:
     timeline: Timeline | None = None
     num_live: int = 0
     stripped: bytes | None = None
-    unread: tuple[int, int] = (0, 0)
+    unread: tuple[int, int] | None = None
 
 
 @dataclass(slots=True)

@@ -23,11 +23,10 @@ class Shape:
     expanded: str
     stubs: bool
     ops: bool
-    unread: bool
 
 
-ACCEPTED: Final = Shape("stripped_state", "expanded_timeline", stubs=True, ops=False, unread=False)
-DEPLOYED: Final = Shape("invite_state", "unstable_expanded_timeline", stubs=False, ops=True, unread=True)
+ACCEPTED: Final = Shape("stripped_state", "expanded_timeline", stubs=True, ops=False)
+DEPLOYED: Final = Shape("invite_state", "unstable_expanded_timeline", stubs=False, ops=True)
 
 
 class SlidingRenderer:
@@ -61,17 +60,9 @@ class SlidingRenderer:
             shown[shape.expanded] = True
         named = ((room.name_told, "name", room.name), (room.avatar_told, "avatar", room.avatar))
         shown |= {n: value for told, n, value in named if told and (value is not None or not room.initial)}
-        self._add_people(shown, room, shape)
+        _add_people(shown, room)
         await self._add_events(shown, room, viewer, shape)
         return shown
-
-    def _add_people(self, shown: dict[str, Any], room: RoomResult, shape: Shape) -> None:
-        if room.heroes is not None:
-            shown["heroes"] = [_hero(each.user_id, each.displayname, each.avatar_url) for each in room.heroes]
-        if room.counts is not None:
-            shown["joined_count"], shown["invited_count"] = room.counts
-        if shape.unread and room.membership == "join":
-            shown["notification_count"], shown["highlight_count"] = room.unread
 
     async def _add_events(
         self, shown: dict[str, Any], room: RoomResult, viewer: Viewer, shape: Shape
@@ -91,6 +82,15 @@ class SlidingRenderer:
         shown["prev_batch"] = timeline.prev_batch
         shown["limited"] = timeline.limited
         shown["num_live"] = room.num_live
+
+
+def _add_people(shown: dict[str, Any], room: RoomResult) -> None:
+    if room.heroes is not None:
+        shown["heroes"] = [_hero(each.user_id, each.displayname, each.avatar_url) for each in room.heroes]
+    if room.counts is not None:
+        shown["joined_count"], shown["invited_count"] = room.counts
+    if room.unread is not None:
+        shown["notification_count"], shown["highlight_count"] = room.unread
 
 
 def _list(result: ListResult, shape: Shape) -> Mapping[str, object]:

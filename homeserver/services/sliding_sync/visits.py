@@ -27,6 +27,8 @@ class Visit:
     before: Wanted
     initial: bool
     expanded: bool = False
+    recounted: bool = False
+    """Whether more or less may be unread of it though nothing was said."""
 
     @property
     def room_id(self) -> RoomID:
@@ -50,7 +52,7 @@ class Visit:
     @property
     def may_have_news(self) -> bool:
         """Whether there may be something to tell."""
-        if self.initial or self.expanded or self.sent is None or self.state_grew:
+        if self.initial or self.expanded or self.recounted or self.sent is None or self.state_grew:
             return True
         return self.sent.is_dm != self.is_dm or max(activity(self.row), self.row.pos) > self.base
 

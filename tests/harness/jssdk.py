@@ -16,7 +16,7 @@ import pytest
 from tests.harness.cache import give_up, kept_folder
 
 SOURCE = Path(__file__).parents[1] / "interop" / "jssdk"
-_SECONDS = 120
+_SECONDS = 300
 
 
 @dataclass(frozen=True, slots=True)

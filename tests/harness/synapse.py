@@ -6,10 +6,13 @@ It is installed from PyPI into a virtual environment of its own, by `tests/inter
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import time
 from base64 import b64encode
 from collections.abc import Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -104,7 +107,12 @@ class SynapseProcess:
         return self.running.wait_until(lambda: health.answers("/health"), seconds)
 
     def stop(self) -> float:
-        """Ask it to end and wait for that; gives the seconds that took."""
+        """Ask it to end and wait for that; gives the seconds that took.
+
+        It is given the time to note for whom its newest events are: one that is stopped before that tells nobody
+        of them until something else happens in it.
+        """
+        self._note_recipients()
         return self.running.end(signal.SIGTERM, 30)
 
     def kill(self) -> None:
@@ -122,6 +130,16 @@ class SynapseProcess:
     def register(self, name: str, password: str = "correct horse battery") -> LiveUser:
         """Make an account and log in."""
         return LiveUser.register(self.url, name, password)
+
+    def _note_recipients(self, seconds: float = 20.0) -> None:
+        deadline = time.monotonic() + seconds
+        with closing(sqlite3.connect(f"file:{self.folder / 'synapse.db'}?mode=ro", uri=True)) as database:
+            while time.monotonic() < deadline:
+                with suppress(sqlite3.OperationalError):  # it is written to just now
+                    ((behind,),) = database.execute(_EVENTS_WITHOUT_RECIPIENTS)
+                    if not behind:
+                        return
+                time.sleep(0.02)
 
     def _write(self) -> None:
         self.authority.write(self.folder / "ca.pem")
@@ -148,6 +166,12 @@ class SynapseProcess:
             "media_store_path": str(self.folder / "media"),
             "log_config": str(self.folder / "log.yaml"),
         }
+
+
+_EVENTS_WITHOUT_RECIPIENTS = """
+    select count(*) from events where stream_ordering >
+        (select coalesce(min(stream_id), 0) from federation_stream_position where type = 'events')
+"""
 
 
 def _limits() -> dict[str, Any]:

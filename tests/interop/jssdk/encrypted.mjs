@@ -90,13 +90,22 @@ async function say(client, room, text, ...listeners) {
     }
 }
 
+/** What a promise gives, or an error that says what did not come. */
+function within(promise, what) {
+    const late = new Promise((_, reject) => setTimeout(() => reject(new Error(`never came: ${what}`)), PATIENCE_MS));
+    return Promise.race([promise, late]);
+}
+
 async function verify(one, other) {
     const received = new Promise((resolve) => other.once(CryptoEvent.VerificationRequestReceived, resolve));
-    const request = await one.getCrypto().requestDeviceVerification(other.getUserId(), other.getDeviceId());
-    const incoming = await received;
-    await incoming.accept();
+    const request = await within(
+        one.getCrypto().requestDeviceVerification(other.getUserId(), other.getDeviceId()),
+        "an answer to the request",
+    );
+    const incoming = await within(received, "the request for a verification");
+    await within(incoming.accept(), "an answer to the acceptance");
     await until(() => request.phase === VerificationPhase.Ready, "that it is accepted");
-    const verifier = await request.startVerification("m.sas.v1");
+    const verifier = await within(request.startVerification("m.sas.v1"), "the start");
     const answering = await until(() => incoming.verifier, "the beginning");
     const emoji = [];
     for (const each of [verifier, answering]) {
@@ -106,7 +115,7 @@ async function verify(one, other) {
             await sas.confirm();
         });
     }
-    await Promise.all([verifier.verify(), answering.verify()]);
+    await within(Promise.all([verifier.verify(), answering.verify()]), "the end of the verification");
     assert.equal(emoji[0], emoji[1]);
 }
 
@@ -208,10 +217,13 @@ const steps = {
     },
 };
 
+const timeLimit = (name) =>
+    new Promise((_, reject) => setTimeout(() => reject(new Error(`${name}: did not end`)), 4 * PATIENCE_MS));
+
 for (const [name, step] of Object.entries(steps)) {
     let problem = "";
     try {
-        await step();
+        await Promise.race([step(), timeLimit(name)]);
     } catch (error) {
         problem = error.stack ?? String(error);
     }

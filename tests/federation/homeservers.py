@@ -10,7 +10,6 @@ from typing import Any
 import orjson
 import pytest
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.ssl import Certificate, KeyPair, PrivateCertificate
 from twisted.trial.unittest import TestCase
 
 from config.loading import parse
@@ -146,11 +145,7 @@ class Homeserver:
         router = Router(pipeline.routes([*transport.endpoints, *collect(self.echo)]))
         self.site = Site(router, pipeline, metrics, clock)
         leaf = AUTHORITY.leaf([name])
-        pair: Any = PrivateCertificate
-        certificate = pair.fromCertificateAndKeyPair(
-            Certificate.loadPEM(leaf.certificate), KeyPair.load(leaf.private_key, 1)
-        )
-        listening: Any = reactor.listenSSL(0, self.site, certificate.options(), interface="127.0.0.1")
+        listening: Any = reactor.listenSSL(0, self.site, leaf.options(), interface="127.0.0.1")
         self.internet.address(name, 8448, listening.getHost().port)
         return listening
 

@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import quote
 
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.ssl import Certificate, KeyPair, PrivateCertificate
 from twisted.trial.unittest import TestCase
 
 from config.loading import parse
@@ -127,11 +126,7 @@ class WholeServer:
         await self.app.start()
         self.site = self.app.site("federation", "client")
         leaf = AUTHORITY.leaf([self.name])
-        pair: Any = PrivateCertificate
-        certificate = pair.fromCertificateAndKeyPair(
-            Certificate.loadPEM(leaf.certificate), KeyPair.load(leaf.private_key, 1)
-        )
-        self._listening: Any = reactor.listenSSL(0, self.site, certificate.options(), interface="127.0.0.1")
+        self._listening: Any = reactor.listenSSL(0, self.site, leaf.options(), interface="127.0.0.1")
         self.port = self._listening.getHost().port
         self.address = self.world.address(self.name, self.port)
         self.http = Client(self.site)

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from twisted.internet.ssl import CertificateOptions
 
 _DAY = timedelta(days=1)
 
@@ -28,6 +30,14 @@ class Leaf:
         private_key.touch(mode=0o600)
         private_key.write_bytes(self.private_key)
         return certificate, private_key
+
+    def options(self) -> CertificateOptions:
+        """What a listener of Twisted's takes."""
+        certificates: list[Any] = x509.load_pem_x509_certificates(self.certificate)
+        key: Any = serialization.load_pem_private_key(self.private_key, None)
+        return CertificateOptions(
+            privateKey=key, certificate=certificates[0], extraCertChain=certificates[1:]
+        )
 
 
 class Authority:

@@ -11,7 +11,6 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IHostnameResolver
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.ssl import Certificate, KeyPair, PrivateCertificate
 from twisted.web.http import HTTPChannel, HTTPFactory, Request
 from zope.interface import implementer
 
@@ -136,11 +135,7 @@ class Peer:
                 channel.transport.abortConnection()
 
     def _context(self, leaf: Leaf) -> Any:
-        pair: Any = PrivateCertificate
-        certificate = pair.fromCertificateAndKeyPair(
-            Certificate.loadPEM(leaf.certificate), KeyPair.load(leaf.private_key, 1)
-        )
-        options = certificate.options()
+        options: Any = leaf.options()
         options.getContext().set_tlsext_servername_callback(
             lambda connection: self.server_names.append(
                 connection.get_servername().decode() if connection.get_servername() else None

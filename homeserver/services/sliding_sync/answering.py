@@ -162,7 +162,12 @@ def _next(
     connection = start.connection
     by_room = {result.room_id: result for result in results}
     told: dict[RoomID, tuple[Sent, Wanted] | None] = {}
+    as_before = _AsBefore(connection)
+    same: set[RoomID] = set()
     for each in visits:
+        if each.room_id not in by_room and as_before.is_known(each):
+            same.add(each.room_id)
+            continue
         ended = not each.inside and each.row.membership in ("leave", "ban")
         if ended and (not each.is_past or each.row.sender == each.row.user_id):
             told[each.room_id] = None
@@ -172,13 +177,31 @@ def _next(
     there: Mapping[RoomID, ListedRow] = {row.room_id: row for row in rows}
     for room_id, sent in connection.rooms.items():
         row = there.get(room_id)
-        if room_id in told:
+        if room_id in told or room_id in same:
             continue
         if row is None:
             told[room_id] = None
         elif not sent.behind and (room_id in recounted or max(activity(row), row.pos) > start.since):
             behind[room_id] = start.since
     return after(connection, told, behind)
+
+
+class _AsBefore:
+    """Tells the many rooms of which nothing is noted anew: rooms of a list share what is wanted of them."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._configs = connection.configs
+        self._equal: dict[tuple[int, int], bool] = {}
+
+    def is_known(self, visit: Visit) -> bool:
+        """Whether the record of a room that nothing is told of stays as it is."""
+        sent, wanted = visit.sent, visit.config.state
+        if sent is None or sent.behind:
+            return False
+        key = (id(wanted), sent.config)
+        if key not in self._equal:
+            self._equal[key] = self._configs[sent.config] == wanted
+        return self._equal[key]
 
 
 def _sent(visit: Visit, result: RoomResult | None) -> Sent:

@@ -69,18 +69,20 @@ def after(
     """The connection when rooms were ``told`` of (None: the room is to be forgotten), and others fell ``behind`` at
     a position. The same object if nothing changed.
     """
-    rooms = dict(connection.rooms)
+    changed: dict[RoomID, Sent | None] = {}
     configs = {wanted: index for index, wanted in enumerate(connection.configs)}
     for room_id, now in told.items():
         if now is None:
-            rooms.pop(room_id, None)
+            changed[room_id] = None
         else:
             sent, wanted = now
-            rooms[room_id] = replace(sent, config=configs.setdefault(wanted, len(configs)))
+            changed[room_id] = replace(sent, config=configs.setdefault(wanted, len(configs)))
     for room_id, pos in behind.items():
-        rooms[room_id] = replace(rooms[room_id], behind=pos)
-    if rooms == connection.rooms:
+        changed[room_id] = replace(connection.rooms[room_id], behind=pos)
+    if all(connection.rooms.get(room_id) == now for room_id, now in changed.items()):
         return connection
+    merged = {**connection.rooms, **changed}
+    rooms = {room_id: sent for room_id, sent in merged.items() if sent is not None}
     used = {sent.config for sent in rooms.values()}
     kept = [wanted for wanted, index in configs.items() if index in used]
     if len(kept) == len(configs):

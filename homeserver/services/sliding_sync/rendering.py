@@ -2,9 +2,10 @@
 was deployed before it was accepted.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from itertools import islice
+from typing import Any, Final, TypeAlias
 
 import orjson
 
@@ -13,6 +14,9 @@ from homeserver.services.sliding_sync.model import ListResult, Result, RoomResul
 
 MAX_OPS_ROOMS: Final = 200
 """Rooms of a list that are named in `ops`: clients that look there have small windows."""
+
+Rendered: TypeAlias = tuple[list[bytes], list[bytes]]
+"""The state and the timeline of a room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,47 +45,61 @@ class SlidingRenderer:
         if txn_id is not None:
             shown["txn_id"] = txn_id
         shown["lists"] = {name: _list(each, shape) for name, each in result.lists.items()}
-        shown["rooms"] = {each.room_id: await self._room(each, viewer, shape) for each in result.rooms}
+        rendered = await self._events(result.rooms, viewer)
+        shown["rooms"] = {
+            each.room_id: _room(each, events, shape)
+            for each, events in zip(result.rooms, rendered, strict=True)
+        }
         shown["extensions"] = {name: orjson.Fragment(body) for name, body in result.extensions.items()}
         return orjson.dumps(shown)
 
-    async def _room(self, room: RoomResult, viewer: Viewer, shape: Shape) -> dict[str, Any]:
-        shown: dict[str, Any] = {"bump_stamp": room.bump_stamp, "membership": room.membership}
-        if room.initial:
-            shown["initial"] = True
-        if room.lists:
-            shown["lists"] = list(room.lists)
-        if room.is_dm is not None:
-            shown["is_dm"] = room.is_dm
-        if room.stripped is not None:
-            shown[shape.stripped] = orjson.Fragment(room.stripped)
-            return shown
-        if room.expanded:
-            shown[shape.expanded] = True
-        named = ((room.name_told, "name", room.name), (room.avatar_told, "avatar", room.avatar))
-        shown |= {n: value for told, n, value in named if told and (value is not None or not room.initial)}
-        _add_people(shown, room)
-        await self._add_events(shown, room, viewer, shape)
-        return shown
+    async def _events(self, rooms: Sequence[RoomResult], viewer: Viewer) -> list[Rendered]:
+        """The events of all rooms, rendered together."""
+        timelines = [each.timeline.events if each.timeline is not None else () for each in rooms]
+        seen = [event for events in timelines for event in events]
+        state = [event for each in rooms for event in each.state]
+        shown = iter(await self._renderer.timeline(viewer, seen, with_room_id=False))
+        told = iter(await self._renderer.state(state, viewer, with_room_id=False))
+        return [
+            ([*islice(told, len(each.state))], [*islice(shown, len(events))])
+            for each, events in zip(rooms, timelines, strict=True)
+        ]
 
-    async def _add_events(
-        self, shown: dict[str, Any], room: RoomResult, viewer: Viewer, shape: Shape
-    ) -> None:
-        state = await self._renderer.state(room.state, viewer, with_room_id=False) if room.state else []
-        required: list[Any] = [orjson.Fragment(event) for event in state]
-        if shape.stubs:
-            required += [{"type": kind, "state_key": key} for kind, key in room.gone]
-        if required:
-            shown["required_state"] = required
-        timeline = room.timeline
-        if timeline is None:
-            return
-        if timeline.events:
-            events = await self._renderer.timeline(viewer, timeline.events, with_room_id=False)
-            shown["timeline"] = [orjson.Fragment(event) for event in events]
-        shown["prev_batch"] = timeline.prev_batch
-        shown["limited"] = timeline.limited
-        shown["num_live"] = room.num_live
+
+def _room(room: RoomResult, events: Rendered, shape: Shape) -> dict[str, Any]:
+    shown: dict[str, Any] = {"bump_stamp": room.bump_stamp, "membership": room.membership}
+    if room.initial:
+        shown["initial"] = True
+    if room.lists:
+        shown["lists"] = list(room.lists)
+    if room.is_dm is not None:
+        shown["is_dm"] = room.is_dm
+    if room.stripped is not None:
+        shown[shape.stripped] = orjson.Fragment(room.stripped)
+        return shown
+    if room.expanded:
+        shown[shape.expanded] = True
+    named = ((room.name_told, "name", room.name), (room.avatar_told, "avatar", room.avatar))
+    shown |= {n: value for told, n, value in named if told and (value is not None or not room.initial)}
+    _add_people(shown, room)
+    _add_events(shown, room, events, shape)
+    return shown
+
+
+def _add_events(shown: dict[str, Any], room: RoomResult, events: Rendered, shape: Shape) -> None:
+    state, timeline = events
+    required: list[Any] = [orjson.Fragment(event) for event in state]
+    if shape.stubs:
+        required += [{"type": kind, "state_key": key} for kind, key in room.gone]
+    if required:
+        shown["required_state"] = required
+    if room.timeline is None:
+        return
+    if timeline:
+        shown["timeline"] = [orjson.Fragment(event) for event in timeline]
+    shown["prev_batch"] = room.timeline.prev_batch
+    shown["limited"] = room.timeline.limited
+    shown["num_live"] = room.num_live
 
 
 def _add_people(shown: dict[str, Any], room: RoomResult) -> None:

@@ -354,6 +354,21 @@ CREATE TABLE registration_tokens (
     created_ts bigint NOT NULL
 );
 
+CREATE TABLE relations (
+    nid bigint NOT NULL,
+    event_id text NOT NULL COLLATE pg_catalog."C",
+    room_id text NOT NULL COLLATE pg_catalog."C",
+    parent text NOT NULL COLLATE pg_catalog."C",
+    rel_type text NOT NULL COLLATE pg_catalog."C",
+    type text NOT NULL COLLATE pg_catalog."C",
+    sender text NOT NULL COLLATE pg_catalog."C",
+    ts bigint NOT NULL,
+    depth bigint NOT NULL,
+    ordering bigint NOT NULL,
+    replaces boolean NOT NULL,
+    key text COLLATE pg_catalog."C"
+);
+
 CREATE TABLE remote_device_lists (
     user_id text NOT NULL COLLATE pg_catalog."C",
     stream_id bigint DEFAULT 0 NOT NULL,
@@ -716,6 +731,9 @@ ALTER TABLE ONLY registration_nonces
 ALTER TABLE ONLY registration_tokens
     ADD CONSTRAINT registration_tokens_pkey PRIMARY KEY (token);
 
+ALTER TABLE ONLY relations
+    ADD CONSTRAINT relations_pkey PRIMARY KEY (nid);
+
 ALTER TABLE ONLY remote_device_lists
     ADD CONSTRAINT remote_device_lists_pkey PRIMARY KEY (user_id);
 
@@ -836,6 +854,10 @@ CREATE INDEX received_transactions_age ON received_transactions USING btree (rec
 CREATE INDEX refresh_tokens_replaces ON refresh_tokens USING btree (replaces) WHERE (replaces IS NOT NULL);
 
 CREATE INDEX refresh_tokens_user ON refresh_tokens USING btree (user_id, device_id);
+
+CREATE INDEX relations_parent ON relations USING btree (parent, rel_type, depth, ordering);
+
+CREATE INDEX relations_threads ON relations USING btree (room_id, parent, depth, ordering) WHERE (rel_type = 'm.thread'::text);
 
 CREATE INDEX remote_device_lists_stale ON remote_device_lists USING btree (retry_at) WHERE (stale_since IS NOT NULL);
 

@@ -12,13 +12,16 @@ from homeserver.client_api.members import MembersApi
 from homeserver.client_api.membership import MembershipApi
 from homeserver.client_api.messages import MessagesApi
 from homeserver.client_api.redact import RedactApi
+from homeserver.client_api.relations import RelationsApi
 from homeserver.client_api.room_state import RoomStateApi
 from homeserver.client_api.sending import SendingApi
+from homeserver.client_api.threads import ThreadsApi
 from homeserver.gateways.identity_server import IdentityServers
 from homeserver.http.endpoint import BoundEndpoint, collect
 from homeserver.protocol.identifiers import ServerName
 from homeserver.services.rooms.access import Access
 from homeserver.services.rooms.actions import RoomActions
+from homeserver.services.rooms.aggregations import Aggregations
 from homeserver.services.rooms.aliases import Aliases
 from homeserver.services.rooms.context import Contexts
 from homeserver.services.rooms.creation import Creation
@@ -36,6 +39,8 @@ from homeserver.services.rooms.outside_rooms import OutsideRooms
 from homeserver.services.rooms.own_leaves import OwnLeaves
 from homeserver.services.rooms.profile_changes import ProfileChanges
 from homeserver.services.rooms.redacting import Redacting
+from homeserver.services.rooms.relation_rules import RelationRules
+from homeserver.services.rooms.relations import Related
 from homeserver.services.rooms.remote import Backfill, RemoteDirectory, RemoteMembership
 from homeserver.services.rooms.rendering import Renderer
 from homeserver.services.rooms.restricted_joins import RestrictedJoins
@@ -43,6 +48,7 @@ from homeserver.services.rooms.sending import Sending
 from homeserver.services.rooms.shown_state import ShownState
 from homeserver.services.rooms.state_reading import StateReading
 from homeserver.services.rooms.third_party_invites import ThirdPartyInvites
+from homeserver.services.rooms.threads import Threads
 from homeserver.services.rooms.transactions import Transactions
 
 
@@ -81,9 +87,9 @@ def build_rooms(core: Core, rooms: RoomsCore, remotes: Remotes | None = None) ->
     """Build them; without ``remotes`` rooms are only those of this server."""
     remotes = remotes or Remotes()
     name, database = core.server_name, core.database
-    actions = RoomActions(rooms.heads, rooms.states, rooms.writer, rooms.local_events)
+    actions = _actions(core, rooms)
     access = Access(database, rooms.heads, rooms.states, rooms.events)
-    renderer = Renderer(core.clock, rooms.events, rooms.states)
+    renderer = _renderer(core, rooms, access)
     contents = MemberContents(database, name)
     permission = InvitePermission(database, name)
     restricted = RestrictedJoins(database, rooms.heads, rooms.states, name)
@@ -128,6 +134,16 @@ def build_rooms(core: Core, rooms: RoomsCore, remotes: Remotes | None = None) ->
     )
 
 
+def _actions(core: Core, rooms: RoomsCore) -> RoomActions:
+    rules = RelationRules(core.database, rooms.events)
+    return RoomActions(rooms.heads, rooms.states, rooms.writer, rooms.local_events, rules)
+
+
+def _renderer(core: Core, rooms: RoomsCore, access: Access) -> Renderer:
+    aggregations = Aggregations(core.database, core.journal, rooms.events, access, core.caches)
+    return Renderer(core.clock, rooms.events, rooms.states, aggregations)
+
+
 def _own_leaves(core: Core, rooms: RoomsCore) -> OwnLeaves:
     author = Author(core.server_name, core.signing_key, core.clock, core.random)
     return OwnLeaves(rooms.events, rooms.nids, author)
@@ -153,4 +169,6 @@ def _reading_endpoints(
         MessagesApi(history, shown_state, renderer),
         ContextApi(Contexts(access, history, shown_state), renderer),
         MembersApi(state_reading, renderer),
+        RelationsApi(Related(core.database, rooms.events, access), renderer),
+        ThreadsApi(Threads(core.database, rooms.events, access), renderer),
     )

@@ -21,6 +21,8 @@ UNSTABLE_FEATURES: Final[Mapping[str, bool]] = {
     "uk.half-shot.msc2666.query_mutual_rooms": True,
     "uk.half-shot.msc2666.query_mutual_rooms.stable": True,
     "org.matrix.msc3030": True,  # events by date
+    "org.matrix.msc3440.stable": True,  # threads
+    "org.matrix.msc3981": True,  # relations of relations
     "org.matrix.simplified_msc3575": True,  # sliding sync
     "org.matrix.msc3827.stable": True,  # room types in the directory
     "org.matrix.msc4380.stable": True,  # invites blocked

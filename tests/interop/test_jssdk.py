@@ -23,6 +23,20 @@ def test_two_people_meet(server: HomeserverProcess) -> None:
     assert session(installed(), server.url) == [Step(name, "") for name in STEPS]
 
 
+RELATING_STEPS = [
+    "edits are shown",
+    "reactions are counted, once a person",
+    "a thread is shown on both sides",
+    "who comes later lists threads and sees edits",
+    "what is redacted leaves its thread",
+]
+
+
+def test_people_edit_react_and_talk_in_threads(server: HomeserverProcess) -> None:
+    steps = session(installed(), server.url, script="relations.mjs")
+    assert steps == [Step(name, "") for name in RELATING_STEPS]
+
+
 ENCRYPTED_STEPS = [
     "two people with two devices each",
     "an encrypted room is read on all devices",

@@ -272,7 +272,12 @@ def relation_of(event: Event) -> Relation | None:
     """The relation in `m.relates_to`, if it has a type and a target. State events' relations are
     read as well.
     """
-    relates_to = event.content.get("m.relates_to")
+    return relation_in(event.content)
+
+
+def relation_in(content: Mapping[str, Any]) -> Relation | None:
+    """`relation_of` an event with this content."""
+    relates_to = content.get("m.relates_to")
     if not isinstance(relates_to, dict):
         return None
     event_id, rel_type = relates_to.get("event_id"), relates_to.get("rel_type")

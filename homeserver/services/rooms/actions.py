@@ -11,6 +11,7 @@ from homeserver.protocol.requester import Requester
 from homeserver.services.rooms.draft import RoomDraft
 from homeserver.services.rooms.heads import RoomHead, RoomHeads
 from homeserver.services.rooms.local_events import EventIntent, LocalEvents
+from homeserver.services.rooms.relation_rules import RelationRules
 from homeserver.services.rooms.state_store import StateStore
 from homeserver.services.rooms.stored_event import StoredEvent
 from homeserver.services.rooms.writer import Job, RoomWriter
@@ -24,11 +25,17 @@ class RoomActions:
     """Writes of local users, and the reading that leads to them."""
 
     def __init__(
-        self, heads: RoomHeads, states: StateStore, writer: RoomWriter, local_events: LocalEvents
+        self,
+        heads: RoomHeads,
+        states: StateStore,
+        writer: RoomWriter,
+        local_events: LocalEvents,
+        relations: RelationRules,
     ) -> None:
         self.heads = heads
         self.states = states
         self.writer = writer
+        self.relations = relations
         self._local_events = local_events
 
     async def write(self, room_id: RoomID, job: Job[T]) -> T:

@@ -3,11 +3,20 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 
-from homeserver.protocol.identifiers import RoomID, ServerName, StateKey, UserID, is_user_id, server_of
+from homeserver.protocol.identifiers import (
+    EventID,
+    RoomID,
+    ServerName,
+    StateKey,
+    UserID,
+    is_user_id,
+    server_of,
+)
 from homeserver.services.rooms.draft import RoomDraft, is_new
 from homeserver.services.rooms.event_store import EventStore
 from homeserver.services.rooms.heads import RoomHead, RoomHeads, pack_nids
 from homeserver.services.rooms.notability import Notability
+from homeserver.services.rooms.relation_rows import relation_rows
 from homeserver.services.rooms.state_change import StateChange
 from homeserver.services.rooms.stored_event import StoredEvent
 from homeserver.services.rooms.summary import storable_text, summary_after
@@ -46,13 +55,14 @@ class RoomCommit:
     """What a committed write did to a room: the journal's payload for those who follow rooms in memory.
 
     ``events`` are the new timeline events in order, their ``pos`` set; ``redacted`` the older ones that were
-    redacted, as they are now.
+    redacted, as they are now; ``parents`` those to which others relate now.
     """
 
     head: RoomHead
     events: tuple[StoredEvent, ...]
     changes: tuple[StateChange, ...]
     redacted: tuple[StoredEvent, ...] = ()
+    parents: frozenset[EventID] = frozenset()
 
 
 class Persister:
@@ -84,6 +94,8 @@ class Persister:
         entries = [_event_entry(stored) for stored in draft.events]
         entries += draft.entries
         entries += mentions
+        related, parents = relation_rows(draft, index)
+        entries += related
         entries += [
             REDACTED_EVENTS.row(stored.nid, stored.redacted_by, stored.event.encoded().decode())
             for stored in draft.redacted
@@ -100,7 +112,7 @@ class Persister:
             entries=entries,
             guards=(RoomGuard(room_id, draft.head.version, head.version),) if draft.head.version else (),
             changes=Changes(frozenset((room_id,)), self._concerned_users(draft.changes)),
-            payload=RoomCommit(head, tuple(timeline), tuple(draft.changes), tuple(draft.redacted)),
+            payload=RoomCommit(head, tuple(timeline), tuple(draft.changes), tuple(draft.redacted), parents),
         )
         try:
             await self._journal.write(write)

@@ -4,7 +4,7 @@ in.
 https://spec.matrix.org/v1.19/client-server-api/#room-event-format
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -16,6 +16,7 @@ from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import DeviceID, UserID
 from homeserver.protocol.requester import Requester
 from homeserver.services.rooms.access import Seen
+from homeserver.services.rooms.aggregations import Aggregations, Bundle
 from homeserver.services.rooms.event_store import EventStore
 from homeserver.services.rooms.state_store import StateStore
 from homeserver.services.rooms.stored_event import StoredEvent
@@ -41,23 +42,53 @@ class Viewer:
 class Renderer:
     """Renders events. What all viewers see alike is made once an event and kept with it."""
 
-    def __init__(self, clock: Clock, events: EventStore, states: StateStore) -> None:
+    def __init__(
+        self, clock: Clock, events: EventStore, states: StateStore, aggregations: Aggregations
+    ) -> None:
         self._clock = clock
         self._events = events
         self._states = states
+        self.aggregations = aggregations
 
     async def timeline(
-        self, viewer: Viewer, seen: Sequence[Seen], *, with_room_id: bool = True
+        self, viewer: Viewer, seen: Sequence[Seen], *, with_room_id: bool = True, bundled: bool = True
     ) -> list[bytes]:
-        """Events of a timeline: with what they replaced, why they were redacted, and the viewer's own
-        transaction IDs.
+        """Events of a timeline: with what they replaced, why they were redacted, the viewer's own
+        transaction IDs and, if they are ``bundled``, the aggregations of their children.
         """
         await self._prepare([each.stored for each in seen])
+        relations = await self._relations(viewer, [each.stored for each in seen]) if bundled else {}
         now = self._clock.now_ms()
         return [
-            _rendered(stored, viewer, b',"membership":"%b"' % membership.encode(), now, with_room_id)
+            _rendered(
+                stored,
+                viewer,
+                b',"membership":"%b"%b' % (membership.encode(), relations.get(stored.nid, b"")),
+                now,
+                with_room_id,
+            )
             for stored, membership in seen
         ]
+
+    async def _relations(self, viewer: Viewer, events: Sequence[StoredEvent]) -> dict[int, bytes]:
+        """`m.relations` of those events that have some, with the key."""
+        bundles = await self.aggregations.of(viewer.user_id, events)
+        if not bundles:
+            return {}
+        edits = [each.replaced_by for each in bundles.values() if each.replaced_by is not None]
+        replies = [each.thread.latest for each in bundles.values() if each.thread is not None]
+        shown = dict(
+            zip(
+                [each.stored.nid for each in (*edits, *replies)],
+                # A reply begins no thread, and an edit has neither: so this ends.
+                [
+                    *await self.timeline(viewer, edits, bundled=False),
+                    *await self.timeline(viewer, replies, bundled=bool(replies)),
+                ],
+                strict=True,
+            )
+        )
+        return {nid: b',"m.relations":{%b}' % _relations(bundle, shown) for nid, bundle in bundles.items()}
 
     async def state(
         self, events: Sequence[StoredEvent], viewer: Viewer | None = None, *, with_room_id: bool = True
@@ -131,6 +162,27 @@ def _rendered(stored: StoredEvent, viewer: Viewer, membership: bytes, now: int, 
         stored.shared_unsigned or b"",
         _transaction(stored, event, viewer),
     )
+
+
+def _relations(bundle: Bundle, shown: Mapping[int, bytes]) -> bytes:
+    """https://spec.matrix.org/v1.19/client-server-api/#aggregations-of-child-events"""
+    pieces = []
+    if bundle.replaced_by is not None:
+        pieces.append(b'"m.replace":' + shown[bundle.replaced_by.stored.nid])
+    if bundle.thread is not None:
+        thread = bundle.thread
+        pieces.append(
+            b'"m.thread":{"latest_event":%b,"count":%d,"current_user_participated":%b}'
+            % (
+                shown[thread.latest.stored.nid],
+                thread.count,
+                b"true" if thread.participated else b"false",
+            )
+        )
+    if bundle.references:
+        chunk = [{"event_id": event_id} for event_id in bundle.references]
+        pieces.append(b'"m.reference":' + orjson.dumps({"chunk": chunk}))
+    return b",".join(pieces)
 
 
 def _transaction(stored: StoredEvent, event: Event, viewer: Viewer) -> bytes:

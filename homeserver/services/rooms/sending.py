@@ -50,7 +50,8 @@ class Sending:
         timestamp: int | None = None,
     ) -> EventID:
         """Send a message event; the same transaction again gives the same event. ``timestamp`` (milliseconds)
-        is for application services. Raises Forbidden, BadJson, EventTooLarge, UserSuspended.
+        is for application services. Raises Forbidden, BadJson, EventTooLarge, UserSuspended, and what
+        `RelationRules` does.
         """
         require_not_suspended(who)
         check_canonical(content)
@@ -61,6 +62,7 @@ class Sending:
         intent = EventIntent(event_type, content, who.user_id, origin_server_ts=_massaged(who, timestamp))
 
         async def job(draft: RoomDraft) -> EventID:
+            await self._actions.relations.check(draft, intent)
             stored = await self._actions.append(draft, intent, transaction.label)
             self._transactions.note(draft.entries, transaction, stored.event.event_id)
             return stored.event.event_id

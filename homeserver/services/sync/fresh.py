@@ -174,7 +174,7 @@ class Fresh:
             stored = seen.stored
             if stored.transaction is not None and stored.event.sender == viewer.user_id:
                 return None
-        if asking.ignored:
+        if asking.ignored or self._sources.renderer.differ_by_reader(timeline):
             return None
         return (
             int(self._sources.clock.seconds()),

@@ -8,10 +8,9 @@ import orjson
 from homeserver.protocol.filters import Filter, select_fields
 from homeserver.protocol.identifiers import RoomID
 from homeserver.protocol.stream_tokens import LiveToken
-from homeserver.services.rooms.access import Seen
 from homeserver.services.rooms.rendering import Renderer, Viewer
 from homeserver.services.rooms.stored_event import StoredEvent
-from homeserver.services.sync.model import RoomUpdate
+from homeserver.services.sync.model import RoomUpdate, Timeline
 
 
 @dataclass(slots=True)
@@ -81,16 +80,23 @@ class RoomRenderer:
         """A room's timeline and state, which all may share who see the same of it."""
         timeline, state = update.timeline, update.state
         return b'"timeline":{"events":[%b],"limited":%b,"prev_batch":"%b"},"%b":{"events":[%b]}' % (
-            b",".join(await self._timeline(timeline.events, viewer, filter)) if timeline.events else b"",
+            b",".join(await self._timeline(timeline, viewer, filter)) if timeline.events else b"",
             b"true" if timeline.limited else b"false",
             timeline.prev_batch.encode(),
             state_name.encode(),
             b",".join(await self._state(state, viewer, filter)) if state else b"",
         )
 
-    async def _timeline(self, events: Iterable[Seen], viewer: Viewer, filter: Filter) -> list[bytes]:
-        seen = list(events)
-        shown = await self._renderer.timeline(viewer, seen, with_room_id=False)
+    def differ_by_reader(self, timeline: Timeline) -> bool:
+        """Whether those who may see the same of a timeline may be told different things of it."""
+        if not timeline.limited:
+            return False
+        return self._renderer.aggregations.differ_by_reader(seen.stored for seen in timeline.events)
+
+    async def _timeline(self, timeline: Timeline, viewer: Viewer, filter: Filter) -> list[bytes]:
+        """Without a gap before it, clients have seen all children and sum them up by themselves."""
+        seen = timeline.events
+        shown = await self._renderer.timeline(viewer, seen, with_room_id=False, bundled=timeline.limited)
         if filter.event_format == "federation":
             shown = [_federation_format(each.stored, event) for each, event in zip(seen, shown, strict=True)]
         return _selected(shown, filter)

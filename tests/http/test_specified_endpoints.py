@@ -30,10 +30,6 @@ GET /_matrix/client/v1/media/download/{serverName}/{mediaId}
 GET /_matrix/client/v1/media/download/{serverName}/{mediaId}/{fileName}
 GET /_matrix/client/v1/media/preview_url
 GET /_matrix/client/v1/media/thumbnail/{serverName}/{mediaId}
-GET /_matrix/client/v1/rooms/{roomId}/relations/{eventId}
-GET /_matrix/client/v1/rooms/{roomId}/relations/{eventId}/{relType}
-GET /_matrix/client/v1/rooms/{roomId}/relations/{eventId}/{relType}/{eventType}
-GET /_matrix/client/v1/rooms/{roomId}/threads
 GET /_matrix/client/v3/account/3pid
 POST /_matrix/client/v3/account/3pid
 POST /_matrix/client/v3/account/3pid/add

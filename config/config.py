@@ -10,6 +10,7 @@ from config.fields import setting
 from config.listeners import Listener, address_of
 from config.outbound import OutboundConfig
 from config.rate_limits import RateLimits
+from config.search import SearchConfig, UserDirectoryConfig
 from config.values import (
     ByteSize,
     Milliseconds,
@@ -263,6 +264,8 @@ class Config:
     turn: TurnConfig = setting("")
     media: MediaConfig = setting("")
     limits: Limits = setting("")
+    search: SearchConfig = setting("")
+    user_directory: UserDirectoryConfig = setting("")
     sliding_sync: SlidingSyncConfig = setting("")
     cache_size_bytes: ByteSize = setting(
         "The memory for all caches together.", default=ByteSize(256 * 10**6), minimum=1_000_000

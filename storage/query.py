@@ -171,9 +171,12 @@ nothing: Shape[None] = Shape(None, None, lambda tx: None)
 
 
 def query(
-    sql: str, shape: Shape[T]
+    sql: str, shape: Shape[T], *, planned_anew: bool = False
 ) -> Callable[[Callable[Concatenate[Q, P], T]], Callable[Concatenate[Q, P], T]]:
-    """Declare a query on an empty method; raises `DeclarationError` at import when it does not fit."""
+    """Declare a query on an empty method; raises `DeclarationError` at import when it does not fit.
+
+    ``planned_anew``: never prepare it, as the best plan depends on the values.
+    """
 
     def declare(method: Callable[Concatenate[Q, P], T]) -> Callable[Concatenate[Q, P], T]:
         name = f"{method.__module__}.{method.__qualname__}"
@@ -188,7 +191,7 @@ def query(
         read = shape.read
         hints = get_type_hints(method)
         declared = Declared(name, sql, {key: hints[key] for key in names}, shape.row_type)
-        prepared = declared.prepared()
+        prepared = None if planned_anew else declared.prepared()
         DECLARED[name] = declared
 
         @wraps(method)

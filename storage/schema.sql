@@ -242,6 +242,29 @@ CREATE TABLE mentions (
     event_nid bigint NOT NULL
 );
 
+CREATE TABLE message_search (
+    nid bigint NOT NULL,
+    room_id text NOT NULL COLLATE pg_catalog."C",
+    sender text NOT NULL COLLATE pg_catalog."C",
+    type text NOT NULL COLLATE pg_catalog."C",
+    ts bigint NOT NULL,
+    pos bigint,
+    replaces text COLLATE pg_catalog."C",
+    words text NOT NULL COLLATE pg_catalog."C",
+    pieces integer[] NOT NULL
+);
+
+CREATE TABLE message_search_backlog (
+    nid bigint NOT NULL
+);
+
+CREATE TABLE message_search_progress (
+    only_row boolean DEFAULT true NOT NULL,
+    pos bigint NOT NULL,
+    CONSTRAINT message_search_progress_only_row_check CHECK (only_row)
+)
+WITH (fillfactor='10');
+
 CREATE SEQUENCE one_time_key_order
     START WITH 1
     INCREMENT BY 1
@@ -584,6 +607,28 @@ CREATE TABLE used_one_time_keys (
     digest bytea NOT NULL
 );
 
+CREATE TABLE user_directory (
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    local boolean NOT NULL,
+    display_name text,
+    avatar_url text,
+    public boolean NOT NULL,
+    name_words text NOT NULL COLLATE pg_catalog."C",
+    id_words text NOT NULL COLLATE pg_catalog."C",
+    pieces integer[] NOT NULL
+);
+
+CREATE TABLE user_directory_progress (
+    only_row boolean DEFAULT true NOT NULL,
+    pos bigint NOT NULL,
+    CONSTRAINT user_directory_progress_only_row_check CHECK (only_row)
+)
+WITH (fillfactor='10');
+
+CREATE TABLE user_directory_stale (
+    user_id text NOT NULL COLLATE pg_catalog."C"
+);
+
 CREATE TABLE user_signatures (
     signer text NOT NULL COLLATE pg_catalog."C",
     signer_key_id text NOT NULL COLLATE pg_catalog."C",
@@ -688,6 +733,15 @@ ALTER TABLE ONLY memberships
 
 ALTER TABLE ONLY mentions
     ADD CONSTRAINT mentions_pkey PRIMARY KEY (user_id, pos);
+
+ALTER TABLE ONLY message_search_backlog
+    ADD CONSTRAINT message_search_backlog_pkey PRIMARY KEY (nid);
+
+ALTER TABLE ONLY message_search
+    ADD CONSTRAINT message_search_pkey PRIMARY KEY (nid);
+
+ALTER TABLE ONLY message_search_progress
+    ADD CONSTRAINT message_search_progress_pkey PRIMARY KEY (only_row);
 
 ALTER TABLE ONLY one_time_keys
     ADD CONSTRAINT one_time_keys_pkey PRIMARY KEY (user_id, device_id, algorithm, key_id);
@@ -797,6 +851,15 @@ ALTER TABLE ONLY ui_auth_sessions
 ALTER TABLE ONLY used_one_time_keys
     ADD CONSTRAINT used_one_time_keys_pkey PRIMARY KEY (user_id, device_id, digest);
 
+ALTER TABLE ONLY user_directory
+    ADD CONSTRAINT user_directory_pkey PRIMARY KEY (user_id);
+
+ALTER TABLE ONLY user_directory_progress
+    ADD CONSTRAINT user_directory_progress_pkey PRIMARY KEY (only_row);
+
+ALTER TABLE ONLY user_directory_stale
+    ADD CONSTRAINT user_directory_stale_pkey PRIMARY KEY (user_id);
+
 ALTER TABLE ONLY user_signatures
     ADD CONSTRAINT user_signatures_pkey PRIMARY KEY (signer, user_id, public_key, signer_key_id);
 
@@ -841,6 +904,12 @@ CREATE INDEX memberships_user ON memberships USING btree (user_id, membership) W
 
 CREATE INDEX mentions_event ON mentions USING btree (event_nid);
 
+CREATE INDEX message_search_order ON message_search USING btree (ts, nid);
+
+CREATE INDEX message_search_pieces ON message_search USING gin (pieces) WITH (gin_pending_list_limit='512');
+
+CREATE INDEX message_search_versions ON message_search USING btree (replaces) WHERE (replaces IS NOT NULL);
+
 CREATE INDEX one_time_keys_order ON one_time_keys USING btree (user_id, device_id, algorithm, uploaded);
 
 CREATE INDEX outbox_extra_pos ON outbox_extra USING btree (pos);
@@ -863,7 +932,9 @@ CREATE INDEX remote_device_lists_stale ON remote_device_lists USING btree (retry
 
 CREATE INDEX room_aliases_room ON room_aliases USING btree (room_id);
 
-CREATE INDEX room_servers_server ON room_servers USING btree (server);
+CREATE INDEX room_servers_joined ON room_servers USING btree (server, joined_pos);
+
+CREATE INDEX room_servers_left ON room_servers USING btree (server, left_pos) WHERE (left_pos IS NOT NULL);
 
 CREATE INDEX room_summaries_published ON room_summaries USING btree (joined_members DESC, room_id) WHERE published;
 
@@ -875,11 +946,15 @@ CREATE INDEX sliding_sync_positions_used ON sliding_sync_positions USING btree (
 
 CREATE INDEX state_changes_members ON state_changes USING btree (pos) WHERE (type = 'm.room.member'::text);
 
+CREATE INDEX state_changes_openness ON state_changes USING btree (pos) WHERE (type = ANY (ARRAY['m.room.join_rules'::text, 'm.room.history_visibility'::text]));
+
 CREATE INDEX state_snapshots_hash ON state_snapshots USING btree (room_id, set_hash);
 
 CREATE INDEX to_device_transactions_age ON to_device_transactions USING btree (created_ts);
 
 CREATE INDEX ui_auth_sessions_created ON ui_auth_sessions USING btree (created_ts);
+
+CREATE INDEX user_directory_pieces ON user_directory USING gin (pieces) WITH (gin_pending_list_limit='512');
 
 CREATE INDEX user_signatures_pos ON user_signatures USING btree (signer, pos);
 

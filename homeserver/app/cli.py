@@ -10,10 +10,19 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 from config.errors import ConfigError
-from homeserver.app.commands import check_config, doctor, init, migrate, registration_token, run, user
+from homeserver.app.commands import (
+    check_config,
+    doctor,
+    init,
+    migrate,
+    rebuild,
+    registration_token,
+    run,
+    user,
+)
 from homeserver.app.commands.failure import CommandFailed
 
-COMMANDS = (init, run, check_config, migrate, doctor, user, registration_token)
+COMMANDS = (init, run, check_config, migrate, doctor, user, registration_token, rebuild)
 
 FAILED = 1
 WRONGLY_USED = 2

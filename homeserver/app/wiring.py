@@ -18,6 +18,7 @@ from homeserver.app.wiring_federation_transport import FederationTransport, buil
 from homeserver.app.wiring_rooms import Rooms, build_rooms
 from homeserver.app.wiring_rooms_core import RoomsCore, build_rooms_core
 from homeserver.app.wiring_rooms_more import Below, MoreRooms, build_more_rooms
+from homeserver.app.wiring_search import SearchArea, build_search
 from homeserver.app.wiring_sliding_sync import SlidingSyncArea, build_sliding_sync
 from homeserver.app.wiring_sync import SyncArea, build_sync
 from homeserver.client_api.landing import LandingApi
@@ -57,6 +58,7 @@ class App:
     federation: Federation
     encryption: Encryption
     sliding_sync: SlidingSyncArea
+    searches: SearchArea
     metrics: Metrics
     pipeline: Pipeline
     endpoints: Mapping[str, Sequence[BoundEndpoint]]
@@ -70,6 +72,7 @@ class App:
         await self.encryption.start()
         self.accounts.upkeep.start()
         self.sliding_sync.upkeep.start()
+        self.searches.start()
 
     def closing(self) -> None:
         """Let whoever waits for news be answered now: the program is about to end."""
@@ -79,6 +82,7 @@ class App:
         """End what works in the background."""
         self.sync.stop()
         self.sliding_sync.upkeep.stop()
+        await self.searches.stop()
         for task in self._background:
             _ = task.addErrback(_trap_cancellation)
             task.cancel()
@@ -125,7 +129,8 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
     federation = build_federation(core, transport, shared_rooms, accounts, rooms, sync)
     encryption = build_e2ee(core, accounts, sync, transport, federation)
     sliding_sync = build_sliding_sync(core, accounts, rooms_core, rooms, sync, encryption)
-    measure_when_asked(metrics.registry, sync.notifier, federation.sender)
+    searches = build_search(core, rooms_core, rooms)
+    measure_when_asked(metrics.registry, sync.notifier, federation.sender, searches)
     authenticators = {**accounts.authentication.authenticators(), **transport.authenticators}
     return App(
         core=core,
@@ -137,13 +142,14 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
         federation=federation,
         encryption=encryption,
         sliding_sync=sliding_sync,
+        searches=searches,
         metrics=metrics,
         pipeline=_pipeline(core, runtime, limits, metrics, authenticators),
         endpoints={
             "health": collect(HealthApi(checks)),
             "client": [
                 *collect(LandingApi(core.server_name, config.public_baseurl, config.registration.mode)),
-                *_endpoints_of(accounts, rooms, more_rooms, sync, encryption, sliding_sync),
+                *_endpoints_of(accounts, rooms, more_rooms, sync, encryption, sliding_sync, searches),
             ],
             "federation": _for_servers(core, transport, federation, more_rooms, encryption),
             "metrics": collect(MetricsApi(metrics)),

@@ -5,6 +5,10 @@ from dataclasses import dataclass
 from homeserver.protocol.identifiers import UserID
 from storage.query import Queries, many, maybe, nothing, query
 
+# The directory of users follows profiles by this mark, made in the same statement.
+_STALE = """with stale as (insert into user_directory_stale (user_id) values (%(user_id)s)
+            on conflict (user_id) do update set user_id = excluded.user_id)"""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredProfile:
@@ -40,7 +44,8 @@ class Profiles(Queries):
     def names_and_avatars(self, user_ids: list[UserID]) -> list[NameAndAvatar]: ...
 
     @query(
-        """insert into profiles (user_id, displayname, avatar_url, fields)
+        f"""{_STALE}
+           insert into profiles (user_id, displayname, avatar_url, fields)
            values (%(user_id)s, %(displayname)s, %(avatar_url)s, %(fields)s)
            on conflict (user_id) do update set
                displayname = excluded.displayname, avatar_url = excluded.avatar_url, fields = excluded.fields""",
@@ -50,5 +55,5 @@ class Profiles(Queries):
         self, user_id: UserID, displayname: str | None, avatar_url: str | None, fields: bytes
     ) -> None: ...
 
-    @query("delete from profiles where user_id = %(user_id)s", nothing)
+    @query(f"{_STALE} delete from profiles where user_id = %(user_id)s", nothing)
     def delete(self, user_id: UserID) -> None: ...

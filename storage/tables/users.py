@@ -44,12 +44,14 @@ class Users(Queries):
     ) -> int: ...
 
     @query(
-        """update users set is_guest = false, password_hash = %(password_hash)s
+        """with stale as (insert into user_directory_stale (user_id) values (%(user_id)s)
+             on conflict (user_id) do update set user_id = excluded.user_id)
+           update users set is_guest = false, password_hash = %(password_hash)s
            where user_id = %(user_id)s and is_guest and not deactivated""",
         affected,
     )
     def promote_guest(self, user_id: UserID, password_hash: str | None) -> int:
-        """Make a guest a user like others."""
+        """Make a guest a user like others, whom the directory of users has too."""
 
     @query(
         """select user_id, password_hash, created_ts, is_admin, is_guest, appservice_id,

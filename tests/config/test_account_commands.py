@@ -110,3 +110,11 @@ def test_a_database_that_is_not_there(homeserver: Homeserver) -> None:
     status, out, err = homeserver("user", "list")
     assert (status, out) == (1, "")
     assert err.startswith("homeserver: cannot use the database:")
+
+
+def test_indexes_are_made_anew_on_demand(homeserver: Homeserver, test_database: TestDatabase) -> None:
+    homeserver("user", "create", "alice", stdin="correct horse")
+    test_database.rows("delete from user_directory_stale")
+    assert homeserver("rebuild", "search") == (0, "the index of messages will be made anew\n", "")
+    assert homeserver("rebuild", "user-directory") == (0, "the directory of users will be made anew\n", "")
+    assert test_database.rows("select user_id from user_directory_stale") == [("@alice:my.test",)]

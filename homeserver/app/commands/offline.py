@@ -22,7 +22,9 @@ from homeserver.services.devices import Devices
 from homeserver.services.last_seen import LastSeen
 from homeserver.services.passwords import PasswordCosts, Passwords
 from homeserver.services.registration_tokens import RegistrationTokens
+from homeserver.services.search.index import MessageIndex
 from homeserver.services.sessions import Lifetimes, Sessions
+from homeserver.services.user_directory_upkeep import UserDirectoryUpkeep
 from storage.caches import CacheBudget
 from storage.database import Database
 from storage.embedded import EmbeddedPostgres
@@ -38,11 +40,13 @@ _CACHE_BYTES = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Offline:
-    """What commands do with accounts."""
+    """What commands do with accounts and with what is derived of other data."""
 
     accounts: Accounts
     moderation: Moderation
     registration_tokens: RegistrationTokens
+    message_index: MessageIndex
+    user_directory: UserDirectoryUpkeep
 
 
 @contextmanager
@@ -103,5 +107,12 @@ def _offline(config: Config, database: Database) -> Offline:
     costs = PasswordCosts(hashing.time_cost, hashing.memory_bytes // 1024, hashing.parallelism)
     passwords = Passwords(costs, config.passwords.minimum_length, InlineWorkers(), random)
     devices = Devices(database, journal, sessions, LastSeen(journal, clock))
-    accounts = Accounts(ServerName(config.server_name), database, journal, devices, passwords, clock)
-    return Offline(accounts, Moderation(database, sessions), RegistrationTokens(database, clock, random))
+    name = ServerName(config.server_name)
+    accounts = Accounts(name, database, journal, devices, passwords, clock)
+    return Offline(
+        accounts,
+        Moderation(database, sessions),
+        RegistrationTokens(database, clock, random),
+        MessageIndex(database, journal, clock),
+        UserDirectoryUpkeep(name, database, journal),
+    )

@@ -18,7 +18,7 @@ from homeserver.services.rooms.heads import RoomHead, RoomHeads, pack_nids
 from homeserver.services.rooms.notability import Notability
 from homeserver.services.rooms.relation_rows import relation_rows
 from homeserver.services.rooms.state_change import StateChange
-from homeserver.services.rooms.stored_event import StoredEvent
+from homeserver.services.rooms.stored_event import Status, StoredEvent
 from homeserver.services.rooms.summary import storable_text, summary_after
 from storage.bulk import Entry
 from storage.journal import Changes, Journal, Landed, LostRace, RoomGuard, Write
@@ -41,6 +41,7 @@ from storage.tables.rooms import (
     ROOMS,
     SUMMARIES,
 )
+from storage.tables.search import SEARCHED_TYPES, STRUCK_MESSAGES, UNINDEXED_MESSAGES
 from storage.tables.state import CURRENT_STATE, GONE_STATE, SNAPSHOTS, STATE_CHANGES
 
 _BUMPING = frozenset((
@@ -100,6 +101,7 @@ class Persister:
             REDACTED_EVENTS.row(stored.nid, stored.redacted_by, stored.event.encoded().decode())
             for stored in draft.redacted
         ]
+        entries += _search_entries(draft)
         entries += [layer_entry(room_id, layer) for layer in draft.layers]
         if draft.changes:
             entries += self._state_entries(draft, index)
@@ -277,6 +279,17 @@ def _event_entry(stored: StoredEvent) -> Entry:
     if is_new(stored):
         return TIMELINE_EVENTS.row(*event_row(stored))
     return UNLISTED_EVENTS.row(*event_row(stored), stored.ordering)
+
+
+def _search_entries(draft: RoomDraft) -> list[Entry]:
+    """What redactions take out of the index of messages, and what of the past it still has to look at."""
+    struck = [STRUCK_MESSAGES.row(stored.nid) for stored in draft.redacted]
+    return struck + [
+        UNINDEXED_MESSAGES.row(stored.nid)
+        for stored in draft.events
+        if stored.ordering is not None and stored.event.type in SEARCHED_TYPES
+        if stored.status is Status.ACCEPTED
+    ]
 
 
 def layer_entry(room_id: RoomID, layer: Layer) -> Entry:

@@ -52,7 +52,7 @@ class SteppingClock:
 class SeededRandom:
     """Chance that is the same in every run."""
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int | str = 0) -> None:
         self._random = random.Random(seed)
 
     def token(self, nbytes: int) -> str:

@@ -1,6 +1,7 @@
 """Several whole servers on one test clock and one network in memory, and the people on them.
 
-Nothing happens but by the clock: a run is the same each time, and hours of it take seconds.
+Nothing happens but by the clock, so hours take seconds. A run repeats under the same `PYTHONHASHSEED`: the order of
+sets of text is chance that no seed of ours rules.
 """
 
 # mypy: allow-untyped-calls

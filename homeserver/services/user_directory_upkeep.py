@@ -7,7 +7,7 @@ together with each change of a profile or an account. Both are in the database, 
 from collections.abc import Iterable
 
 from homeserver.protocol.identifiers import ServerName, UserID, is_user_id, localpart_of, server_of
-from homeserver.protocol.search_text import numbered, pieces_of, stored_text, words_of
+from homeserver.protocol.search_text import pieces_of, stored_pieces, stored_text, words_of
 from homeserver.services.keyed_locks import KeyedLocks
 from storage.database import Database
 from storage.journal import Journal, Stream
@@ -94,7 +94,7 @@ def _entry(row: KnownUserRow, *, local: bool) -> tuple[object, ...]:
         row.public,
         stored_text(name_words),
         stored_text(id_words),
-        numbered(pieces_of([*name_words, *id_words])),
+        stored_pieces(pieces_of([*name_words, *id_words])),
     )
 
 

@@ -54,7 +54,7 @@ _MATCHING = f"""select d.*, {_DISTANCE} as distance from user_directory d
 # With one letter wrong, three of the pieces are.
 _ALIKE = """select d.*, 4 as distance, cardinality(array(
         select unnest(d.pieces) intersect select unnest(%(pieces)s::int[]))) as common
-    from user_directory d where d.pieces && %(pieces)s::int[]"""
+    from (select * from user_directory where pieces && %(pieces)s::int[] limit 10000) d"""
 
 _SHOWN = "d.user_id, d.display_name, d.avatar_url, d.distance"
 
@@ -99,7 +99,7 @@ class UserDirectory(Queries):
     @query(
         f"""select {_SHOWN}, {_SHARES} as shares_room from (
               select * from ({_ALIKE}) alike where common >= %(least)s
-              order by common desc, cardinality(pieces), user_id offset 0) d
+              order by common desc, cardinality(pieces), user_id limit 1000) d
             where d.public or %(everybody)s or {_SHARES} limit %(limit)s""",
         many(FoundUserRow),
         planned_anew=True,
@@ -107,7 +107,7 @@ class UserDirectory(Queries):
     def alike(
         self, user_id: UserID, everybody: bool, pieces: list[int], least: int, limit: int
     ) -> list[FoundUserRow]:
-        """Users with at least so many of some pieces, the likest first."""
+        """Users with at least so many of some pieces, the likest first; of very many, not all are looked at."""
 
     @query("delete from user_directory where user_id = any(%(user_ids)s)", nothing)
     def remove(self, user_ids: list[UserID]) -> None: ...

@@ -14,7 +14,7 @@ import orjson
 
 from homeserver.clock import Clock
 from homeserver.protocol.identifiers import RoomID, is_event_id
-from homeserver.protocol.search_text import numbered, pieces_of, stored_text, words_of
+from homeserver.protocol.search_text import pieces_of, stored_pieces, stored_text, words_of
 from homeserver.services.keyed_locks import KeyedLocks
 from storage.database import Database
 from storage.journal import Journal, Stream
@@ -153,7 +153,7 @@ def _readable(rows: Sequence[UnindexedRow]) -> Iterator[tuple[UnindexedRow, Sear
 
 def _entry(row: UnindexedRow, found: Searchable) -> tuple[object, ...]:
     words = words_of(found.text)
-    pieces = numbered({*pieces_of(words), room_piece(row.room_id)})
+    pieces = stored_pieces({*pieces_of(words), room_piece(row.room_id)})
     place = (row.nid, row.room_id, row.sender, row.type, row.ts, row.pos)
     return (*place, found.replaces, stored_text(words), pieces)
 

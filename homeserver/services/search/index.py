@@ -25,9 +25,9 @@ from storage.tables.search import (
 )
 from storage.transaction import Transaction
 
-EVENTS_AT_ONCE = 200
-_STEPS = 5
-_LETTERS_AT_ONCE = 20_000
+EVENTS_AT_ONCE = 100
+_STEPS = 10
+_LETTERS_AT_ONCE = 2_000
 """After so many letters other work gets its turn."""
 
 _MESSAGE, _NAME, _TOPIC = "m.room.message", "m.room.name", "m.room.topic"

@@ -1,4 +1,4 @@
-"""The law of searching: of what was said where somebody may read it, all that has the term is found, once, over pages."""
+"""The law of searching: all that has the term and was said where somebody may read it is found, once, over pages."""
 
 from typing import Any
 

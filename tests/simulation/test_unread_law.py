@@ -47,7 +47,8 @@ class Story:
         thread = "main"
         if self.said and b % 3:
             parent = self.said[b % len(self.said)]
-            kind = "m.thread" if parent["thread"] == "main" and b % 2 else "m.reference"
+            plain = not parent["related"]  # as the root of a thread has to be
+            kind = "m.thread" if plain and b % 2 else "m.reference"
             content["m.relates_to"] = {"rel_type": kind, "event_id": parent["id"]}
             thread = parent["id"] if kind == "m.thread" else parent["thread"]
         if a % 4 == 1:
@@ -55,7 +56,8 @@ class Story:
         body = ("tea", "cake")[a % 2]
         event_id = person.say(self.room, body, **content)
         event = {"id": event_id, "thread": thread, "sender": person.user_id, "body": body}
-        self.said.append({**event, "mention": a % 4 == 1, "redacted": False})
+        related = "m.relates_to" in content
+        self.said.append({**event, "related": related, "mention": a % 4 == 1, "redacted": False})
 
     def receive(self, a: int, b: int) -> None:
         told = self.anna.joined(self.room, filter=FILTER)

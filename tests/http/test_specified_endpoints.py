@@ -49,7 +49,6 @@ GET /_matrix/client/v3/pushers
 POST /_matrix/client/v3/pushers/set
 POST /_matrix/client/v3/register/email/requestToken
 POST /_matrix/client/v3/register/msisdn/requestToken
-POST /_matrix/client/v3/search
 GET /_matrix/client/v3/thirdparty/location
 GET /_matrix/client/v3/thirdparty/location/{protocol}
 GET /_matrix/client/v3/thirdparty/protocol/{protocol}
@@ -57,7 +56,6 @@ GET /_matrix/client/v3/thirdparty/protocols
 GET /_matrix/client/v3/thirdparty/user
 GET /_matrix/client/v3/thirdparty/user/{protocol}
 POST /_matrix/client/v3/user/{userId}/openid/request_token
-POST /_matrix/client/v3/user_directory/search
 GET /_matrix/federation/v1/media/download/{mediaId}
 GET /_matrix/federation/v1/media/thumbnail/{mediaId}
 GET /_matrix/federation/v1/openid/userinfo

@@ -6,7 +6,7 @@ thousands of idle polls nor the message that wakes them all stop everything else
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import ceil
 from typing import Final
 
@@ -22,12 +22,13 @@ TURN: Final = 0.012
 
 
 class _Waiter:
-    __slots__ = ("done", "tick", "user_id")
+    __slots__ = ("done", "tick", "user_id", "woken_at")
 
     def __init__(self, user_id: UserID, tick: int) -> None:
         self.user_id = user_id
         self.tick = tick
         self.done: Deferred[None] = Deferred()
+        self.woken_at: float | None = None
 
 
 class Notifier:
@@ -40,6 +41,7 @@ class Notifier:
         self._timer: Timer | None = None
         self._due: deque[_Waiter] = deque()
         self._waking = False
+        self._listeners: list[Callable[[float], object]] = []
         self.closing = False
 
     def __len__(self) -> int:
@@ -50,10 +52,22 @@ class Notifier:
         """Whether a poll of the user waits."""
         return user_id in self._waiting
 
-    async def wait(self, user_id: UserID, seconds: float) -> None:
-        """Return when the user is woken, when the time is over, or when the program is about to end."""
+    def listen(self, listener: Callable[[float], object]) -> None:
+        """Have a function called with the seconds that each delivery of news took."""
+        self._listeners.append(listener)
+
+    def delivered(self, woken_at: float) -> None:
+        """A poll that was woken at this time has its answer now."""
+        took = self._clock.seconds() - woken_at
+        for listener in self._listeners:
+            listener(took)
+
+    async def wait(self, user_id: UserID, seconds: float) -> float | None:
+        """Return when the user is woken, when the time is over, or when the program is about to end; gives when
+        there was news to wake for (`Clock.seconds`), None if there was none.
+        """
         if self.closing or seconds <= 0:
-            return
+            return None
         waiter = _Waiter(user_id, ceil((self._clock.seconds() + seconds) / TICK))
         waiters = self._waiting.get(user_id)
         if waiters is None:
@@ -71,14 +85,17 @@ class Notifier:
             await waiter.done
         finally:
             self._forget(waiter)
+        return waiter.woken_at
 
     def wake(self, user_ids: Iterable[UserID]) -> None:
         """Let the polls of these users return, soon."""
         waiting = self._waiting
+        now = self._clock.seconds()
         for user_id in user_ids:
-            waiters = waiting.get(user_id)
-            if waiters is not None:
-                self._due.extend(waiters)
+            for waiter in waiting.get(user_id, ()):
+                if waiter.woken_at is None:
+                    waiter.woken_at = now
+                    self._due.append(waiter)
         if self._due and not self._waking:
             self._waking = True
             self._clock.call_later(0, self._wake_some)

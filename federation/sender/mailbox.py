@@ -37,10 +37,13 @@ REFUSALS_OF_ONE: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """An event on its way: its position and its canonical PDU."""
+    """An event on its way: its position, its canonical PDU, and when it was committed (`Clock.seconds`) if it did
+    not have to be read again.
+    """
 
     pos: int
     json: bytes
+    committed_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +88,8 @@ class Post(Protocol):
     def seconds_until_retry(self, destination: ServerName) -> float:
         """How long the server's health record says to leave it alone."""
 
-    def delivered(self, mailbox: "Mailbox") -> None:
-        """The mailbox got on."""
+    def delivered(self, events: Sequence[Owed]) -> None:
+        """A mailbox got on: the server has these."""
 
 
 @dataclass(slots=True)
@@ -265,7 +268,7 @@ class Mailbox:
         self.cursor = max(self.cursor, batch.upto)
         for owed in batch.lanes:
             await owed.delivered()
-        self._post.delivered(self)
+        self._post.delivered(batch.events)
 
     def _refused(self, batch: _Batch, error: RemoteError) -> bool:
         """The server answered with an error: it may be away, or not like what is in the transaction."""

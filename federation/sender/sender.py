@@ -66,7 +66,8 @@ class FederationSender:
         self._mailboxes: dict[ServerName, Mailbox] = {}
         self._recorded: dict[ServerName, int] = {}
         self._recorded_progress = 0
-        self._commits: deque[tuple[int, RoomCommit]] = deque()
+        self._commits: deque[tuple[int, RoomCommit, float]] = deque()
+        self._listeners: list[Callable[[float], object]] = []
         self._distributing = False
         self._distributed = 0
         self._recovered_upto = 0
@@ -133,6 +134,12 @@ class FederationSender:
         for destination in destinations:
             self._mailbox(destination).lane_filled()
 
+    def listen(self, listener: Callable[[float], object]) -> None:
+        """Have a function called with the seconds from an event's commit until a server has it, for each that went
+        from the commit to the wire through memory.
+        """
+        self._listeners.append(listener)
+
     def lags(self) -> list[int]:
         """How many positions behind the servers are that have not had all they are owed."""
         upto = self._journal.position
@@ -183,16 +190,22 @@ class FederationSender:
         retry_at = self._outside.health.retry_at_ms(destination)
         return 0.0 if retry_at is None else max(0, retry_at - self._clock.now_ms()) / 1000
 
-    def delivered(self, mailbox: Mailbox) -> None:
-        """The mailbox got on."""
+    def delivered(self, events: Sequence[Owed]) -> None:
+        """A mailbox got on: the server has these."""
+        now = self._clock.seconds()
+        for owed in events:
+            if owed.committed_at is not None:
+                for listener in self._listeners:
+                    listener(now - owed.committed_at)
         self._note_soon()
 
     # From commits to mailboxes.
 
     def _landed(self, first: int, last: int, landed: Sequence[Landed]) -> None:
+        now = self._clock.seconds()
         for _, payload, _ in landed:
             if isinstance(payload, RoomCommit) and payload.events:
-                self._commits.append((last, payload))
+                self._commits.append((last, payload, now))
         if self._started:
             self._distribute()
 
@@ -204,9 +217,9 @@ class FederationSender:
     async def _distribute_all(self) -> None:
         try:
             while self._commits and not self._stopped:
-                last, commit = self._commits[0]
+                last, commit, committed_at = self._commits[0]
                 try:
-                    await self._distribute_one(commit)
+                    await self._distribute_one(commit, committed_at)
                 except Exception:
                     log.exception("events could not be distributed", room_id=commit.head.room_id)
                     await self._clock.sleep(1.0)
@@ -218,7 +231,7 @@ class FederationSender:
         finally:
             self._distributing = False
 
-    async def _distribute_one(self, commit: RoomCommit) -> None:
+    async def _distribute_one(self, commit: RoomCommit, committed_at: float) -> None:
         outbound = [
             stored
             for stored in commit.events
@@ -228,7 +241,7 @@ class FederationSender:
         if not outbound:
             return
         for stored, destinations in await self._recipients.of(commit, outbound):
-            owed = Owed(stored.pos or 0, stored.event.encoded())
+            owed = Owed(stored.pos or 0, stored.event.encoded(), committed_at)
             for destination in destinations:
                 self._mailbox(destination).add(owed)
 

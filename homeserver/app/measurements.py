@@ -1,12 +1,15 @@
 """Measurements that are looked up when Prometheus asks, of parts that know nothing of metrics."""
 
 from collections.abc import Callable
+from typing import Final
 
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry, Gauge, Histogram
 
 from federation.sender.sender import FederationSender
 from homeserver.app.wiring_search import SearchArea
 from homeserver.notifier import Notifier
+
+DELIVERY_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 
 
 def measure_when_asked(
@@ -38,7 +41,25 @@ def measure_when_asked(
         "Stream positions that the server furthest behind still has to hear of",
         lambda: max(sender.lags(), default=0),
     )
+    _time_deliveries(registry, notifier, sender)
 
 
 def _gauge(registry: CollectorRegistry, name: str, text: str, value: Callable[[], float]) -> None:
     Gauge(name, text, registry=registry).set_function(value)
+
+
+def _time_deliveries(registry: CollectorRegistry, notifier: Notifier, sender: FederationSender) -> None:
+    """Time what comes to those who wait for it, and to other servers."""
+    for name, text, party in (
+        (
+            "meridian_sync_delivery_seconds",
+            "From news to the answer of a long poll that waited for it",
+            notifier,
+        ),
+        (
+            "meridian_federation_delivery_seconds",
+            "From an event's commit until another server has it",
+            sender,
+        ),
+    ):
+        party.listen(Histogram(name, text, buckets=DELIVERY_SECONDS, registry=registry).observe)

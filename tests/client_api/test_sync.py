@@ -54,6 +54,25 @@ def test_long_poll_is_answered_when_something_happens(site: SyncSite) -> None:
     assert texts(poll.reply.json["rooms"]["join"][room]) == ["ping"]
 
 
+def test_the_time_of_a_delivery_is_measured_for_polls_that_waited(site: SyncSite) -> None:
+    anna, bert = site.people("anna", "bert")
+    room = anna.public_room()
+    bert.join(room)
+    anna.first_sync(set_presence="offline")
+    anna.sync(set_presence="offline")
+    took: list[float] = []
+    site.app.sync.notifier.listen(took.append)
+    bert.say(room, "before anybody waits")
+    anna.sync(set_presence="offline")
+    assert took == []
+    poll = anna.poll(set_presence="offline")
+    site.turn(10.0)
+    bert.say(room, "ping")
+    site.turn(0.5)
+    assert texts(poll.reply.json["rooms"]["join"][room]) == ["ping"]
+    assert took == [0.5]
+
+
 def test_long_poll_ends_with_its_timeout(site: SyncSite) -> None:
     anna = site.person("anna")
     anna.first_sync(set_presence="offline")

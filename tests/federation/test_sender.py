@@ -110,6 +110,20 @@ class TestDelivery(Shared):
         await eventually(recorded)
 
     @in_world
+    async def test_the_time_of_each_delivery_is_measured(self) -> None:
+        alpha, alice, room, evil, _ = await self.shared()
+        took: list[float] = []
+        alpha.app.federation.sender.listen(took.append)
+        for text in ("one", "two"):
+            await alice.say(room, text)
+
+        async def there() -> bool:
+            return len(texts_of(evil)) == 2 and len(took) >= 2
+
+        await eventually(there)
+        assert all(0 <= seconds < 60 for seconds in took)
+
+    @in_world
     async def test_an_event_that_a_server_refuses_does_not_hold_up_the_rest(self) -> None:
         alpha, alice, room, evil, _ = await self.shared()
         refused = "poison"

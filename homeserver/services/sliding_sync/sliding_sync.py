@@ -76,6 +76,7 @@ class SlidingSync:
         received = pos if messages is None else messages.since
         unlike = not _alike(held.answered, request)
         answer: Answer | None = None
+        woken_at: float | None = None
         while True:
             user = await self._here.live.user(who.user_id)
             if unlike or self._may_have_news(who, user, request, (pos, told, received)):
@@ -89,10 +90,12 @@ class SlidingSync:
             left = deadline - clock.seconds()
             if left <= 0 or self._notifier.closing:
                 break
-            await self._notifier.wait(who.user_id, left)
+            woken_at = await self._notifier.wait(who.user_id, left)
         if answer is None:
             answer = Answer(max(self._journal.position, pos), ephemeral.position, held.connection)
         number = await self._store.go_on(name, held, answer.connection, request)
+        if answer.is_news and woken_at is not None:
+            self._notifier.delivered(woken_at)
         return self._result(answer, number)
 
     def _may_have_news(

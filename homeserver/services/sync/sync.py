@@ -99,6 +99,7 @@ class Sync:
         deadline = clock.seconds() + min(request.timeout_ms, self._longest_wait_ms) / 1000
         pos, told = since.pos, ephemeral.known_to(since)
         received = since.pos if since.messages is None else since.messages
+        woken_at: float | None = None
         while True:
             user = await self._here.live.user(who.user_id)
             if self._may_have_news(user, pos, told) or self._extended(who, user, pos, received):
@@ -107,14 +108,17 @@ class Sync:
                 pos, told = asking.upto, asking.ephemeral_upto
                 if answer.is_news:
                     token = self._token(pos, told, answer.messages_upto)
-                    return await self._finished(who, answer.json(token))
+                    body = await self._finished(who, answer.json(token))
+                    if woken_at is not None:
+                        self._notifier.delivered(woken_at)
+                    return body
                 received = max(received, asking.upto)
                 continue
             pos, told = journal.position, ephemeral.position
             left = deadline - clock.seconds()
             if left <= 0 or self._notifier.closing:
                 return await self._finished(who, b'{"next_batch":"%b"}' % self._token(pos, told).encode())
-            await self._notifier.wait(who.user_id, left)
+            woken_at = await self._notifier.wait(who.user_id, left)
 
     def _may_have_news(self, user: LiveUser, pos: int, told: int) -> bool:
         """Whether something may have happened that concerns the user, after what they were told."""

@@ -13,13 +13,13 @@ thread by any other relation is in that thread too; as parents are marked before
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from homeserver.protocol.events.content import relation_of
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import (
     EventID,
     ServerName,
     StateKey,
     UserID,
-    is_event_id,
     is_user_id,
     server_of,
 )
@@ -91,27 +91,12 @@ class Notability:
 
     async def _thread(self, event: Event, near: Mapping[EventID, StoredEvent]) -> EventID | None:
         relation = relation_of(event)
-        if relation is None or event.is_state:
+        if relation is None:
             return None
-        kind, parent_id = relation
-        if kind == THREAD:
-            return parent_id
-        parent = near.get(parent_id) or await self._events.find(parent_id)
+        if relation.rel_type == THREAD:
+            return relation.event_id
+        parent = near.get(relation.event_id) or await self._events.find(relation.event_id)
         return parent.thread if parent is not None and parent.event.room_id == event.room_id else None
-
-
-def relation_of(event: Event) -> tuple[str, EventID] | None:
-    """How an event relates to which other one.
-
-    https://spec.matrix.org/v1.19/client-server-api/#forming-relationships-between-events
-    """
-    relates_to = event.content.get("m.relates_to")
-    if not isinstance(relates_to, dict):
-        return None
-    kind, event_id = relates_to.get("rel_type"), relates_to.get("event_id")
-    if not isinstance(kind, str) or not isinstance(event_id, str) or not is_event_id(event_id):
-        return None
-    return kind, EventID(event_id)
 
 
 def mentioned_by(event: Event) -> list[UserID]:

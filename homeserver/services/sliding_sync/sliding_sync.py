@@ -110,12 +110,7 @@ class SlidingSync:
             return True
         if extensions.have_news(who, user, request.extensions, pos, received):
             return True
-        if self._journal.position <= pos:
-            return False
-        if user.membership_pos > pos or user.data_pos > pos:
-            return True
-        changed = self._sources.recent.changed(user.rooms, pos)
-        return changed is None or bool(changed)
+        return self._journal.position > pos and self._sources.may_have_changed(user, pos)
 
     async def _position(self, name: Name, pos: str) -> tuple[SyncToken, Held]:
         """What a client's position stands for. Raises `UnknownPos` for one that was not given to this connection."""

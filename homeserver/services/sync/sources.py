@@ -7,6 +7,7 @@ from homeserver.services.rooms.state_store import StateStore
 from homeserver.services.sync.gather import Gatherer
 from homeserver.services.sync.here import Here
 from homeserver.services.sync.lazy_members import LazyMembers
+from homeserver.services.sync.live import LiveUser
 from homeserver.services.sync.recent import RecentRooms
 from homeserver.services.sync.rendering import RoomRenderer
 from homeserver.services.sync.rooms_of_user import RoomsOfUser
@@ -32,3 +33,10 @@ class Sources:
     recent: RecentRooms
     unread: UnreadCounts
     here: Here
+
+    def may_have_changed(self, user: LiveUser, pos: int) -> bool:
+        """Whether something durable that concerns the user may have been committed after a position; from memory."""
+        if user.membership_pos > pos or user.data_pos > pos:
+            return True
+        changed = self.recent.changed(user.rooms, pos)
+        return changed is None or bool(changed)

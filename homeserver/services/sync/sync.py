@@ -124,12 +124,7 @@ class Sync:
         """Whether something may have happened that concerns the user, after what they were told."""
         if self._here.has_news(user, told):
             return True
-        if self._journal.position <= pos:
-            return False
-        if user.membership_pos > pos or user.data_pos > pos:
-            return True
-        changed = self._sources.recent.changed(user.rooms, pos)
-        return changed is None or bool(changed)
+        return self._journal.position > pos and self._sources.may_have_changed(user, pos)
 
     async def _gathered(self, asking: Asking, user: LiveUser, who: Requester) -> Answer:
         viewer = Viewer.of(who)

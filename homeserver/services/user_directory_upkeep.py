@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from homeserver.protocol.identifiers import ServerName, UserID, is_user_id, localpart_of, server_of
 from homeserver.protocol.search_text import pieces_of, stored_pieces, stored_text, words_of
-from homeserver.services.keyed_locks import KeyedLocks
+from homeserver.services.behind_journal import BehindJournal
 from storage.database import Database
 from storage.journal import Journal, Stream
 from storage.tables.user_directory import ENTRIES, KnownUserRow, KnownUsers, StaleUsers, UserDirectory
@@ -16,39 +16,24 @@ from storage.transaction import Transaction
 
 POSITIONS_AT_ONCE = 1000
 USERS_AT_ONCE = 100
-_STEPS = 5
 _MAX_NAME = 300
 
 
-class UserDirectoryUpkeep:
+class UserDirectoryUpkeep(BehindJournal):
     """Makes entries anew, some at a time. Any node may, at any time."""
 
+    steps_at_once = 5
+
     def __init__(self, server_name: ServerName, database: Database, journal: Journal) -> None:
+        super().__init__(database, journal)
         self._server_name = server_name
-        self._database = database
-        self._journal = journal
-        self._locks: KeyedLocks[None] = KeyedLocks()
-        self._position: int | None = None
 
-    @property
-    def lag(self) -> int:
-        """Positions that were not looked at yet, as far as this node knows."""
-        return 0 if self._position is None else max(self._journal.position - self._position, 0)
-
-    async def step(self) -> bool:
-        """Do some; whether there is more to do."""
-        async with self._locks.holding(None):
-            if not await self._database.read(_is_behind):
-                self._position = self._journal.position
-                return False
-            self._position, more = await self._database.transact(self._step)
-            return more
-
-    async def catch_up(self) -> None:
-        """Do what is to be done if that is little, so that who looks now finds what just changed."""
-        for _ in range(_STEPS):
-            if not await self.step():
-                return
+    async def _do_some(self) -> bool:
+        if not await self._database.read(_is_behind):
+            self._position = self._journal.position
+            return False
+        self._position, more = await self._database.transact(self._step)
+        return more
 
     async def rebuild(self) -> None:
         """Let all entries be made anew."""

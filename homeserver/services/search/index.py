@@ -15,7 +15,7 @@ import orjson
 from homeserver.clock import Clock
 from homeserver.protocol.identifiers import RoomID, is_event_id
 from homeserver.protocol.search_text import pieces_of, stored_pieces, stored_text, words_of
-from homeserver.services.keyed_locks import KeyedLocks
+from homeserver.services.behind_journal import BehindJournal
 from storage.database import Database
 from storage.journal import Journal, Stream
 from storage.tables.search import (
@@ -26,7 +26,6 @@ from storage.tables.search import (
 from storage.transaction import Transaction
 
 EVENTS_AT_ONCE = 100
-_STEPS = 10
 _LETTERS_AT_ONCE = 2_000
 """After so many letters other work gets its turn."""
 
@@ -55,46 +54,32 @@ class _Work:
     backlog: Sequence[int]
 
 
-class MessageIndex:
+class MessageIndex(BehindJournal):
     """Writes the index, some events at a time."""
 
+    steps_at_once = 10
+
     def __init__(self, database: Database, journal: Journal, clock: Clock) -> None:
-        self._database = database
-        self._journal = journal
+        super().__init__(database, journal)
         self._clock = clock
-        self._locks: KeyedLocks[None] = KeyedLocks()
-        self._position: int | None = None
 
-    @property
-    def lag(self) -> int:
-        """Positions that were not looked at yet, as far as this node knows."""
-        return 0 if self._position is None else max(self._journal.position - self._position, 0)
-
-    async def step(self) -> bool:
-        """Index some events; whether there are more."""
-        async with self._locks.holding(None):
-            work = await self._database.read(_next_work)
-            if work is None:
-                self._position = self._journal.position
-                return False
-            entries = {}
-            letters = 0
-            for row, found in _readable(work.rows):
-                entries[row.nid] = _entry(row, found)
-                letters += len(found.text)
-                if letters > _LETTERS_AT_ONCE:
-                    letters = 0
-                    await self._clock.sleep(0)
-            done = await self._database.transact(lambda tx: _write(tx, work, entries))
-            if done:
-                self._position = work.pos
-            return work.more or not done
-
-    async def catch_up(self) -> None:
-        """Index what is missing if that is little, so that who searches finds what was just said."""
-        for _ in range(_STEPS):
-            if not await self.step():
-                return
+    async def _do_some(self) -> bool:
+        work = await self._database.read(_next_work)
+        if work is None:
+            self._position = self._journal.position
+            return False
+        entries = {}
+        letters = 0
+        for row, found in _readable(work.rows):
+            entries[row.nid] = _entry(row, found)
+            letters += len(found.text)
+            if letters > _LETTERS_AT_ONCE:
+                letters = 0
+                await self._clock.sleep(0)
+        done = await self._database.transact(lambda tx: _write(tx, work, entries))
+        if done:
+            self._position = work.pos
+        return work.more or not done
 
     async def rebuild(self) -> None:
         """Let everything be indexed anew."""

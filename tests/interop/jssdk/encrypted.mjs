@@ -1,14 +1,9 @@
 // People talk in secret by matrix-js-sdk with its Rust crypto: `JSSDK=FOLDER node encrypted.mjs URL [URL]`.
-// With a second URL, the second person is on another server. Steps print as in session.mjs.
+// With a second URL, the second person is on another server.
 
 import assert from "node:assert/strict";
-import { createRequire } from "node:module";
-import { pathToFileURL } from "node:url";
+import { PASSWORD, load, logger, run, sdk, until, within } from "./journey.mjs";
 
-const require = createRequire(pathToFileURL(`${process.env.JSSDK}/`));
-const load = (name) => import(pathToFileURL(require.resolve(name)));
-const sdk = await load("matrix-js-sdk");
-const { logger } = await load("matrix-js-sdk/lib/logger.js");
 const { CryptoEvent, VerifierEvent, VerificationPhase } = await load(
     "matrix-js-sdk/lib/crypto-api/index.js",
 );
@@ -19,19 +14,7 @@ for (const name of ["log", "warn", "info", "debug", "error"]) {
 }
 
 const [url, otherUrl = process.argv[2]] = process.argv.slice(2);
-const PASSWORD = "correct horse battery";
-const PATIENCE_MS = 20000;
 const secrets = new Map();
-
-async function until(condition, what) {
-    const end = Date.now() + PATIENCE_MS;
-    for (;;) {
-        const found = await condition();
-        if (found) return found;
-        if (Date.now() > end) throw new Error(`never saw ${what}`);
-        await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-}
 
 async function register(base, name) {
     const visitor = sdk.createClient({ baseUrl: base });
@@ -88,12 +71,6 @@ async function say(client, room, text, ...listeners) {
     for (const listener of listeners) {
         await until(() => texts(listener, room).includes(text), `${text} on ${listener.getUserId()}`);
     }
-}
-
-/** What a promise gives, or an error that says what did not come. */
-function within(promise, what) {
-    const late = new Promise((_, reject) => setTimeout(() => reject(new Error(`never came: ${what}`)), PATIENCE_MS));
-    return Promise.race([promise, late]);
 }
 
 async function verify(one, other) {
@@ -217,17 +194,4 @@ const steps = {
     },
 };
 
-const timeLimit = (name) =>
-    new Promise((_, reject) => setTimeout(() => reject(new Error(`${name}: did not end`)), 4 * PATIENCE_MS));
-
-for (const [name, step] of Object.entries(steps)) {
-    let problem = "";
-    try {
-        await Promise.race([step(), timeLimit(name)]);
-    } catch (error) {
-        problem = error.stack ?? String(error);
-    }
-    console.log(JSON.stringify({ step: name, problem }));
-    if (problem) process.exit(1);
-}
-process.exit(0);
+await run(steps);

@@ -1,28 +1,11 @@
 // Two people edit, react and talk in threads by matrix-js-sdk: `JSSDK=FOLDER node relations.mjs URL`.
-// Each step prints {"step": NAME, "problem": TEXT} on a line; the first problem ends the session.
 
 import assert from "node:assert/strict";
-import { createRequire } from "node:module";
-import { pathToFileURL } from "node:url";
+import { PASSWORD, logger, run, sdk, until } from "./journey.mjs";
 
-const require = createRequire(pathToFileURL(`${process.env.JSSDK}/`));
-const sdk = await import(pathToFileURL(require.resolve("matrix-js-sdk")));
-const { logger } = await import(pathToFileURL(require.resolve("matrix-js-sdk/lib/logger.js")));
 logger.setLevel("error", false);
 
 const url = process.argv[2];
-const PASSWORD = "correct horse battery";
-const PATIENCE_MS = 15000;
-
-async function until(condition, what) {
-    const end = Date.now() + PATIENCE_MS;
-    for (;;) {
-        const found = condition();
-        if (found) return found;
-        if (Date.now() > end) throw new Error(`never saw ${what}`);
-        await new Promise((resolve) => setTimeout(resolve, 10));
-    }
-}
 
 async function started(account) {
     const client = sdk.createClient({
@@ -123,14 +106,4 @@ const steps = {
     },
 };
 
-for (const [name, step] of Object.entries(steps)) {
-    let problem = "";
-    try {
-        await step();
-    } catch (error) {
-        problem = error.stack ?? String(error);
-    }
-    console.log(JSON.stringify({ step: name, problem }));
-    if (problem) process.exit(1);
-}
-process.exit(0);
+await run(steps);

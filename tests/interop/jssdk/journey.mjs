@@ -1,0 +1,46 @@
+// What the journeys by matrix-js-sdk have in common. The library is in the folder that $JSSDK names.
+
+import { createRequire } from "node:module";
+import { pathToFileURL } from "node:url";
+
+const require = createRequire(pathToFileURL(`${process.env.JSSDK}/`));
+
+/** A module of the library or of what it needs. */
+export const load = (name) => import(pathToFileURL(require.resolve(name)));
+
+export const sdk = await load("matrix-js-sdk");
+export const { logger } = await load("matrix-js-sdk/lib/logger.js");
+export const PASSWORD = "correct horse battery";
+export const PATIENCE_MS = 20000;
+
+/** What a condition gives once it holds. */
+export async function until(condition, what) {
+    const end = Date.now() + PATIENCE_MS;
+    for (;;) {
+        const found = await condition();
+        if (found) return found;
+        if (Date.now() > end) throw new Error(`never saw ${what}`);
+        await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+}
+
+/** What a promise gives, or an error that says what did not come. */
+export function within(promise, what, patience = PATIENCE_MS) {
+    const late = new Promise((_, reject) => setTimeout(() => reject(new Error(`never came: ${what}`)), patience));
+    return Promise.race([promise, late]);
+}
+
+/** Do steps in order. Each prints {"step": NAME, "problem": TEXT} on a line; the first problem ends the process. */
+export async function run(steps) {
+    for (const [name, step] of Object.entries(steps)) {
+        let problem = "";
+        try {
+            await within(step(), `the end of "${name}"`, 4 * PATIENCE_MS);
+        } catch (error) {
+            problem = error.stack ?? String(error);
+        }
+        console.log(JSON.stringify({ step: name, problem }));
+        if (problem) process.exit(1);
+    }
+    process.exit(0);
+}

@@ -198,9 +198,9 @@ class Each(_Columns):
         """As many statements as rows."""
         statements = []
         for values, own, base in rows:
-            named: dict[str, object] = dict(zip(self.columns, values, strict=True))
+            named: dict[str, Any] = dict(zip(self.columns, values, strict=True))
             for column in self.refers:
-                named[column] = AsIs(_position(base + 1 + int(named[column])))  # type: ignore[call-overload]
+                named[column] = AsIs(_position(base + 1 + int(named[column])))
             for column in self.positions:
                 named[column] = AsIs(_position(own))
             statements.append(mogrify(self.sql, named))

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
-from types import NoneType, UnionType
+from types import GenericAlias, NoneType, UnionType
 from typing import (
     Any,
     Concatenate,
@@ -129,14 +129,14 @@ def many(row_type: type[T]) -> Shape[list[T]]:
         def records(tx: Transaction) -> list[T]:
             return [row_type(*row) for row in tx.rows()]
 
-        return Shape(list[row_type], row_type, records)  # type: ignore[valid-type]
+        return Shape(GenericAlias(list, (row_type,)), row_type, records)
     if _is_tuple(row_type):
-        return Shape(list[row_type], row_type, lambda tx: cast(list[T], tx.rows()))  # type: ignore[valid-type]
+        return Shape(GenericAlias(list, (row_type,)), row_type, lambda tx: cast(list[T], tx.rows()))
 
     def column(tx: Transaction) -> list[T]:
         return [value for (value,) in tx.rows()]
 
-    return Shape(list[row_type], row_type, column)  # type: ignore[valid-type]
+    return Shape(GenericAlias(list, (row_type,)), row_type, column)
 
 
 def maybe(row_type: type[T]) -> Shape[T | None]:

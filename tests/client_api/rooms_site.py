@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 import yaml
@@ -95,10 +95,19 @@ class RoomsSite:
         return f"t{self._transactions}"
 
 
+class PeoplesSite(Protocol):
+    """What people need of a site."""
+
+    http: Client
+
+    def next_transaction(self) -> str:
+        """A transaction ID that was not used yet."""
+
+
 class Person:
     """A user and what they do. Methods check that it worked; `http` is for what may not."""
 
-    def __init__(self, site: RoomsSite, answer: dict[str, Any]) -> None:
+    def __init__(self, site: PeoplesSite, answer: dict[str, Any]) -> None:
         self.site = site
         self.user_id: str = answer["user_id"]
         self.device_id: str = answer["device_id"]

@@ -99,7 +99,7 @@ class Syncer(Person):
     """Somebody who syncs. `since` is kept from answer to answer."""
 
     def __init__(self, site: SyncSite, answer: dict[str, Any]) -> None:
-        super().__init__(site, answer)  # type: ignore[arg-type]
+        super().__init__(site, answer)
         self.sync_site = site
         self.token: str = answer["access_token"]
         self.since: str | None = None

@@ -1,5 +1,7 @@
 """Presence."""
 
+from typing import Any
+
 import pytest
 
 from storage.database import Database
@@ -16,8 +18,8 @@ def path(person: Syncer) -> str:
     return f"{V3}/presence/{person.user_id}/status"
 
 
-def presence_in(answer: dict[str, object]) -> dict[str, str]:
-    events = answer.get("presence", {}).get("events", [])  # type: ignore[attr-defined]
+def presence_in(answer: dict[str, Any]) -> dict[str, str]:
+    events = answer.get("presence", {}).get("events", [])
     return {event["sender"]: event["content"]["presence"] for event in events}
 
 

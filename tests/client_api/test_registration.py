@@ -2,6 +2,7 @@
 
 import pytest
 
+from homeserver.protocol.identifiers import UserID
 from storage.tables.registration_tokens import RegistrationTokens
 from storage.tables.users import Users
 from tests.client_api.accounts_site import PASSWORD, AccountsSite
@@ -184,7 +185,7 @@ def test_availability_of_names(site: AccountsSite) -> None:
 
 def test_names_of_deactivated_users_are_never_given_again(site: AccountsSite) -> None:
     user = site.register("alice")
-    result_of(site.area.accounts.deactivate(user.user_id, erase=False))  # type: ignore[arg-type]
+    result_of(site.area.accounts.deactivate(UserID(user.user_id), erase=False))
     assert site.http.post(REGISTER, {"username": "alice", "password": PASSWORD}).errcode == "M_USER_IN_USE"
 
 
@@ -231,7 +232,7 @@ def test_a_registration_token_lets_as_many_in_as_it_says(new_site: NewSite) -> N
 
 
 async def _account(site: AccountsSite, user_id: str) -> object:
-    return await site.database.read(lambda tx: Users(tx).account(user_id))  # type: ignore[arg-type]
+    return await site.database.read(lambda tx: Users(tx).account(UserID(user_id)))
 
 
 def test_registration_tokens_expire(new_site: NewSite) -> None:

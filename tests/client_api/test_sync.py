@@ -286,7 +286,7 @@ def test_token_from_a_lost_future_begins_anew(site: SyncSite) -> None:
     assert anna.try_sync("nonsense").errcode == "M_INVALID_PARAM"
 
 
-def test_live_clients_cost_no_query(site: SyncSite) -> None:
+def test_live_clients_cost_no_query(site: SyncSite, monkeypatch: pytest.MonkeyPatch) -> None:
     anna, bert = site.people("anna", "bert")
     room = anna.public_room()
     bert.join(room)
@@ -300,7 +300,7 @@ def test_live_clients_cost_no_query(site: SyncSite) -> None:
         reads.append(fn)
         return read(fn)
 
-    site.database.read = counted  # type: ignore[method-assign]
+    monkeypatch.setattr(site.database, "read", counted)
     assert texts(anna.joined(room)) == ["one"]
     anna.sync()
     assert reads == []
@@ -330,7 +330,9 @@ def test_redacted_events_are_told_redacted(site: SyncSite) -> None:
     assert events[0]["unsigned"]["redacted_because"]["sender"] == bert.user_id
 
 
-def test_work_for_a_client_that_hung_up_is_kept_for_its_retry(site: SyncSite) -> None:
+def test_work_for_a_client_that_hung_up_is_kept_for_its_retry(
+    site: SyncSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
     anna = site.person("anna")
     room = anna.public_room()
     read, held = site.database.read, []
@@ -340,7 +342,7 @@ def test_work_for_a_client_that_hung_up_is_kept_for_its_retry(site: SyncSite) ->
         held.append((fn, deferred))
         return deferred
 
-    site.database.read = hold  # type: ignore[method-assign]
+    monkeypatch.setattr(site.database, "read", hold)
     poll = anna.poll()
     poll.abandon()
     while held:

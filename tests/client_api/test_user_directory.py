@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from homeserver.protocol.identifiers import UserID
 from storage.database import Database
 from tests.client_api.rooms_site import V3
 from tests.client_api.sync_site import Syncer, SyncSite
@@ -99,7 +100,7 @@ def test_closed_accounts_vanish(site: SyncSite) -> None:
     alice, bob = site.people("alice", "bob")
     bob.public_room()
     assert found(alice, "bob") == [bob.user_id]
-    result_of(site.app.accounts.accounts.deactivate(bob.user_id, erase=True))  # type: ignore[arg-type]
+    result_of(site.app.accounts.accounts.deactivate(UserID(bob.user_id), erase=True))
     assert found(alice, "bob") == []
 
 

@@ -135,7 +135,7 @@ class TestDelivery(Shared):
             return 200, {"pdus": {}}
 
         evil.answers["send"] = picky
-        alpha.app.federation.sender.call_later = (  # type: ignore[method-assign]
+        alpha.app.federation.sender.call_later = (  # type: ignore[method-assign]  # its pauses, shortened
             lambda seconds, function: self.clock.call_later(0.01, function)
         )
         for text in ("one", refused, "two", "three"):

@@ -148,10 +148,11 @@ def result_of(awaitable: Coroutine[Deferred[Any], Any, T], pump: Callable[[], ob
         pump()
     if not outcome:
         raise AssertionError("the coroutine still waits")
-    if isinstance(outcome[0], Failure):
-        outcome[0].raiseException()
-    result: Any = outcome[0]
-    return result  # type: ignore[no-any-return]
+    result = outcome[0]
+    if isinstance(result, Failure):
+        result.raiseException()
+        raise AssertionError("a failure raises")
+    return result
 
 
 def pieces(data: bytes, size: int) -> Iterator[bytes]:

@@ -148,17 +148,19 @@ class RawPeer:
     """A TCP server that says what a test makes it say, to whoever connects."""
 
     def __init__(self, behave: Callable[[Any], None]) -> None:
+        peer = self
+
         class _Protocol(Protocol):
             def dataReceived(self, data: bytes) -> None:
                 if not getattr(self, "asked", False):
                     self.asked = True
                     behave(self.transport)
 
-            def connectionMade(peer_self) -> None:  # noqa: N805
-                self.connections += 1
+            def connectionMade(self) -> None:
+                peer.connections += 1
 
-            def connectionLost(peer_self, reason: Any = None) -> None:  # noqa: N805
-                self.connections -= 1
+            def connectionLost(self, reason: Any = None) -> None:
+                peer.connections -= 1
 
         self.connections = 0
         self._listening = reactor.listenTCP(0, Factory.forProtocol(_Protocol), interface="127.0.0.1")

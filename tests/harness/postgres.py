@@ -105,7 +105,8 @@ class TestDatabase:
             inserts = []
             for name in reversed(tables):
                 cursor.execute(f"select jsonb_agg(to_jsonb(t))::text from {name} t")
-                if rows := cursor.fetchone()[0]:  # type: ignore[index]
+                ((rows,),) = cursor.fetchall()
+                if rows:
                     records = f"jsonb_populate_recordset(null::{name}, %s)"
                     fill = f"insert into {name} overriding system value select * from {records}"
                     inserts.append(cursor.mogrify(fill, (rows,)).decode())

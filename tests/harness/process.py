@@ -71,7 +71,7 @@ class Child:
                 cwd=cwd,
                 start_new_session=True,
                 # A single system call. The kernel looks at the thread that starts the child: let that be the main one.
-                preexec_fn=lambda: library.prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0),  # noqa: PLW1509
+                preexec_fn=lambda: library.prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0),  # noqa: PLW1509 - no Python lock is taken
             )
 
     @property

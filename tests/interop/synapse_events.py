@@ -10,15 +10,15 @@ import json
 import sys
 from typing import Any
 
-from synapse.api.room_versions import KNOWN_ROOM_VERSIONS  # type: ignore[import-not-found]
-from synapse.crypto.event_signing import (  # type: ignore[import-not-found]
+from synapse.api.room_versions import KNOWN_ROOM_VERSIONS
+from synapse.crypto.event_signing import (
     compute_content_hash,
     compute_event_reference_hash,
 )
-from synapse.federation.federation_base import (  # type: ignore[import-not-found]
+from synapse.federation.federation_base import (
     event_from_pdu_json,
 )
-from synapse.synapse_rust.events import redact_event_dict  # type: ignore[import-not-found]
+from synapse.synapse_rust.events import redact_event_dict
 
 
 def answer(question: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import nio
 
@@ -21,6 +22,14 @@ def _with_two(server: HomeserverProcess, story: Callable[[NioPerson, NioPerson],
             await story(nora, otto)
 
     asyncio.run(play())
+
+
+def _last_is(person: NioPerson, text: tuple[str, str, str]) -> bool:
+    return person.texts[-1:] == [text]
+
+
+def _has_all(person: NioPerson, count: int) -> bool:
+    return len(person.texts) == count
 
 
 async def _shared_room(nora: NioPerson, otto: NioPerson) -> str:
@@ -82,9 +91,9 @@ def test_talks_both_ways_while_both_wait(server: HomeserverProcess) -> None:
             await asyncio.sleep(0.02)  # so that the listener waits
             await speaker.say(room, f"message {number}")
             expected.append((room, speaker.user_id, f"message {number}"))
-            assert await listener.until(lambda: listener.texts[-1:] == expected[-1:], "the message") < 2  # noqa: B023
+            assert await listener.until(partial(_last_is, listener, expected[-1]), "the message") < 2
         for person in (nora, otto):
-            await person.until(lambda: len(person.texts) == len(expected), "all messages")  # noqa: B023
+            await person.until(partial(_has_all, person, len(expected)), "all messages")
             assert person.texts == expected
 
     _with_two(server, story)

@@ -2,14 +2,12 @@
 
 from dataclasses import dataclass
 
-from jinja2 import Environment, PackageLoader, select_autoescape
-
 from homeserver.http.authentication import no_auth
 from homeserver.http.encoding import Response
 from homeserver.http.endpoint import endpoint
 from homeserver.protocol.identifiers import ServerName
+from homeserver.templates.rendering import rendered
 
-_PAGES = Environment(loader=PackageLoader("homeserver"), autoescape=select_autoescape(), auto_reload=False)
 _HEADERS = (
     ("Content-Type", "text/html; charset=utf-8"),
     (
@@ -32,7 +30,10 @@ class LandingApi:
     @endpoint("GET", "/", auth=no_auth, spec="")
     async def landing_page(self) -> Response:
         """A page for people who come with a browser."""
-        page = _PAGES.get_template("landing.html.j2").render(
-            server_name=self.server_name, base_url=self.public_baseurl, registration=self.registration
+        page = rendered(
+            "landing.html.j2",
+            server_name=self.server_name,
+            base_url=self.public_baseurl,
+            registration=self.registration,
         )
         return Response(200, _HEADERS, page.encode())

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from homeserver.protocol.identifiers import RoomID, UserID
 from homeserver.protocol.push_rules.conditions import Circumstances
 from homeserver.protocol.push_rules.evaluation import PushRules, compiled, default_rules
-from homeserver.protocol.push_rules.ruleset import NO_CHANGES, ruleset
+from homeserver.protocol.push_rules.ruleset import NO_CHANGES, Changes, ruleset
 from homeserver.services.push_rules import RulesChanged, rule_changes
 from homeserver.services.rooms.heads import RoomHeads
 from homeserver.services.rooms.powers import POWER_KEYS, power_levels_in
@@ -14,25 +14,34 @@ from storage.caches import CacheBudget
 from storage.database import Database
 from storage.journal import Journal, Landed
 
+_PLAIN_BYTES = 2000
 _RULES_BYTES = 8000
 
 
 class UserRules:
     """The rules of one user. ``plain``: they changed none."""
 
-    __slots__ = ("all", "default", "plain")
+    __slots__ = ("_changes", "_rules", "_user_id", "plain")
 
-    def __init__(self, user_id: UserID, rules: PushRules, *, plain: bool) -> None:
-        self.all = rules
-        self.default = rules if plain else default_rules(user_id)
-        self.plain = plain
+    def __init__(self, user_id: UserID, changes: Changes) -> None:
+        self._user_id = user_id
+        self._changes = changes
+        self._rules: PushRules | None = None
+        self.plain = changes == NO_CHANGES
+
+    @property
+    def all(self) -> PushRules:
+        """All of them, compiled when somebody asks."""
+        if self._rules is None:
+            self._rules = compiled(ruleset(self._user_id, self._changes))
+        return self._rules
 
     def in_room(self, room_id: RoomID) -> PushRules | None:
         """The rules that matter in a room; None if they count there as the default ones do."""
         if self.plain:
             return None
         here = self.all.in_room(room_id)
-        return None if here.counts_like(self.default.in_room(room_id)) else here
+        return None if here.counts_like(default_rules(self._user_id).in_room(room_id)) else here
 
 
 class PushEvaluation:
@@ -44,7 +53,7 @@ class PushEvaluation:
         self._database = database
         self._heads = heads
         self._states = states
-        self._rules = caches.cache("push_rules", lambda rules: 300 if rules.plain else _RULES_BYTES)
+        self._rules = caches.cache("push_rules", lambda rules: _PLAIN_BYTES if rules.plain else _RULES_BYTES)
         self._changes = 0
         self._position = 0
         journal.listen(self._landed)
@@ -56,7 +65,7 @@ class PushEvaluation:
             return known
         before = self._changes
         changes = await self._database.read(lambda tx: rule_changes(tx, user_id))
-        rules = UserRules(user_id, compiled(ruleset(user_id, changes)), plain=changes == NO_CHANGES)
+        rules = UserRules(user_id, changes)
         if self._changes == before:
             self._rules.put(user_id, rules)
         return rules

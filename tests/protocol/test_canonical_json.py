@@ -1,6 +1,7 @@
 """Canonical JSON: the specification's examples, and equality with the `canonicaljson` library."""
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -213,3 +214,13 @@ def test_not_a_number_has_no_lenient_form() -> None:
 def test_only_integral_floats_within_range_become_integers() -> None:
     assert with_integers([1e10, -0.0, 1.5, 1e300, True]) == [10**10, 0, 1.5, 1e300, True]
     assert [type(value) for value in with_integers([1.0, 1.5, 1e300])] == [int, float, float]
+
+
+def test_encoded_values_take_little_more_memory_than_their_length() -> None:
+    tracemalloc.start()
+    try:
+        kept = [encode_canonical({"number": number, "text": "x" * 300}) for number in range(1000)]
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken < 2 * sum(map(len, kept))

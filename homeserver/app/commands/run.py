@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from config.config import Config
+from homeserver.app.allocator import return_freed_memory
 from homeserver.app.commands.failure import CommandFailed
 from homeserver.app.commands.options import Commands, add_config_option, configuration_of
 from homeserver.app.logs import configure_logs
@@ -26,6 +27,7 @@ def add_to(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Serve until told to stop."""
+    return_freed_memory()
     config = configuration_of(options)
     configure_logs(config.log)
     try:

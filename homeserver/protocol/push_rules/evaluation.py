@@ -5,10 +5,12 @@ https://spec.matrix.org/v1.19/client-server-api/#push-rules
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
 
+from homeserver.protocol.canonical_json import compact
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import RoomID, UserID
 from homeserver.protocol.push_rules.conditions import (
@@ -25,6 +27,8 @@ from homeserver.protocol.push_rules.kinds import Kind
 from homeserver.protocol.push_rules.ruleset import NO_CHANGES, Ruleset, ruleset
 
 _HISTORICAL: Final = ("dont_notify", "coalesce")
+_SHARED: Final = 2000
+"""Compiled rules that are kept, to be shared by the users who have the same: most have the default ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,7 @@ def compiled(rules: Ruleset) -> PushRules:
     """The rules of a user, ready to be tried."""
     enabled = [(kind, rule) for kind in Kind for rule in rules[kind.value] if rule.get("enabled", True)]
     asks = any(_asks_display_name(rule) for _, rule in enabled)
-    return PushRules([_compiled(kind, rule) for kind, rule in enabled], asks_display_name=asks)
+    return PushRules(tuple(_shared(kind, compact(orjson.dumps(rule))) for kind, rule in enabled), asks_display_name=asks)
 
 
 def default_rules(user_id: UserID) -> PushRules:
@@ -116,7 +120,9 @@ def verdict_of(rule: Rule) -> Verdict:
     return Verdict(rule["rule_id"], actions, notify, notify and any(map(_is_highlight, actions)))
 
 
-def _compiled(kind: Kind, rule: Rule) -> _Rule:
+@lru_cache(_SHARED)
+def _shared(kind: Kind, encoded: bytes) -> _Rule:
+    rule: Rule = orjson.loads(encoded)
     verdict = verdict_of(rule)
     room: Matcher | None = None
     conditions: list[Condition] = []
@@ -135,7 +141,7 @@ def _compiled(kind: Kind, rule: Rule) -> _Rule:
                 room = whole_matcher(condition["pattern"])
             else:
                 conditions.append(compiled_condition(condition))
-    meaning = orjson.dumps([kind.value, said, verdict.notify, verdict.highlight])
+    meaning = compact(orjson.dumps([kind.value, said, verdict.notify, verdict.highlight]))
     return _Rule(tuple(conditions), verdict, room, meaning)
 
 

@@ -105,7 +105,9 @@ def compiled(rules: Ruleset) -> PushRules:
     """The rules of a user, ready to be tried."""
     enabled = [(kind, rule) for kind in Kind for rule in rules[kind.value] if rule.get("enabled", True)]
     asks = any(_asks_display_name(rule) for _, rule in enabled)
-    return PushRules(tuple(_shared(kind, compact(orjson.dumps(rule))) for kind, rule in enabled), asks_display_name=asks)
+    return PushRules(
+        tuple(_shared(kind, compact(orjson.dumps(rule))) for kind, rule in enabled), asks_display_name=asks
+    )
 
 
 def default_rules(user_id: UserID) -> PushRules:

@@ -1,7 +1,7 @@
 """What the C library's allocator is told, so that memory that was used once goes back to the system.
 
-A password hash works in 20 MB. After the first one is freed, glibc takes such pieces from the heaps of the threads, where
-they stay: 80 MB after a few log-ins. With fixed thresholds they are mapped and unmapped each time.
+A password hash works in 20 MB. After the first one is freed, glibc takes such pieces from the heaps of the threads,
+where they stay: 80 MB after a few log-ins. With fixed thresholds they are mapped and unmapped each time.
 """
 
 import ctypes

@@ -17,12 +17,13 @@ from homeserver.app.commands import (
     migrate,
     rebuild,
     registration_token,
+    rotate_key,
     run,
     user,
 )
 from homeserver.app.commands.failure import CommandFailed
 
-COMMANDS = (init, run, check_config, migrate, doctor, user, registration_token, rebuild)
+COMMANDS = (init, run, check_config, migrate, doctor, user, registration_token, rotate_key, rebuild)
 
 FAILED = 1
 WRONGLY_USED = 2

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from config.config import Config
 from homeserver.clock import Clock, Randomness
 from homeserver.protocol.identifiers import ServerName
-from homeserver.protocol.signing_keys import SigningKey
+from homeserver.protocol.signing_keys import SigningKey, VerifyKey
 from storage.caches import CacheBudget
 from storage.database import Database
 from storage.journal import Journal
@@ -14,7 +14,7 @@ from storage.threaded import ThreadedReads
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """The machinery below the services."""
+    """The machinery below the services. ``old_keys`` are those with which this server signed before."""
 
     config: Config
     server_name: ServerName
@@ -25,3 +25,4 @@ class Core:
     threaded_reads: ThreadedReads
     journal: Journal
     caches: CacheBudget
+    old_keys: tuple[VerifyKey, ...] = ()

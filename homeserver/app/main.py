@@ -18,11 +18,11 @@ from config.config import Config
 from homeserver.app.core import Core
 from homeserver.app.outside import real_outside
 from homeserver.app.runtime import ReactorClock, SystemRandomness, ThreadWorkers
+from homeserver.app.signing_key_file import KeyFiles
 from homeserver.app.wiring import App, Runtime, build
 from homeserver.http.listeners import Listeners
 from homeserver.http.metrics import ReactorLag
 from homeserver.protocol.identifiers import ServerName
-from homeserver.protocol.signing_keys import SigningKey
 from storage.caches import CacheBudget
 from storage.database import Database
 from storage.embedded import EmbeddedPostgres
@@ -55,11 +55,9 @@ class _Threads:
 class Server:
     """One node. `run` blocks until it is told to stop, and returns the exit status."""
 
-    def __init__(
-        self, config: Config, signing_key: SigningKey, reactor: Any, announce: Callable[[str], None]
-    ) -> None:
+    def __init__(self, config: Config, keys: KeyFiles, reactor: Any, announce: Callable[[str], None]) -> None:
         self._config = config
-        self._signing_key = signing_key
+        self._keys = keys
         self._reactor = reactor
         self._announce = announce
         self._clock = ReactorClock(reactor)
@@ -102,13 +100,14 @@ class Server:
         core = Core(
             config=self._config,
             server_name=ServerName(self._config.server_name),
-            signing_key=self._signing_key,
+            signing_key=self._keys.signing_key,
             clock=self._clock,
             random=random,
             database=database,
             threaded_reads=ThreadedReads(dsn, self._threads.others),
             journal=journal,
             caches=CacheBudget(self._config.cache_size_bytes),
+            old_keys=self._keys.old_keys,
         )
         runtime = Runtime(self._threads.hashing, self._threads.others.run, real_outside(self._reactor))
         app = self._app = build(core, runtime, {"database": lambda: _answers(database)})

@@ -69,8 +69,9 @@ def build_federation_transport(core: Core, outside: Outside) -> FederationTransp
     patience = Patience(config.request_timeout_ms / 1000, config.max_response_bytes)
     client = FederationClient(identity, federation_http, discovery, health, patience)
     fetcher = KeyFetcher(client, clock, [ServerName(notary) for notary in config.notaries])
-    keyring = Keyring((name, {key.key_id: key.verify_key}), fetcher, core.database, core.caches, clock)
-    own = OwnKeys(name, key, clock)
+    own_keys = {each.key_id: each for each in (*core.old_keys, key.verify_key)}
+    keyring = Keyring((name, own_keys), fetcher, core.database, core.caches, clock)
+    own = OwnKeys(name, key, core.old_keys, clock)
     authentication = ServerAuthentication(name, keyring, health, config.permits)
     return FederationTransport(
         http=http,

@@ -3,14 +3,14 @@
 https://spec.matrix.org/v1.19/server-server-api/#publishing-keys
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from federation.keyring import ANY_KEY, Keyring
 from homeserver.clock import Clock
 from homeserver.protocol.events.signing import sign_json
 from homeserver.protocol.identifiers import ServerName
-from homeserver.protocol.signing_keys import SigningKey
+from homeserver.protocol.signing_keys import SigningKey, VerifyKey
 
 LIFETIME_MS: Final = 24 * 3600 * 1000
 MAX_SERVERS: Final = 100
@@ -19,9 +19,17 @@ MAX_SERVERS: Final = 100
 class OwnKeys:
     """Our own document. It is signed anew when half of its lifetime is over."""
 
-    def __init__(self, server_name: ServerName, signing_key: SigningKey, clock: Clock) -> None:
+    def __init__(
+        self, server_name: ServerName, signing_key: SigningKey, old_keys: Sequence[VerifyKey], clock: Clock
+    ) -> None:
+        """``old_keys`` are those that have signed before."""
         self._server_name = server_name
         self._signing_key = signing_key
+        self._old_keys = {
+            key.key_id: {"key": key.text(), "expired_ts": key.valid_until_ts}
+            for key in old_keys
+            if key.key_id != signing_key.key_id
+        }
         self._clock = clock
         self._document: dict[str, Any] = {}
         self._renew_ms = 0
@@ -34,7 +42,7 @@ class OwnKeys:
             unsigned: dict[str, Any] = {
                 "server_name": self._server_name,
                 "verify_keys": {key.key_id: {"key": key.verify_key.text()}},
-                "old_verify_keys": {},
+                "old_verify_keys": self._old_keys,
                 "valid_until_ts": now + LIFETIME_MS,
             }
             self._document = sign_json(unsigned, self._server_name, key)

@@ -6,7 +6,12 @@ import pytest
 
 from config.loading import load
 from homeserver.app.cli import main
-from homeserver.app.signing_key_file import SigningKeyUnusable, read_or_make_signing_key, read_signing_key
+from homeserver.app.signing_key_file import (
+    SigningKeyUnusable,
+    read_old_keys,
+    read_or_make_signing_key,
+    read_signing_key,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -101,3 +106,38 @@ def test_a_key_file_that_cannot_be_read_is_not_replaced(place: Path) -> None:
     with pytest.raises(SigningKeyUnusable, match="has no key"):
         read_or_make_signing_key(place / "signing.key")
     assert (place / "signing.key").read_bytes() == b""
+
+
+def test_a_key_that_is_replaced_stays_on_record(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["init", "--server-name", "example.org"])
+    path = place / "data/signing.key"
+    keys = [read_signing_key(path)]
+    for _ in range(2):
+        assert main(["rotate-key", "--restart-within", "10m"]) == 0
+        assert "restart the server" in capsys.readouterr().out
+        keys.append(read_signing_key(path))
+    assert len({key.key_id for key in keys}) == 3
+    old = read_old_keys(path)
+    assert [(key.key_id, key.public, key.expired) for key in old] == [
+        (key.key_id, key.verify_key.public, True) for key in keys[:2]
+    ]
+    changed = (place / "data/signing.key").stat().st_mtime * 1000
+    assert all(abs((key.valid_until_ts or 0) - changed - 600_000) < 60_000 for key in old)
+    assert {each.stat().st_mode & 0o777 for each in (place / "data").iterdir()} == {0o600}
+    assert {each.name for each in (place / "data").iterdir()} == {"signing.key", "signing.key.old"}
+
+
+def test_a_key_is_replaced_only_where_one_is(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (place / "homeserver.yaml").write_text("server_name: example.org\n", encoding="utf-8")
+    assert main(["rotate-key"]) == 1
+    assert "cannot read the signing key" in capsys.readouterr().err
+    assert not (place / "data/signing.key").exists()
+
+
+def test_old_keys_that_make_no_sense_stop_a_rotation(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["init", "--server-name", "example.org"])
+    key = (place / "data/signing.key").read_text(encoding="ascii")
+    (place / "data/signing.key.old").write_text("ed25519 a_1 nonsense 5\n", encoding="ascii")
+    assert main(["rotate-key"]) == 1
+    assert "signing.key.old cannot be used" in capsys.readouterr().err
+    assert (place / "data/signing.key").read_text(encoding="ascii") == key

@@ -14,6 +14,25 @@ class TestJoining(World):
     """Through a server that is in the room."""
 
     @in_world
+    async def test_what_a_replaced_key_signed_is_good_for_those_who_come_later(self) -> None:
+        alpha, beta = await self.two_servers()
+        alice, bob = await alpha.person("alice"), await beta.person("bob")
+        room = await alice.public_room(name="Tea")
+        await bob.join(room, alpha)
+        await alice.say(room, "signed with the old key")
+        await bob.hears(room, "signed with the old key")
+        alpha.rotate_key()
+        await alpha.stop()
+        await alpha.start()
+        await alice.say(room, "signed with the new key")
+        await bob.hears(room, "signed with the new key")
+        gamma = await self.server("gamma.example")
+        carol = await gamma.person("carol")
+        await carol.join(room, alpha)
+        assert await carol.state(room) == await alice.state(room)
+        assert await carol.texts(room) == ["signed with the old key", "signed with the new key"]
+
+    @in_world
     async def test_a_room_of_another_server_can_be_joined_and_talked_in(self) -> None:
         alpha, beta = await self.two_servers()
         alice, bob = await alpha.person("alice"), await beta.person("bob")

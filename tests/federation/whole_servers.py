@@ -19,7 +19,7 @@ from homeserver.app.outside import Outside
 from homeserver.app.runtime import ReactorClock
 from homeserver.app.wiring import App, Runtime, build
 from homeserver.protocol.identifiers import ServerName
-from homeserver.protocol.signing_keys import SigningKey
+from homeserver.protocol.signing_keys import SigningKey, VerifyKey
 from storage.caches import CacheBudget
 from storage.database import Database
 from storage.journal import Journal
@@ -90,6 +90,7 @@ class WholeServer:
         self.world = world
         self.name = ServerName(name)
         self.key = SigningKey(f"a_{name.partition('.')[0]}", name.encode().ljust(32, b"."))
+        self.old_keys: list[VerifyKey] = []
         self.database = database
         self.folder = tempfile.TemporaryDirectory()
         (Path(self.folder.name) / "ca.pem").write_bytes(AUTHORITY.pem)
@@ -118,6 +119,7 @@ class WholeServer:
             threaded_reads=self.threaded,
             journal=Journal(self.storage, f"tests{self._starts}"),
             caches=CacheBudget(64_000_000),
+            old_keys=tuple(self.old_keys),
         )
         outside = Outside(self.world.streets, self.world.names, self.world.services)
         self.app = build(core, Runtime(InlineWorkers(), at_once, outside), {})
@@ -131,6 +133,13 @@ class WholeServer:
         self.address = self.world.address(self.name, self.port)
         self.http = Client(self.site)
         self.running = True
+
+    def rotate_key(self) -> None:
+        """Let it sign with another key from the next start on."""
+        old = self.key.verify_key
+        self.old_keys.append(VerifyKey(old.key_id, old.public, self.world.clock.now_ms(), expired=True))
+        version = f"b_{len(self.old_keys)}"
+        self.key = SigningKey(version, (version + self.name).encode().ljust(32, b"."))
 
     async def stop(self) -> None:
         """Stop it in order."""

@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from config.config import Config
 from config.loading import defaults, load
+from config.values import parse_duration
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -34,3 +35,11 @@ def configuration_of(options: argparse.Namespace) -> Config:
     if path is not None:
         return load(path)
     return defaults(getattr(options, "server_name", None) or "localhost")
+
+
+def duration(text: str) -> int:
+    """Milliseconds of an option's value such as 30m, 12h or 7d."""
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error

@@ -3,9 +3,8 @@
 import argparse
 from datetime import UTC, datetime
 
-from config.values import parse_duration
 from homeserver.app.commands.offline import finished, offline
-from homeserver.app.commands.options import Commands, add_config_option, configuration_of
+from homeserver.app.commands.options import Commands, add_config_option, configuration_of, duration
 from homeserver.services.registration_tokens import RegistrationToken
 
 
@@ -19,7 +18,7 @@ def add_to(commands: Commands) -> None:
         "--uses", type=int, metavar="N", help="how many accounts it is good for (default: any number)"
     )
     create.add_argument(
-        "--valid-for", type=_duration, metavar="TIME", help="30m, 12h, 7d (default: without end)"
+        "--valid-for", type=duration, metavar="TIME", help="30m, 12h, 7d (default: without end)"
     )
     create.set_defaults(run=run_create)
     delete = actions.add_parser("delete", help="delete a token", description="Delete a token.")
@@ -60,10 +59,3 @@ def _described(token: RegistrationToken) -> str:
     if token.expires_ts is None:
         return f"{token.token}  {uses}"
     return f"{token.token}  {uses}, until {datetime.fromtimestamp(token.expires_ts / 1000, UTC):%Y-%m-%d %H:%M} UTC"
-
-
-def _duration(text: str) -> int:
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error

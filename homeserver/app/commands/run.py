@@ -9,7 +9,7 @@ from homeserver.app.commands.failure import CommandFailed
 from homeserver.app.commands.options import Commands, add_config_option, configuration_of
 from homeserver.app.logs import configure_logs
 from homeserver.app.main import Server
-from homeserver.app.signing_key_file import SigningKeyUnusable, read_or_make_signing_key
+from homeserver.app.signing_key_file import SigningKeyUnusable, read_or_make_key_files
 from storage.unusable import Unusable
 
 
@@ -31,13 +31,13 @@ def run(options: argparse.Namespace) -> int:
     config = configuration_of(options)
     configure_logs(config.log)
     try:
-        key = read_or_make_signing_key(config.signing_key_path)
+        keys = read_or_make_key_files(config.signing_key_path)
     except SigningKeyUnusable as error:
         raise CommandFailed(str(error)) from error
     from twisted.internet import reactor
 
     try:
-        return Server(config, key, reactor, _Banner(config).listening).run()
+        return Server(config, keys, reactor, _Banner(config).listening).run()
     except Unusable as error:
         raise CommandFailed(str(error)) from error
 

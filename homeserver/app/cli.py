@@ -13,6 +13,7 @@ from config.errors import ConfigError
 from homeserver.app.commands import (
     check_config,
     doctor,
+    federation,
     init,
     migrate,
     rebuild,
@@ -23,7 +24,18 @@ from homeserver.app.commands import (
 )
 from homeserver.app.commands.failure import CommandFailed
 
-COMMANDS = (init, run, check_config, migrate, doctor, user, registration_token, rotate_key, rebuild)
+COMMANDS = (
+    init,
+    run,
+    check_config,
+    migrate,
+    doctor,
+    federation,
+    user,
+    registration_token,
+    rotate_key,
+    rebuild,
+)
 
 FAILED = 1
 WRONGLY_USED = 2

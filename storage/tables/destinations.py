@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from homeserver.protocol.identifiers import ServerName
-from storage.query import Queries, bulk, many, nothing, query
+from storage.query import Queries, bulk, many, maybe, nothing, one, query
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,19 @@ class Destinations(Queries):
         many(FailingDestination),
     )
     def failing(self) -> list[FailingDestination]: ...
+
+    @query(
+        """select server_name, failing_since_ts, retry_ts, interval_ms from destinations
+           where server_name = %(server)s""",
+        maybe(FailingDestination),
+    )
+    def failing_one(self, server: ServerName) -> FailingDestination | None: ...
+
+    @query(
+        "select count(*) from room_servers where server = %(server)s and joined_members > 0",
+        one(int),
+    )
+    def shared_rooms(self, server: ServerName) -> int: ...
 
     @query("delete from destinations where server_name = any(%(servers)s)", nothing)
     def answered(self, servers: list[ServerName]) -> None: ...

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from homeserver.protocol.identifiers import EventID, RoomID, ServerName
-from storage.query import Queries, bulk, many, nothing, one, query
+from storage.query import Queries, bulk, many, maybe, nothing, one, query
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,9 @@ class Outbox(Queries):
 
     @query("select destination, pos from outbox_lagging", many(tuple[ServerName, int]))
     def lagging(self) -> list[tuple[ServerName, int]]: ...
+
+    @query("select pos from outbox_lagging where destination = %(destination)s", maybe(int))
+    def lagging_at(self, destination: ServerName) -> int | None: ...
 
     @query(
         """with owed as (

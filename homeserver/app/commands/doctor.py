@@ -12,7 +12,7 @@ from config.config import Config
 from config.errors import ConfigError
 from homeserver.app.commands.options import Commands, add_config_option, configuration_of
 from homeserver.app.doctor.examination import examine_from_outside, examine_here, not_running
-from homeserver.app.doctor.findings import Finding, Level, fail
+from homeserver.app.doctor.findings import Report, fail
 from homeserver.app.outside import real_outside
 from homeserver.app.runtime import ReactorClock, SystemRandomness
 
@@ -32,7 +32,7 @@ def add_to(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Examine, and print what is found."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    report = _Report()
+    report = Report()
     try:
         config = configuration_of(options)
     except ConfigError as error:
@@ -49,25 +49,7 @@ def run(options: argparse.Namespace) -> int:
     return report.end()
 
 
-class _Report:
-    """Prints findings as they come and remembers how bad they are."""
-
-    def __init__(self) -> None:
-        self._count = dict.fromkeys(Level, 0)
-
-    def tell(self, finding: Finding) -> None:
-        """Print one."""
-        self._count[finding.level] += 1
-        print(finding.line(), flush=True)
-
-    def end(self) -> int:
-        """Print the sum; gives the exit status."""
-        failures, warnings = self._count[Level.FAIL], self._count[Level.WARN]
-        print(f"\n{failures} to be mended, {warnings} to be looked at, {self._count[Level.OK]} in order")
-        return 1 if failures else 0
-
-
-def _ask_from_outside(config: Config, reactor: Any, clock: ReactorClock, report: _Report) -> None:
+def _ask_from_outside(config: Config, reactor: Any, clock: ReactorClock, report: Report) -> None:
     """Run the reactor until all is told. Raises what went wrong."""
     failures: list[Failure] = []
 

@@ -18,6 +18,7 @@ from homeserver.app.runtime import ReactorClock, SystemRandomness
 from homeserver.protocol.errors import MatrixError
 from homeserver.protocol.identifiers import ServerName
 from homeserver.services.accounts import Accounts, Moderation
+from homeserver.services.destination_standing import DestinationStanding
 from homeserver.services.devices import Devices
 from homeserver.services.last_seen import LastSeen
 from homeserver.services.passwords import PasswordCosts, Passwords
@@ -40,13 +41,14 @@ _CACHE_BYTES = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Offline:
-    """What commands do with accounts and with what is derived of other data."""
+    """What commands do with accounts and with what is derived of other data, and what they read."""
 
     accounts: Accounts
     moderation: Moderation
     registration_tokens: RegistrationTokens
     message_index: MessageIndex
     user_directory: UserDirectoryUpkeep
+    standing: DestinationStanding
 
 
 @contextmanager
@@ -115,4 +117,5 @@ def _offline(config: Config, database: Database) -> Offline:
         RegistrationTokens(database, clock, random),
         MessageIndex(database, journal, clock),
         UserDirectoryUpkeep(name, database, journal),
+        DestinationStanding(database),
     )

@@ -40,3 +40,21 @@ def warn(subject: str, text: str, mend: str = "") -> Finding:
 def fail(subject: str, text: str, mend: str = "") -> Finding:
     """It does not work."""
     return Finding(Level.FAIL, subject, text, mend)
+
+
+class Report:
+    """Prints findings as they come and remembers how bad they are."""
+
+    def __init__(self) -> None:
+        self._count = dict.fromkeys(Level, 0)
+
+    def tell(self, finding: Finding) -> None:
+        """Print one."""
+        self._count[finding.level] += 1
+        print(finding.line(), flush=True)
+
+    def end(self) -> int:
+        """Print the sum; gives the exit status."""
+        failures, warnings = self._count[Level.FAIL], self._count[Level.WARN]
+        print(f"\n{failures} to be mended, {warnings} to be looked at, {self._count[Level.OK]} in order")
+        return 1 if failures else 0

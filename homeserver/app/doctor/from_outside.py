@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 
@@ -12,22 +12,17 @@ from federation.client.key_documents import read_document
 from federation.client.server_names import split_server_name
 from federation.client.well_known import WellKnownFetcher
 from federation.wire.keys import OWN
-from federation.wire.route import Route
 from federation.wire.version import VERSION, WELL_KNOWN
+from homeserver.app.doctor.asking import GUIDE, asking_client, is_about_tls, told
 from homeserver.app.doctor.findings import Finding, fail, ok, warn
 from homeserver.app.outside import Outside
-from homeserver.app.wiring_federation_transport import SOFTWARE
 from homeserver.clock import Clock, Randomness
 from homeserver.gateways.addresses import AddressPolicy
-from homeserver.gateways.http_client import Answer, HttpClient, Limits, Manners, OutboundError, Target
-from homeserver.gateways.tls import ClientTls
+from homeserver.gateways.http_client import Answer, HttpClient, Limits, OutboundError
 from homeserver.protocol.errors import MatrixError
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.signing_keys import SigningKey
 
-T = TypeVar("T")
-
-GUIDE: Final = "docs/how-to/delegation.md"
 _LIMITS: Final = Limits(max_bytes=128 * 1024, seconds=10.0, redirects=5)
 _CLIENT_WELL_KNOWN: Final = "/.well-known/matrix/client"
 
@@ -93,11 +88,11 @@ class FromOutside:
             return warn("well-known", f"{url} cannot be reached ({error}), so {by_hand}", remedy)
         if answer.status != 200:
             return warn("well-known", f"{url} answers {answer.status}, so {by_hand}", remedy)
-        told = _base_url(answer)
-        if told != base:
+        said = _base_url(answer)
+        if said != base:
             return fail(
                 "well-known",
-                f"{url} tells {told or 'no address'}, `public_baseurl` is {base}",
+                f"{url} tells {said or 'no address'}, `public_baseurl` is {base}",
                 "make them equal",
             )
         if answer.header("Access-Control-Allow-Origin") != "*":
@@ -106,7 +101,7 @@ class FromOutside:
                 f"{url} may not be read by clients in a browser",
                 "have it served with the header `Access-Control-Allow-Origin: *`",
             )
-        return ok("well-known", f"{url} tells {told}")
+        return ok("well-known", f"{url} tells {said}")
 
     async def _server_well_known(self) -> Finding:
         name = split_server_name(self.config.server_name)
@@ -118,16 +113,16 @@ class FromOutside:
         url = f"https://{name.text}{WELL_KNOWN.path}"
         delegation = await WellKnownFetcher(self.http, self.clock).delegation(name.host, None)
         to = delegation.to
-        told = "" if to is None else to.text if to.port is None else f"{to.text}:{to.port}"
+        said = "" if to is None else to.text if to.port is None else f"{to.text}:{to.port}"
         if wanted is None:
-            return ok("well-known", f"{url} tells {told or 'nothing: others use SRV records or port 8448'}")
-        if told != wanted:
+            return ok("well-known", f"{url} tells {said or 'nothing: others use SRV records or port 8448'}")
+        if said != wanted:
             return fail(
                 "well-known",
-                f"{url} tells {told or 'nothing'}, `federation.delegate_to` is {wanted}",
+                f"{url} tells {said or 'nothing'}, `federation.delegate_to` is {wanted}",
                 f"let it be answered by this server: {GUIDE}",
             )
-        return ok("well-known", f"{url} tells {told}")
+        return ok("well-known", f"{url} tells {said}")
 
     async def _federation(self) -> Finding:
         name = ServerName(self.config.server_name)
@@ -137,8 +132,9 @@ class FromOutside:
         except MatrixError as error:
             return fail("federation", f"{name} cannot be found: {error.message}", f"see {GUIDE}")
         try:
-            version = await self._told(VERSION, target)
-            document = read_document(await self._told(OWN, target), self.clock.now_ms(), direct=True)
+            version, _ = await told(self.http, VERSION, target)
+            keys, _ = await told(self.http, OWN, target)
+            document = read_document(keys, self.clock.now_ms(), direct=True)
         except OutboundError as error:
             return fail("federation", f"{name} cannot be reached at {at}: {error}", _connection_remedy(error))
         except (MatrixError, msgspec.MsgspecError, ValueError) as error:
@@ -162,15 +158,6 @@ class FromOutside:
             )
         return ok("federation", f"{name} answers at {at}: {version.server.name} {version.server.version}")
 
-    async def _told(self, route: Route[T], target: Target) -> T:
-        """The answer of an endpoint that needs no signature. Raises OutboundError, or ValueError for what is none."""
-        answer = await self.http.send(
-            target, route.method, route.path, headers={}, limits=Limits(route.max_answer_bytes, 10.0)
-        )
-        if answer.status != 200:
-            raise ValueError(f"{route.path} answers {answer.status}")
-        return msgspec.json.decode(answer.body, type=route.answer)
-
 
 def build_from_outside(
     config: Config, signing_key: SigningKey, outside: Outside, clock: Clock, random: Randomness
@@ -180,11 +167,7 @@ def build_from_outside(
 
     Raises ValueError or OSError for a bad `ca_file`.
     """
-    authorities = None if config.federation.ca_file is None else config.federation.ca_file.read_bytes()
-    manners = Manners(f"{SOFTWARE.name}/{SOFTWARE.version} doctor")
-    http = HttpClient(
-        outside.reactor, outside.resolver, AddressPolicy(deny=()), ClientTls(authorities), manners
-    )
+    http = asking_client(config, outside, AddressPolicy(deny=()), verify=True)
     discovery = Discovery(WellKnownFetcher(http, clock), outside.services, clock, random)
     return FromOutside(config, signing_key, clock, http, discovery)
 
@@ -197,13 +180,12 @@ def _object(answer: Answer) -> dict[str, Any]:
 
 
 def _base_url(answer: Answer) -> str:
-    told = _object(answer).get("m.homeserver")
-    base = told.get("base_url") if isinstance(told, dict) else None
+    said = _object(answer).get("m.homeserver")
+    base = said.get("base_url") if isinstance(said, dict) else None
     return base.rstrip("/") if isinstance(base, str) else ""
 
 
 def _connection_remedy(error: OutboundError) -> str:
-    text = str(error).lower()
-    if "certificate" in text or "ssl" in text or "tls" in text:
+    if is_about_tls(error):
         return f"its certificate has to be good for that name, by an authority that others trust: {GUIDE}"
     return f"let others reach it there (DNS, firewall, proxy), or tell them another place: {GUIDE}"

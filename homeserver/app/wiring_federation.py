@@ -125,12 +125,13 @@ def build_shared_rooms(core: Core, rooms: RoomsCore, transport: FederationTransp
     memberships = RemoteMemberships(
         requests,
         servers,
-        RemoteJoining(requests, ingest.checker, doors),
+        RemoteJoining(requests, ingest.checker, doors, core.clock),
         leaving,
         OutboundInvites(
             name, transport.client, transport.keyring, rooms.local_events, ingest.receiver, preview
         ),
         records,
+        core.clock,
     )
     past = PastEvents(ingest.placer, rooms.writer, BlockSequence(database, "backfill_orderings"))
     return SharedRooms(

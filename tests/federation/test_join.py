@@ -7,6 +7,7 @@ from twisted.internet.defer import Deferred, gatherResults
 
 from homeserver.protocol.room_versions import ROOM_VERSIONS
 from tests.federation.whole_servers import World, escaped, eventually, in_world
+from tests.harness.outside import AUTHORITY, Peer
 
 
 @pytest.mark.usefixtures("internet")
@@ -120,6 +121,19 @@ class TestJoining(World):
         alpha.reconnect()
         await bob.say(room, "hello all")
         await carol.hears(room, "hello all")
+
+    @in_world
+    async def test_a_server_that_takes_the_question_and_does_not_answer_is_not_waited_for(self) -> None:
+        alpha, beta = await self.two_servers()
+        alice, bob = await alpha.person("alice"), await beta.person("bob")
+        room = await alice.public_room()
+        silent = Peer(lambda request: None, AUTHORITY.leaf(["silent.example"])).start()
+        self.addCleanup(lambda: Deferred.fromCoroutine(silent.stop()))
+        self.address("silent.example", silent.port)
+        via = {"via": ["silent.example", alpha.name]}
+        await bob.do("POST", f"/join/{escaped(room)}", {}, via)
+        assert ["/make_join/" in each.target for each in silent.seen].count(True) == 1
+        assert (await bob.members(room))[bob.user_id] == "join"
 
     @in_world
     async def test_the_servers_in_the_room_hear_of_a_join_by_way_of_one_of_them(self) -> None:

@@ -9,6 +9,7 @@ import structlog
 
 from federation.client.errors import RemoteError
 from federation.wire.joining import MAKE_JOIN, SEND_JOIN, SEND_JOIN_V1, Joined
+from homeserver.clock import Clock
 from homeserver.protocol.errors import (
     BadGateway,
     Forbidden,
@@ -22,6 +23,7 @@ from homeserver.protocol.events.parsing import parse_pdu
 from homeserver.protocol.events.signing import with_signature
 from homeserver.protocol.identifiers import ServerName, server_of
 from homeserver.services.keyed_locks import KeyedLocks
+from homeserver.services.rooms.asking_around import AskingAround
 from homeserver.services.rooms.draft import RoomDraft
 from homeserver.services.rooms.ingest.checking import PduChecker
 from homeserver.services.rooms.ingest.entering import Entering
@@ -44,7 +46,7 @@ from homeserver.services.rooms.writer import RoomWriter
 log = structlog.get_logger(__name__)
 
 MAX_SERVERS = 20
-"""Servers that we try one after the other."""
+"""Servers that we try."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +64,11 @@ class Doors:
 class RemoteJoining:
     """Joins of our users by way of other servers."""
 
-    def __init__(self, requests: MembershipRequests, checker: PduChecker, doors: Doors) -> None:
+    def __init__(self, requests: MembershipRequests, checker: PduChecker, doors: Doors, clock: Clock) -> None:
         self._requests = requests
         self._checker = checker
         self._doors = doors
+        self._clock = clock
         self._locks: KeyedLocks[str] = KeyedLocks()
 
     async def join(self, wish: MembershipWish, servers: Sequence[ServerName]) -> None:
@@ -75,19 +78,33 @@ class RemoteJoining:
         async with self._locks.holding(wish.room_id):
             if await self._join_here(wish):
                 return
-            errors: list[MatrixError] = []
-            for server in servers[:MAX_SERVERS]:
+            templates = AskingAround(
+                self._clock,
+                servers[:MAX_SERVERS],
+                lambda server: self._requests.event(MAKE_JOIN, server, wish),
+            )
+            try:
+                await self._join_through_one(templates, wish)
+            finally:
+                templates.stop()
+
+    async def _join_through_one(self, templates: AskingAround[Event], wish: MembershipWish) -> None:
+        errors: list[MatrixError] = []
+        with self._doors.entering.room(wish.room_id):
+            while (answered := await templates.next()) is not None:
+                server, outcome = answered
                 try:
-                    with self._doors.entering.room(wish.room_id):
-                        await self._join_through(server, wish)
-                except (BadGateway, MatrixError) as error:
+                    if isinstance(outcome, MatrixError):
+                        raise outcome
+                    await self._join_through(server, wish, outcome)
+                except MatrixError as error:
                     log.info("join not possible", server=server, room_id=wish.room_id, error=error.message)
                     errors.append(error)
                     if isinstance(error, IncompatibleRoomVersion):
                         break
                 else:
                     return
-            raise most_telling(errors)
+        raise most_telling(errors)
 
     async def _join_here(self, wish: MembershipWish) -> bool:
         """Join a room that this server is in by now, if a user of ours may let the user in; whether that went."""
@@ -108,8 +125,7 @@ class RemoteJoining:
             return False
         return True
 
-    async def _join_through(self, server: ServerName, wish: MembershipWish) -> None:
-        event = await self._requests.event(MAKE_JOIN, server, wish)
+    async def _join_through(self, server: ServerName, wish: MembershipWish, event: Event) -> None:
         answer = await self._send(server, event)
         event = await self._authorised(server, event, answer)
         head = await self._doors.receiver.present(wish.room_id)

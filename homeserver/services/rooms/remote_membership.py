@@ -11,7 +11,9 @@ from federation.client.errors import RemoteError
 from federation.wire.inviting import EXCHANGE_THIRD_PARTY_INVITE
 from federation.wire.knocking import MAKE_KNOCK, SEND_KNOCK, Knocked
 from federation.wire.queries import DIRECTORY, AliasQuery
+from homeserver.clock import Clock
 from homeserver.protocol.errors import BadGateway, MatrixError, NotFound
+from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import (
     RoomAlias,
     RoomID,
@@ -21,6 +23,7 @@ from homeserver.protocol.identifiers import (
     is_server_name,
     server_of,
 )
+from homeserver.services.rooms.asking_around import AskingAround
 from homeserver.services.rooms.membership_requests import (
     MEMBER,
     MembershipRequests,
@@ -47,6 +50,7 @@ class RemoteMemberships:
     leaving: RemoteLeaving
     invites: OutboundInvites
     records: OutsideMembershipRecords
+    clock: Clock
 
     async def join(
         self, user_id: UserID, room_id: RoomID, via: Sequence[ServerName], content: Content
@@ -61,14 +65,25 @@ class RemoteMemberships:
     ) -> RoomID:
         """Knock through one of the servers. Raises as `join`."""
         wish = MembershipWish(room_id, user_id, content)
+        templates = AskingAround(
+            self.clock,
+            await self.servers.knowing(room_id, user_id, via),
+            lambda server: self.requests.event(MAKE_KNOCK, server, wish),
+        )
         errors: list[MatrixError] = []
-        for server in await self.servers.knowing(room_id, user_id, via):
-            try:
-                await self._knock_through(server, wish)
-            except MatrixError as error:
-                errors.append(error)
-            else:
-                return room_id
+        try:
+            while (answered := await templates.next()) is not None:
+                server, outcome = answered
+                try:
+                    if isinstance(outcome, MatrixError):
+                        raise outcome
+                    await self._knock_through(server, outcome)
+                except MatrixError as error:
+                    errors.append(error)
+                else:
+                    return room_id
+        finally:
+            templates.stop()
         raise most_telling(errors)
 
     async def leave(self, user_id: UserID, room_id: RoomID, content: Content) -> None:
@@ -112,9 +127,8 @@ class RemoteMemberships:
         servers = [ServerName(each) for each in answer.servers[:100] if is_server_name(each)]
         return RoomID(answer.room_id), tuple(dict.fromkeys((*servers, server)))
 
-    async def _knock_through(self, server: ServerName, wish: MembershipWish) -> None:
-        event = await self.requests.event(MAKE_KNOCK, server, wish)
-        path = {"room_id": wish.room_id, "event_id": event.event_id}
+    async def _knock_through(self, server: ServerName, event: Event) -> None:
+        path = {"room_id": event.room_id, "event_id": event.event_id}
         try:
             answer: Knocked = await self.requests.client.request(
                 SEND_KNOCK, server, path=path, body=event.encoded()

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from config.calls import DelayedEventsConfig, MatrixRtcConfig
 from config.federation import FederationConfig
 from config.fields import setting
 from config.listeners import Listener, address_of
 from config.outbound import OutboundConfig
 from config.rate_limits import RateLimits
 from config.search import SearchConfig, UserDirectoryConfig
+from config.support import SupportConfig
 from config.values import (
     ByteSize,
     Milliseconds,
@@ -262,9 +264,12 @@ class Config:
     outbound: OutboundConfig = setting("")
     presence: PresenceConfig = setting("")
     turn: TurnConfig = setting("")
+    delayed_events: DelayedEventsConfig = setting("")
+    matrix_rtc: MatrixRtcConfig = setting("")
     media: MediaConfig = setting("")
     limits: Limits = setting("")
     search: SearchConfig = setting("")
+    support: SupportConfig = setting("")
     user_directory: UserDirectoryConfig = setting("")
     sliding_sync: SlidingSyncConfig = setting("")
     cache_size_bytes: ByteSize = setting(

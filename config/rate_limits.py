@@ -29,6 +29,12 @@ class RateLimits:
     logins: RateLimit = limit("Attempts to log in, by address.", 1, 20)
     login_failures: RateLimit = limit("Failed attempts to log in, by account.", 0.1, 5)
     messages: RateLimit = limit("Events sent, by user.", 10, 50)
+    delayed_events: RateLimit = limit(
+        "Delayed events restarted, cancelled or sent at once, by address: each device in a call does it every "
+        "few seconds.",
+        100,
+        500,
+    )
     ephemeral: RateLimit = limit("Typing notices, receipts, read markers and presence, by user.", 20, 100)
     creations: RateLimit = limit("Rooms made or upgraded, by user.", 0.2, 20)
     joins: RateLimit = limit("Rooms joined or knocked on, by user.", 1, 20)

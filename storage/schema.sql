@@ -28,7 +28,8 @@ CREATE TABLE account_data (
     room_id text NOT NULL COLLATE pg_catalog."C",
     type text NOT NULL COLLATE pg_catalog."C",
     content bytea NOT NULL,
-    pos bigint NOT NULL
+    pos bigint NOT NULL,
+    deleted boolean DEFAULT false NOT NULL
 );
 
 CREATE SEQUENCE backfill_orderings
@@ -71,6 +72,31 @@ CREATE TABLE dehydrated_devices (
     user_id text NOT NULL COLLATE pg_catalog."C",
     device_id text NOT NULL COLLATE pg_catalog."C",
     device_data text NOT NULL
+);
+
+CREATE TABLE delayed_event_outcomes (
+    delay_id text NOT NULL COLLATE pg_catalog."C",
+    due_ts bigint NOT NULL,
+    finalised_ts bigint NOT NULL,
+    event_id text COLLATE pg_catalog."C",
+    error text
+);
+
+CREATE TABLE delayed_events (
+    delay_id text NOT NULL COLLATE pg_catalog."C",
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    device_id text COLLATE pg_catalog."C",
+    appservice_id text COLLATE pg_catalog."C",
+    txn text COLLATE pg_catalog."C",
+    room_id text NOT NULL COLLATE pg_catalog."C",
+    type text NOT NULL COLLATE pg_catalog."C",
+    state_key text COLLATE pg_catalog."C",
+    content text NOT NULL,
+    origin_ts bigint,
+    delay_ms bigint NOT NULL,
+    since_ts bigint NOT NULL,
+    due_ts bigint,
+    begun_ts bigint
 );
 
 CREATE TABLE destinations (
@@ -677,6 +703,15 @@ ALTER TABLE ONLY current_state
 ALTER TABLE ONLY dehydrated_devices
     ADD CONSTRAINT dehydrated_devices_pkey PRIMARY KEY (user_id);
 
+ALTER TABLE ONLY delayed_event_outcomes
+    ADD CONSTRAINT delayed_event_outcomes_pkey PRIMARY KEY (delay_id);
+
+ALTER TABLE ONLY delayed_events
+    ADD CONSTRAINT delayed_events_pkey PRIMARY KEY (delay_id);
+
+ALTER TABLE ONLY delayed_events
+    ADD CONSTRAINT delayed_events_user_id_txn_key UNIQUE (user_id, txn);
+
 ALTER TABLE ONLY destinations
     ADD CONSTRAINT destinations_pkey PRIMARY KEY (server_name);
 
@@ -874,6 +909,12 @@ CREATE INDEX account_data_pos ON account_data USING btree (user_id, pos);
 
 CREATE INDEX client_transactions_age ON client_transactions USING btree (created_ts);
 
+CREATE INDEX delayed_event_outcomes_age ON delayed_event_outcomes USING btree (finalised_ts);
+
+CREATE INDEX delayed_events_due ON delayed_events USING btree (due_ts) WHERE (due_ts IS NOT NULL);
+
+CREATE INDEX delayed_events_user ON delayed_events USING btree (user_id, due_ts) WHERE (due_ts IS NOT NULL);
+
 CREATE INDEX device_list_outbox_order ON device_list_outbox USING btree (destination, pos);
 
 CREATE INDEX device_lists_pos ON device_lists USING btree (pos);
@@ -963,3 +1004,6 @@ CREATE INDEX users_created ON users USING btree (created_ts, user_id);
 CREATE INDEX users_departing ON users USING btree (user_id) WHERE departing;
 
 CREATE INDEX users_lower ON users USING btree (lower(user_id));
+
+ALTER TABLE ONLY delayed_event_outcomes
+    ADD CONSTRAINT delayed_event_outcomes_delay_id_fkey FOREIGN KEY (delay_id) REFERENCES delayed_events(delay_id) ON DELETE CASCADE;

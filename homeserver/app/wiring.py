@@ -12,6 +12,7 @@ from homeserver.app.core import Core
 from homeserver.app.measurements import measure_when_asked
 from homeserver.app.outside import Outside
 from homeserver.app.wiring_accounts import AccountsArea, build_accounts
+from homeserver.app.wiring_delayed_events import DelayedEventsArea, build_delayed_events
 from homeserver.app.wiring_e2ee import Encryption, build_e2ee
 from homeserver.app.wiring_federation import Federation, build_federation, build_shared_rooms
 from homeserver.app.wiring_federation_transport import FederationTransport, build_federation_transport
@@ -59,6 +60,7 @@ class App:
     encryption: Encryption
     sliding_sync: SlidingSyncArea
     searches: SearchArea
+    delayed_events: DelayedEventsArea
     metrics: Metrics
     pipeline: Pipeline
     endpoints: Mapping[str, Sequence[BoundEndpoint]]
@@ -73,6 +75,7 @@ class App:
         self.accounts.upkeep.start()
         self.sliding_sync.upkeep.start()
         self.searches.start()
+        self.delayed_events.work.start()
 
     def closing(self) -> None:
         """Let whoever waits for news be answered now: the program is about to end."""
@@ -83,6 +86,7 @@ class App:
         self.sync.stop()
         self.sliding_sync.upkeep.stop()
         await self.searches.stop()
+        await self.delayed_events.work.stop()
         for task in self._background:
             _ = task.addErrback(_trap_cancellation)
             task.cancel()
@@ -130,6 +134,7 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
     encryption = build_e2ee(core, accounts, sync, transport, federation)
     sliding_sync = build_sliding_sync(core, accounts, rooms_core, rooms, sync, encryption)
     searches = build_search(core, rooms_core, rooms)
+    delayed_events = build_delayed_events(core, accounts, rooms, limits)
     measure_when_asked(metrics.registry, sync.notifier, federation.sender, searches)
     authenticators = {**accounts.authentication.authenticators(), **transport.authenticators}
     return App(
@@ -143,6 +148,7 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
         encryption=encryption,
         sliding_sync=sliding_sync,
         searches=searches,
+        delayed_events=delayed_events,
         metrics=metrics,
         pipeline=_pipeline(core, runtime, limits, metrics, authenticators),
         endpoints={
@@ -150,6 +156,7 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
             "client": [
                 *collect(LandingApi(core.server_name, config.public_baseurl, config.registration.mode)),
                 *_endpoints_of(accounts, rooms, more_rooms, sync, encryption, sliding_sync, searches),
+                *delayed_events.endpoints,
             ],
             "federation": _for_servers(core, transport, federation, more_rooms, encryption),
             "metrics": collect(MetricsApi(metrics)),

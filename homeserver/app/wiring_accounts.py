@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from config.config import Config
+from config.support import SupportConfig
 from homeserver.admin_api.register import RegisterApi
 from homeserver.app.client_authentication import ClientAuthentication
 from homeserver.app.core import Core
@@ -15,13 +17,16 @@ from homeserver.client_api.login import LoginApi
 from homeserver.client_api.profile import ProfileApi
 from homeserver.client_api.push_rules import PushRulesApi
 from homeserver.client_api.registration import RegistrationApi
+from homeserver.client_api.rtc import RtcApi
+from homeserver.client_api.third_party_networks import ThirdPartyNetworksApi
 from homeserver.client_api.versions import VersionsApi
 from homeserver.client_api.voip import VoipApi
-from homeserver.client_api.well_known import WellKnownApi
+from homeserver.client_api.well_known import SupportApi, WellKnownApi
 from homeserver.http.endpoint import BoundEndpoint, collect
 from homeserver.http.rate_limits import RateLimits
 from homeserver.services.account_data import AccountData
 from homeserver.services.accounts import Accounts, Moderation
+from homeserver.services.capabilities import Offered
 from homeserver.services.devices import Devices
 from homeserver.services.filters import Filters
 from homeserver.services.last_seen import LastSeen
@@ -81,10 +86,14 @@ def build_accounts(core: Core, hash_workers: HashWorkers, limits: RateLimits) ->
     account_data = AccountData(database, journal)
     filters = Filters(database, core.caches.cache("filters", lambda filter: _FILTER_BYTES))
     push_rules = PushRules(database, journal)
+    transports, offered = _transports(config), _offered(config)
     turn = TurnServer(config.turn.uris, config.turn.shared_secret, config.turn.lifetime_ms, core.clock)
     endpoints = collect(
-        VersionsApi(),
-        WellKnownApi(config.public_baseurl),
+        VersionsApi(offered),
+        WellKnownApi(config.public_baseurl, transports),
+        RtcApi(transports),
+        SupportApi(config.support.page, _contacts(config.support)),
+        ThirdPartyNetworksApi(),
         *_registration(core, identity),
         LoginApi(identity.login, identity.sessions, identity.devices),
         AccountApi(identity.accounts, identity.ui_auth),
@@ -93,7 +102,7 @@ def build_accounts(core: Core, hash_workers: HashWorkers, limits: RateLimits) ->
         AccountDataApi(account_data),
         FiltersApi(filters),
         PushRulesApi(push_rules),
-        CapabilitiesApi(config.default_room_version),
+        CapabilitiesApi(offered),
         VoipApi(turn),
     )
     return AccountsArea(
@@ -114,6 +123,25 @@ def build_accounts(core: Core, hash_workers: HashWorkers, limits: RateLimits) ->
         ),
         endpoints=endpoints,
     )
+
+
+def _transports(config: Config) -> list[dict[str, str]]:
+    return [
+        {"type": each.type, "livekit_service_url": each.livekit_service_url}
+        for each in config.matrix_rtc.transports
+    ]
+
+
+def _offered(config: Config) -> Offered:
+    delayed = config.delayed_events
+    transports = len(config.matrix_rtc.transports)
+    return Offered(config.default_room_version, delayed.max_delay_ms, delayed.max_scheduled, transports)
+
+
+def _contacts(support: SupportConfig) -> list[dict[str, str]]:
+    fields = ("role", "matrix_id", "email_address")
+    every = [{name: getattr(contact, name) for name in fields} for contact in support.contacts]
+    return [{name: value for name, value in each.items() if value is not None} for each in every]
 
 
 def _identity(core: Core, hash_workers: HashWorkers, limits: RateLimits) -> _Identity:

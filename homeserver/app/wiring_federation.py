@@ -46,6 +46,7 @@ from homeserver.services.rooms.membership_requests import MembershipRequests
 from homeserver.services.rooms.numbers import BlockSequence
 from homeserver.services.rooms.outbound_invites import OutboundInvites
 from homeserver.services.rooms.outside_memberships import OutsideMembershipRecords
+from homeserver.services.rooms.policy_servers import PolicyServers
 from homeserver.services.rooms.remote_joining import Doors, RemoteJoining
 from homeserver.services.rooms.remote_leaving import RemoteLeaving
 from homeserver.services.rooms.remote_membership import RemoteMemberships
@@ -224,7 +225,12 @@ def _ingest(core: Core, rooms: RoomsCore, transport: FederationTransport) -> _In
     checker = PduChecker(transport.keyring, core.clock)
     outliers = Outliers(core.database, core.journal, rooms.events, rooms.nids, core.clock)
     resolver = StateResolver(core.threaded_reads, rooms.events, rooms.states, core.caches)
-    placer = EventPlacer(rooms.events, rooms.states, rooms.nids, rooms.redactions, resolver, core.clock)
+    policy = PolicyServers(core.database, rooms.events, rooms.states, transport.client)
+    if core.config.federation.enabled:
+        rooms.local_events.approve_by(policy)
+    placer = EventPlacer(
+        rooms.events, rooms.states, rooms.nids, rooms.redactions, resolver, core.clock, policy
+    )
     missing = MissingHistory(core.database, transport.client, checker, rooms.events, rooms.states, outliers)
     entering = Entering()
     receiver = EventReceiver(rooms.heads, rooms.writer, placer, checker, missing, entering)

@@ -19,6 +19,7 @@ from homeserver.client_api.threads import ThreadsApi
 from homeserver.gateways.identity_server import IdentityServers
 from homeserver.http.endpoint import BoundEndpoint, collect
 from homeserver.protocol.identifiers import ServerName
+from homeserver.services.delayed_events import DelayedEvents, Limits
 from homeserver.services.rooms.access import Access
 from homeserver.services.rooms.actions import RoomActions
 from homeserver.services.rooms.aggregations import Aggregations
@@ -73,6 +74,7 @@ class Rooms:
     membership: Membership
     joining: Joining
     sending: Sending
+    delayed: DelayedEvents
     history: History
     aliases: Aliases
     directory: Directory
@@ -90,16 +92,16 @@ def build_rooms(core: Core, rooms: RoomsCore, remotes: Remotes | None = None) ->
     actions = _actions(core, rooms)
     access = Access(database, rooms.heads, rooms.states, rooms.events)
     renderer = _renderer(core, rooms, access)
-    contents = MemberContents(database, name)
-    permission = InvitePermission(database, name)
+    contents, permission = MemberContents(database, name), InvitePermission(database, name)
     restricted = RestrictedJoins(database, rooms.heads, rooms.states, name)
     aliases = Aliases(name, database, access, actions, remotes.membership)
     outside = OutsideRooms(name, database, core.journal, _own_leaves(core, rooms), remotes.membership)
     joining = Joining(actions, aliases, contents, restricted, outside, remotes.membership)
     membership = Membership(name, actions, contents, permission, outside, remotes.membership)
     transactions = Transactions(database, core.caches, core.clock)
-    redacting = Redacting(actions, rooms.events, transactions)
+    redacting = Redacting(database, actions, rooms.events, transactions)
     sending = Sending(actions, transactions, redacting, membership, joining, aliases)
+    delayed = _delayed_events(core)
     founding = Founding(name, core.clock, core.random, rooms.writer, rooms.local_events)
     version = core.config.default_room_version
     creation = Creation(name, database, founding, contents, permission, remotes.membership, version)
@@ -115,6 +117,7 @@ def build_rooms(core: Core, rooms: RoomsCore, remotes: Remotes | None = None) ->
         membership=membership,
         joining=joining,
         sending=sending,
+        delayed=delayed,
         history=history,
         aliases=aliases,
         directory=directory,
@@ -125,7 +128,7 @@ def build_rooms(core: Core, rooms: RoomsCore, remotes: Remotes | None = None) ->
         endpoints=collect(
             CreateRoomApi(creation, third_party),
             MembershipApi(joining, membership, third_party),
-            SendingApi(sending),
+            SendingApi(sending, delayed),
             RedactApi(redacting),
             *_reading_endpoints(core, rooms, access, renderer, history),
             AliasesApi(aliases),
@@ -142,6 +145,13 @@ def _actions(core: Core, rooms: RoomsCore) -> RoomActions:
 def _renderer(core: Core, rooms: RoomsCore, access: Access) -> Renderer:
     aggregations = Aggregations(core.database, core.journal, rooms.events, access, core.caches)
     return Renderer(core.clock, rooms.events, rooms.states, aggregations)
+
+
+def _delayed_events(core: Core) -> DelayedEvents:
+    limits = core.config.delayed_events
+    return DelayedEvents(
+        core.database, core.clock, core.random, Limits(limits.max_delay_ms, limits.max_scheduled)
+    )
 
 
 def _own_leaves(core: Core, rooms: RoomsCore) -> OwnLeaves:

@@ -16,6 +16,8 @@ from homeserver.services.account_data import GLOBAL, AccountData
 
 _GLOBAL = "/_matrix/client/{v3,r0}/user/{user_id}/account_data/{type_}"
 _ROOM = "/_matrix/client/{v3,r0}/user/{user_id}/rooms/{room_id}/account_data/{type_}"
+_DELETE = "/_matrix/client/unstable/org.matrix.msc3391/user/{user_id}"
+_MSC3391 = "https://github.com/matrix-org/matrix-spec-proposals/pull/3391"
 _TAGS = "/_matrix/client/{v3,r0}/user/{user_id}/rooms/{room_id}/tags"
 _TAG = "/_matrix/client/{v3,r0}/user/{user_id}/rooms/{room_id}/tags/{tag}"
 
@@ -78,6 +80,20 @@ class AccountDataApi:
     ) -> None:
         """Set one type of data of the account about a room."""
         await self.account_data.put(who, user_id, room_id, type_, body)
+
+    @endpoint(
+        "DELETE",
+        _DELETE + "/account_data/{type_}",
+        _DELETE + "/rooms/{room_id}/account_data/{type_}",
+        auth=access_token_or_guest,
+        limit="profile",
+        spec=_MSC3391,
+    )
+    async def delete_data(
+        self, who: Requester, user_id: Path[UserID], type_: Path[str], room_id: Path[RoomID] = GLOBAL
+    ) -> None:
+        """Delete one type of data of the account, as a whole or about a room."""
+        await self.account_data.delete(who, user_id, room_id, type_)
 
     @endpoint(
         "GET",

@@ -8,14 +8,14 @@ from typing import Any
 from homeserver.http.authentication import access_token_or_guest
 from homeserver.http.endpoint import endpoint
 from homeserver.protocol.requester import Requester
-from homeserver.services.capabilities import capabilities
+from homeserver.services.capabilities import Offered, capabilities
 
 
 class CapabilitiesApi:
     """The same for everybody."""
 
-    def __init__(self, default_room_version: str) -> None:
-        self._capabilities = capabilities(default_room_version)
+    def __init__(self, offered: Offered) -> None:
+        self._capabilities = capabilities(offered)
 
     @endpoint(
         "GET",

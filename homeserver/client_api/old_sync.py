@@ -9,8 +9,9 @@ from typing import Any
 
 from homeserver.http.authentication import access_token, access_token_or_guest
 from homeserver.http.decoding import Natural
+from homeserver.http.encoding import RawJson
 from homeserver.http.endpoint import Path, Query, endpoint
-from homeserver.protocol.identifiers import RoomID
+from homeserver.protocol.identifiers import EventID, RoomID
 from homeserver.protocol.requester import Requester
 from homeserver.services.old_sync.initial import InitialSync
 from homeserver.services.old_sync.stream import EventStream
@@ -64,3 +65,13 @@ class OldSyncApi:
     ) -> dict[str, Any]:
         """What is new in the user's rooms, or in one room."""
         return await self.stream.poll(who, room_id, from_ or None, timeout, limit)
+
+    @endpoint(
+        "GET",
+        "/_matrix/client/{v3,r0}/events/{event_id}",
+        auth=access_token,
+        spec="client-server-api/#get_matrixclientv3eventseventid",
+    )
+    async def event(self, who: Requester, event_id: Path[EventID]) -> RawJson:
+        """One event, without its room."""
+        return RawJson(await self.initial.event(who, event_id))

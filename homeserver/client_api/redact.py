@@ -20,6 +20,7 @@ class RedactionReason(msgspec.Struct, frozen=True):
     """The body of a redaction."""
 
     reason: str | None = None
+    with_relations: tuple[str, ...] = msgspec.field(name="org.matrix.msc3912.with_relations", default=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,9 @@ class RedactApi:
         txn_id: Path[str],
         body: Body[RedactionReason],
     ) -> SentEvent:
-        """Strip an event of its content."""
+        """Strip an event of its content; with it those that relate to it, if they are asked for (MSC3912)."""
+        if body.with_relations:
+            await self.redacting.redact_related(who, room_id, event_id, body.with_relations, _content(body))
         return SentEvent(await self.redacting.redact(who, room_id, event_id, txn_id, _content(body)))
 
     @endpoint(

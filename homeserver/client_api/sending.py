@@ -8,11 +8,13 @@ from typing import Any
 
 import msgspec
 
+from homeserver.client_api.delayed_events import DelayMs, ScheduledEvent, schedule_by_query
 from homeserver.http.authentication import access_token_or_guest
 from homeserver.http.endpoint import Body, Path, Query, endpoint
 from homeserver.protocol.identifiers import EventID, RoomID
 from homeserver.protocol.requester import Requester
-from homeserver.services.rooms.sending import Sending
+from homeserver.services.delayed_events import DelayedEvents, Order
+from homeserver.services.rooms.sending import PLAIN, Sending, SendOptions
 
 
 class SentEvent(msgspec.Struct, frozen=True):
@@ -26,6 +28,7 @@ class SendingApi:
     """Endpoints that send events."""
 
     sending: Sending
+    delayed: DelayedEvents
 
     @endpoint(
         "PUT",
@@ -42,9 +45,14 @@ class SendingApi:
         txn_id: Path[str],
         body: Body[dict[str, Any]],
         ts: Query[int | None] = None,
-    ) -> SentEvent:
-        """Send a message event."""
-        return SentEvent(await self.sending.send(who, room_id, event_type, txn_id, body, ts))
+        delay_ms: DelayMs = None,
+    ) -> SentEvent | ScheduledEvent:
+        """Send a message event, or have it sent later."""
+        if delay_ms is not None:
+            order = Order(room_id, event_type, body, origin_ts=ts)
+            return await schedule_by_query(self.delayed, who, order, delay_ms, txn_id)
+        options = PLAIN if ts is None else SendOptions(ts)
+        return SentEvent(await self.sending.send(who, room_id, event_type, txn_id, body, options))
 
     @endpoint(
         "POST",
@@ -75,6 +83,11 @@ class SendingApi:
         body: Body[dict[str, Any]],
         state_key: Path[str] = "",
         ts: Query[int | None] = None,
-    ) -> SentEvent:
-        """Set an entry of the room's state."""
-        return SentEvent(await self.sending.put_state(who, room_id, event_type, state_key, body, ts))
+        delay_ms: DelayMs = None,
+    ) -> SentEvent | ScheduledEvent:
+        """Set an entry of the room's state, or have it set later."""
+        if delay_ms is not None:
+            order = Order(room_id, event_type, body, state_key, ts)
+            return await schedule_by_query(self.delayed, who, order, delay_ms, None)
+        options = PLAIN if ts is None else SendOptions(ts)
+        return SentEvent(await self.sending.put_state(who, room_id, event_type, state_key, body, options))

@@ -11,6 +11,7 @@ STATUS: Final[Mapping[type[MatrixError], int]] = {
     errors.MatrixError: 400,
     errors.Unknown: 400,
     errors.AlreadyExists: 409,
+    errors.Finalised: 409,
     errors.BadGateway: 502,
     errors.RefusedElsewhere: 400,
     errors.BadJson: 400,

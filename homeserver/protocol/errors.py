@@ -103,6 +103,10 @@ class AlreadyExists(Unknown, says="Already exists"):
     """What was to be made is there already, and the error has no code of its own."""
 
 
+class Finalised(Unknown, says="The delayed event was sent or cancelled already"):
+    """What is asked for contradicts how a delayed event ended (MSC4140)."""
+
+
 class UnknownPos(MatrixError, errcode="M_UNKNOWN_POS", says="Unknown position"):
     """A sliding sync position that we do not know (any more): the client starts anew (MSC4186)."""
 

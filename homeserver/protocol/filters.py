@@ -67,9 +67,7 @@ class RoomEventFilter(EventFilter, frozen=True, omit_defaults=True):
         return is_selected(room_id, self.rooms, self.not_rooms)
 
     def matches_event(self, event: Event) -> bool:
-        """Whether to show this event. Not looked at here: which events relate to it
-        (`related_by_senders`, `…_rel_types`).
-        """
+        """Whether to show this event, but for what `asks_for_children`: only the database knows those."""
         return (
             self.matches(event.type, event.sender)
             and self.matches_room(event.room_id)
@@ -81,6 +79,11 @@ class RoomEventFilter(EventFilter, frozen=True, omit_defaults=True):
     def is_open(self) -> bool:
         """Whether every event passes, so that there is no need to look at each."""
         return self is _OPEN or all(getattr(self, name) == getattr(_OPEN, name) for name in _RESTRICTIONS)
+
+    @property
+    def asks_for_children(self) -> bool:
+        """Whether only events pass that others relate to."""
+        return self.related_by_senders is not None or self.related_by_rel_types is not None
 
     def _matches_relation(self, event: Event) -> bool:
         if self.rel_types is None and not self.not_rel_types:

@@ -19,7 +19,7 @@ from homeserver.services.push_rules import rule_changes
 from storage.database import Database
 from storage.journal import Changes, Journal, RunResult, Write
 from storage.query import Entry
-from storage.tables.account_data import PUT_ACCOUNT_DATA, AccountDatum
+from storage.tables.account_data import DELETE_ACCOUNT_DATA, PUT_ACCOUNT_DATA, AccountDatum
 from storage.tables.account_data import AccountData as StoredAccountData
 from storage.tables.users import Users
 from storage.transaction import Transaction
@@ -60,6 +60,19 @@ class AccountData:
         if len(type_) > MAX_TYPE_LENGTH:
             raise InvalidParam(f"A type has at most {MAX_TYPE_LENGTH} characters")
         await self.write(user_id, [put_entry(user_id, room_id, type_, content)])
+
+    async def delete(self, who: Requester, user_id: UserID, room_id: RoomID, type_: str) -> None:
+        """Remove one type, if it is there (MSC3391). Raises Forbidden, ControlledByServer."""
+        _check_own(who, user_id)
+        if type_ in (PUSH_RULES, FULLY_READ):
+            raise ControlledByServer(f"{type_} cannot be deleted")
+        if (
+            await self._database.read(lambda tx: StoredAccountData(tx).content(user_id, room_id, type_))
+            is not None
+        ):
+            await self.write(
+                user_id, [DELETE_ACCOUNT_DATA.entry(user_id=user_id, room_id=room_id, type=type_)]
+            )
 
     async def write(self, user_id: UserID, entries: list[Entry]) -> None:
         """Write account data that the server itself sets (see `put_entry`)."""

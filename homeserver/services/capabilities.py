@@ -5,6 +5,7 @@ https://spec.matrix.org/v1.19/client-server-api/#capabilities-negotiation
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from homeserver.protocol.room_versions import ROOM_VERSIONS
@@ -26,27 +27,50 @@ UNSTABLE_FEATURES: Final[Mapping[str, bool]] = {
     "org.matrix.simplified_msc3575": True,  # sliding sync
     "org.matrix.msc3827.stable": True,  # room types in the directory
     "org.matrix.msc4380.stable": True,  # invites blocked
+    "org.matrix.msc3391": True,  # account data deleted
+    "org.matrix.msc3912": True,  # redactions of what relates to an event
+    "org.matrix.msc4155": True,  # invites filtered by rules
+    "com.beeper.msc4169": True,  # redactions by /send
     "org.matrix.msc4151": True,  # rooms reported
     "org.matrix.msc4260": True,  # users reported
 }
 """Only what works."""
 
 
-def versions() -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """What the configuration has a say in."""
+
+    default_room_version: str
+    max_delay_ms: int
+    max_scheduled: int
+    rtc_transports: int
+
+
+def versions(offered: Offered) -> dict[str, Any]:
     """The answer to `/versions`."""
-    return {"versions": list(SPEC_VERSIONS), "unstable_features": dict(UNSTABLE_FEATURES)}
+    features = dict(UNSTABLE_FEATURES)
+    if offered.max_scheduled > 0:
+        features["org.matrix.msc4140"] = True  # delayed events
+    if offered.rtc_transports > 0:
+        features["org.matrix.msc4143"] = True  # where calls of many are carried
+    return {"versions": list(SPEC_VERSIONS), "unstable_features": features}
 
 
-def capabilities(default_room_version: str) -> dict[str, Any]:
+def capabilities(offered: Offered) -> dict[str, Any]:
     """The capabilities of every user of this server."""
     available = dict.fromkeys(ROOM_VERSIONS, "stable")
     return {
         "m.change_password": {"enabled": True},
-        "m.room_versions": {"default": default_room_version, "available": available},
+        "m.room_versions": {"default": offered.default_room_version, "available": available},
         "m.set_displayname": {"enabled": True},
         "m.set_avatar_url": {"enabled": True},
         "m.profile_fields": {"enabled": True},
         "m.3pid_changes": {"enabled": False},
         "m.get_login_token": {"enabled": False},
         "m.forget_forced_upon_leave": {"enabled": False},
+        "org.matrix.msc4140.delayed_events": {
+            "max_delay_ms": offered.max_delay_ms,
+            "max_scheduled": offered.max_scheduled,
+        },
     }

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from homeserver.protocol.identifiers import RoomID, UserID
-from storage.query import Queries, affected, bulk, many, maybe, query
+from storage.query import Queries, affected, bulk, each, many, maybe, query
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +18,17 @@ class AccountDatum:
 PUT_ACCOUNT_DATA = bulk(
     "account_data",
     ("user_id", "room_id", "type", "content"),
-    """on conflict (user_id, room_id, type) do update set content = excluded.content, pos = excluded.pos""",
+    """on conflict (user_id, room_id, type) do update
+       set content = excluded.content, pos = excluded.pos, deleted = false""",
     position="pos",
 )
+DELETE_ACCOUNT_DATA = each(
+    """update account_data set content = '{}', deleted = true, pos = %(pos)s
+       where user_id = %(user_id)s and room_id = %(room_id)s and type = %(type)s and not deleted""",
+    ("user_id", "room_id", "type"),
+    position="pos",
+)
+"""Syncs tell of what was deleted as {}; those that begin do not tell of it at all."""
 
 
 class AccountData(Queries):
@@ -31,7 +39,7 @@ class AccountData(Queries):
 
     @query(
         """select content from account_data
-           where user_id = %(user_id)s and room_id = %(room_id)s and type = %(type_)s""",
+           where user_id = %(user_id)s and room_id = %(room_id)s and type = %(type_)s and not deleted""",
         maybe(bytes),
     )
     def content(self, user_id: UserID, room_id: RoomID | str, type_: str) -> bytes | None: ...
@@ -39,6 +47,7 @@ class AccountData(Queries):
     @query(
         """select room_id, type, content from account_data
            where user_id = %(user_id)s and pos > %(since)s and pos <= %(upto)s
+             and (not deleted or %(since)s > 0)
            union all
            select '', 'm.push_rules', changes from push_rules
            where user_id = %(user_id)s and pos > %(since)s and pos <= %(upto)s""",
@@ -48,7 +57,8 @@ class AccountData(Queries):
 
     @query(
         """select room_id, type, content from account_data
-           where user_id = %(user_id)s and room_id = any(%(room_ids)s) and pos <= %(upto)s order by room_id, pos""",
+           where user_id = %(user_id)s and room_id = any(%(room_ids)s) and pos <= %(upto)s and not deleted
+           order by room_id, pos""",
         many(AccountDatum),
     )
     def of_rooms(self, user_id: UserID, room_ids: list[str], upto: int) -> list[AccountDatum]: ...

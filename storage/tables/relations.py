@@ -163,6 +163,30 @@ class Relations(Queries):
         """Numbers of the events that relate to one, through at most `levels` others that match as well."""
 
     @query(
+        """select message.event_id from events message where message.event_id = any(%(event_ids)s) and exists (
+             select from relations where parent = message.event_id and room_id = message.room_id
+               and (%(senders)s::text[] is null or sender = any(%(senders)s))
+               and (%(rel_types)s::text[] is null or rel_type = any(%(rel_types)s)))""",
+        many(EventID),
+    )
+    def related_by(
+        self, event_ids: list[EventID], senders: list[UserID] | None, rel_types: list[str] | None
+    ) -> list[EventID]:
+        """Those of some events that others relate to, by sender and kind."""
+
+    @query(
+        """select event_id from relations
+           where parent = %(parent)s and room_id = %(room_id)s and event_id > %(after)s
+             and (%(rel_types)s::text[] is null or rel_type = any(%(rel_types)s))
+           order by event_id limit %(limit)s""",
+        many(EventID),
+    )
+    def related_to(
+        self, room_id: RoomID, parent: EventID, rel_types: list[str] | None, after: str, limit: int
+    ) -> list[EventID]:
+        """Some of the events that relate to one, by kind."""
+
+    @query(
         """select exists (select 1 from relations
                           where parent = %(parent)s and rel_type = 'm.annotation' and room_id = %(room_id)s
                             and type = %(type)s and sender = %(sender)s and key is not distinct from %(key)s)""",

@@ -122,18 +122,6 @@ class MessageSearch(Queries):
         """The place of the latest message."""
 
     @query(
-        """select message.event_id from events message where message.event_id = any(%(event_ids)s) and exists (
-             select from relations where parent = message.event_id and room_id = message.room_id
-               and (%(senders)s::text[] is null or sender = any(%(senders)s))
-               and (%(rel_types)s::text[] is null or rel_type = any(%(rel_types)s)))""",
-        many(EventID),
-    )
-    def related_by(
-        self, event_ids: list[EventID], senders: list[UserID] | None, rel_types: list[str] | None
-    ) -> list[EventID]:
-        """Those of some events that others relate to, by sender and kind."""
-
-    @query(
         "select replaces, nid from message_search where replaces = any(%(event_ids)s)",
         many(VersionRow),
     )

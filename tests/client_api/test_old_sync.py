@@ -141,3 +141,13 @@ def test_who_left_sees_the_room_as_it_was(site: SyncSite) -> None:
 def test_what_is_counted_is_not_negative(site: SyncSite, path: str, query: dict[str, int]) -> None:
     reply = site.person("anna").http.get(f"{V3}/{path}", query)
     assert (reply.status, reply.errcode) == (400, "M_INVALID_PARAM")
+
+
+def test_an_event_is_read_without_its_room(site: SyncSite) -> None:
+    alice, bob = site.people("alice", "bob")
+    room = alice.create()
+    event_id = alice.say(room, "hello")
+    found = alice.http.get(f"{V3}/events/{event_id}").json
+    assert (found["event_id"], found["room_id"], found["content"]["body"]) == (event_id, room, "hello")
+    assert bob.http.get(f"{V3}/events/{event_id}").errcode == "M_NOT_FOUND"
+    assert alice.http.get(f"{V3}/events/$nothing").errcode == "M_NOT_FOUND"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.client_api.rooms_site import RoomsSite, room_path
+from tests.client_api.rooms_site import Person, RoomsSite, room_path
 
 VERSIONS = ("1", "2", "3", "10", "11", "12")
 
@@ -100,3 +100,45 @@ def test_a_redaction_without_a_transaction_is_taken_as_old_clients_send_it(rooms
     reply = alice.http.post(room_path(room, "redact", event), {"reason": "spam"})
     assert reply.status == 200, reply.text
     assert alice.event(room, event)["content"] == {}
+
+
+WITH = "org.matrix.msc3912.with_relations"
+
+
+def _related(person: Person, room: str, event_id: str, rel_type: str) -> str:
+    new = {"msgtype": "m.text", "body": "new"}
+    relation = {"rel_type": rel_type, "event_id": event_id}
+    return person.say(room, "related", **{"m.relates_to": relation, "m.new_content": new})
+
+
+def test_what_relates_to_an_event_can_be_redacted_with_it(rooms: RoomsSite) -> None:
+    alice = rooms.person("alice")
+    room = alice.create()
+    root = alice.say(room, "root")
+    edits = [_related(alice, room, root, "m.replace") for _ in range(60)]
+    reply = _related(alice, room, root, "m.thread")
+    alice.redact(room, root, **{WITH: ["m.replace"]})
+    assert all(alice.event(room, each)["content"] == {} for each in (root, *edits))
+    assert alice.event(room, reply)["content"]["body"] == "related"
+
+
+def test_with_a_star_everything_goes_that_its_user_may_redact(rooms: RoomsSite) -> None:
+    alice, bob = rooms.people("alice", "bob")
+    room = alice.public_room()
+    bob.join(room)
+    root = bob.say(room, "root")
+    mine, hers = _related(bob, room, root, "m.thread"), _related(alice, room, root, "m.thread")
+    bob.redact(room, root, **{WITH: ["*"]})
+    assert bob.event(room, mine)["content"] == {}
+    assert bob.event(room, hers)["content"]["body"] == "related"
+
+
+def test_nothing_goes_with_an_event_that_may_not_be_redacted(rooms: RoomsSite) -> None:
+    alice, bob = rooms.people("alice", "bob")
+    room = alice.public_room()
+    bob.join(room)
+    root = alice.say(room, "root")
+    mine = _related(bob, room, root, "m.thread")
+    assert bob.try_redact(room, root, **{WITH: ["*"]}).errcode == "M_FORBIDDEN"
+    assert bob.event(room, mine)["content"]["body"] == "related"
+    assert bob.try_redact(room, mine, **{WITH: "m.thread"}).errcode == "M_BAD_JSON"

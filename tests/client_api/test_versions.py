@@ -45,3 +45,38 @@ def test_turn_credentials_are_made_for_each_user(site: AccountsSite) -> None:
 def test_without_a_turn_server_there_are_no_credentials(new_site: NewSite) -> None:
     site = new_site("turn: {uris: []}")
     assert site.register("alice").http.get("/_matrix/client/v3/voip/turnServer").json == {}
+
+
+SUPPORT = "/.well-known/matrix/support"
+
+
+def test_support_is_told_where_the_configuration_has_it(new_site: NewSite) -> None:
+    contacts = "contacts: [{matrix_id: '@admin:test'}, {role: m.role.security, email_address: s@test}]"
+    site = new_site(f"support: {{page: 'https://test/help', {contacts}}}")
+    assert site.http.get(SUPPORT).json == {
+        "support_page": "https://test/help",
+        "contacts": [
+            {"role": "m.role.admin", "matrix_id": "@admin:test"},
+            {"role": "m.role.security", "email_address": "s@test"},
+        ],
+    }
+
+
+def test_without_support_there_is_no_document(site: AccountsSite) -> None:
+    assert site.http.get(SUPPORT).errcode == "M_NOT_FOUND"
+
+
+def test_no_network_is_bridged(site: AccountsSite) -> None:
+    base = "/_matrix/client/v3/thirdparty"
+    http = site.register("alice").http
+    assert http.get(f"{base}/protocols").json == {}
+    for path in (
+        "protocol/irc",
+        "location/irc",
+        "user/irc",
+        "location?alias=%23a:test",
+        "user?userid=@a:test",
+    ):
+        assert http.get(f"{base}/{path}").errcode == "M_NOT_FOUND"
+    assert http.get(f"{base}/location").errcode == "M_MISSING_PARAM"
+    assert site.http.get(f"{base}/protocols").errcode == "M_MISSING_TOKEN"

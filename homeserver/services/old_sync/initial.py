@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import orjson
 
-from homeserver.protocol.identifiers import RoomID, UserID
+from homeserver.protocol.errors import NotFound
+from homeserver.protocol.identifiers import EventID, RoomID, UserID
 from homeserver.protocol.requester import Requester
 from homeserver.services.account_data import GLOBAL, PUSH_RULES, changed_between, of_rooms
 from homeserver.services.old_sync.old_events import of_room, old_event, old_events
@@ -72,6 +73,15 @@ class InitialSync:
         self._journal = journal
         self._views = views
         self._here = here
+
+    async def event(self, who: Requester, event_id: EventID) -> bytes:
+        """One event, of whatever room. Raises NotFound if it is not there for the user."""
+        views = self._views
+        stored = await views.events.find(event_id)
+        if stored is None:
+            raise NotFound("Event not found")
+        seen = await views.access.event(RoomID(stored.event.room_id), who.user_id, event_id)
+        return (await views.renderer.timeline(Viewer.of(who), (seen,)))[0]
 
     async def everything(self, who: Requester, limit: int, archived: bool) -> Content:
         """All rooms of a user, with the last ``limit`` events of each; with ``archived`` also those they left."""

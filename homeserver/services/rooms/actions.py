@@ -52,7 +52,9 @@ class RoomActions:
         """Add an event to a draft. Raises `NotAuthorised`, EventTooLarge, BadJson."""
         return await self._local_events.append(draft, intent, transaction)
 
-    async def set_state(self, draft: RoomDraft, intent: EventIntent) -> StoredEvent:
+    async def set_state(
+        self, draft: RoomDraft, intent: EventIntent, transaction: str | None = None
+    ) -> StoredEvent:
         """Add a state event, or give back the current one if it says just that. Raises as `append`."""
         if intent.state_key is None:
             raise ValueError("a state event has a state key")
@@ -62,7 +64,7 @@ class RoomActions:
         if current is not None and sender is not None and sender.event.membership == "join":
             if current.redacted_by is None and _says_the_same(current.event, intent):
                 return current
-        return await self.append(draft, intent)
+        return await self.append(draft, intent, transaction)
 
     async def put_state(self, room_id: RoomID, intent: EventIntent) -> StoredEvent:
         """`set_state` as a write of its own."""

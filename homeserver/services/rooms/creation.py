@@ -57,7 +57,7 @@ class Creation:
         alias = self._alias(room.alias_localpart)
         if alias is not None:
             await self._check_free(alias)
-        await self._permission.check(room.invite)
+        await self._permission.check(who.user_id, room.invite)
         invited = [user_id for user_id in dict.fromkeys(room.invite) if user_id != who.user_id]
         elsewhere = [user_id for user_id in invited if server_of(user_id) != self._server_name]
         if elsewhere and self._remote is None:

@@ -18,6 +18,7 @@ from homeserver.services.rooms.gaps import Gaps
 from homeserver.services.rooms.ignored_users import ignored_by
 from homeserver.services.rooms.page_places import FURTHEST, LATEST, START, Span, just_before, of_event
 from homeserver.services.rooms.page_places import fetch as fetch_rows
+from homeserver.services.rooms.parents import with_children
 from homeserver.services.rooms.stored_event import StoredEvent
 from storage.database import Database
 from storage.tables.events import Events
@@ -139,6 +140,7 @@ class History:
         self, standing: Standing, filter: RoomEventFilter, rows: Sequence[StoredEvent]
     ) -> dict[int, Seen]:
         passing = rows if filter.is_open else [row for row in rows if filter.matches_event(row.event)]
+        passing = await with_children(self._database, filter, passing)
         return {seen.stored.nid: seen for seen in await self._access.select(standing.reader, passing)}
 
 

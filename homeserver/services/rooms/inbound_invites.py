@@ -71,7 +71,7 @@ class InboundInvites:
         event = checked.events[0]
         participates = await self._participates(room_id, origin)
         await self._check_user(target)
-        await self._permission.check((target,))
+        await self._permission.check(UserID(event.sender), (target,))
         author = self._author
         signed = parse_pdu(sign_pdu(event.pdu, version, author.server_name, author.signing_key), version)
         if not participates:

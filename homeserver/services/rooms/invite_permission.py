@@ -1,15 +1,15 @@
-"""Whether a user takes invites. https://spec.matrix.org/v1.19/client-server-api/#invite-permission"""
+"""Whose invites users take. https://spec.matrix.org/v1.19/client-server-api/#invite-permission"""
 
 from collections.abc import Iterable
+from typing import Any
 
 from homeserver.protocol.canonical_json import decode
 from homeserver.protocol.errors import InviteBlocked
 from homeserver.protocol.identifiers import ServerName, UserID, server_of
+from homeserver.protocol.invite_rules import PERMISSION, RULES, Verdict, verdict_on
 from storage.database import Database
 from storage.tables.account_data import AccountData
 from storage.transaction import Transaction
-
-_CONFIG = "m.invite_permission_config"
 
 
 class InvitePermission:
@@ -19,21 +19,23 @@ class InvitePermission:
         self._database = database
         self._server_name = server_name
 
-    async def check(self, users: Iterable[UserID]) -> None:
-        """Raises InviteBlocked if a local user among them takes no invites."""
+    async def check(self, inviter: UserID, users: Iterable[UserID]) -> None:
+        """Raises InviteBlocked if a local user among them takes no invites of this one."""
         local = [user_id for user_id in users if server_of(user_id) == self._server_name]
         if not local:
             return
-        blocked = await self._database.read(lambda tx: _some_block(tx, local))
+        blocked = await self._database.read(
+            lambda tx: any(invite_verdict(tx, user_id, inviter) == "block" for user_id in local)
+        )
         if blocked:
             raise InviteBlocked
 
 
-def _some_block(tx: Transaction, users: list[UserID]) -> bool:
-    return any(_blocks(tx, user_id) for user_id in users)
+def invite_verdict(tx: Transaction, user_id: UserID, inviter: UserID) -> Verdict:
+    """What becomes of an invite to a local user."""
+    return verdict_on(inviter, _content(tx, user_id, PERMISSION), _content(tx, user_id, RULES))
 
 
-def _blocks(tx: Transaction, user_id: UserID) -> bool:
-    stored = AccountData(tx).content(user_id, "", _CONFIG)
-    config = {} if stored is None else decode(bytes(stored))
-    return isinstance(config, dict) and config.get("default_action") == "block"
+def _content(tx: Transaction, user_id: UserID, type_: str) -> Any:
+    stored = AccountData(tx).content(user_id, "", type_)
+    return {} if stored is None else decode(bytes(stored))

@@ -1,7 +1,7 @@
 """Making events of our own users within a draft: selected auth events, hash, signature, the rules."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from homeserver.clock import Clock, Randomness
 from homeserver.protocol.auth_rules.check import check_auth
@@ -46,6 +46,13 @@ class Author:
     random: Randomness
 
 
+class Approver(Protocol):
+    """Who has a say before events are sent (see `PolicyServers`)."""
+
+    async def approved(self, draft: RoomDraft, event: Event) -> Event:
+        """The event as it may be sent. Raises MatrixError if it may not."""
+
+
 class LocalEvents:
     """Appends events of local users to drafts."""
 
@@ -62,13 +69,18 @@ class LocalEvents:
         self._nids = nids
         self._redactions = redactions
         self._author = author
+        self._approver: Approver | None = None
+
+    def approve_by(self, approver: Approver) -> None:
+        """Let events be approved before they are added."""
+        self._approver = approver
 
     async def append(
         self, draft: RoomDraft, intent: EventIntent, transaction: str | None = None
     ) -> StoredEvent:
         """Build an event on the draft's state and add it.
 
-        Raises `NotAuthorised` where the rules forbid it, `EventTooLarge`, `BadJson`.
+        Raises `NotAuthorised` where the rules forbid it, `EventTooLarge`, `BadJson`, and what the approver does.
 
         ``transaction`` is "device_id txn_id" of the client."""
         version = draft.head.room_version
@@ -77,6 +89,8 @@ class LocalEvents:
         state = await self._states.lookup(draft.state, {*keys, _CREATE, *own_key}, draft.unsaved)
         event = await self._build(draft, intent, [state[key].event for key in keys if key in state])
         check_auth(event, lambda event_type, state_key: _event(state.get((event_type, state_key))))
+        if self._approver is not None:
+            event = await self._approver.approved(draft, event)
         return await self.append_built(draft, event, state.get(event.key) if event.key else None, transaction)
 
     async def append_built(

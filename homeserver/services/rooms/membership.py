@@ -55,7 +55,7 @@ class Membership:
         require_not_suspended(who)
         content = await self._contents.with_profile("invite", target, reason) | (extra or {})
         if server_of(target) == self._server_name:
-            await self._permission.check((target,))
+            await self._permission.check(who.user_id, (target,))
             await self._actions.put_state(room_id, EventIntent(MEMBER, content, who.user_id, target))
         elif self._remote is not None:
             await self._remote.invite(who.user_id, room_id, target, content)

@@ -1,9 +1,11 @@
 """Redacting events. https://spec.matrix.org/v1.19/client-server-api/#redactions"""
 
-from typing import Any
+from collections.abc import Collection, Sequence
+from typing import Any, Final
 
 from homeserver.protocol.canonical_json import check_canonical
-from homeserver.protocol.errors import Forbidden, InvalidParam, NotFound, UserSuspended
+from homeserver.protocol.errors import Forbidden, InvalidParam, MatrixError, NotFound, UserSuspended
+from homeserver.protocol.events.content import relation_of
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import EventID, RoomID, UserID
 from homeserver.protocol.requester import Requester
@@ -13,26 +15,41 @@ from homeserver.services.rooms.event_store import EventStore
 from homeserver.services.rooms.local_events import EventIntent
 from homeserver.services.rooms.powers import POWER_KEYS, power_levels_in
 from homeserver.services.rooms.stored_event import Status
-from homeserver.services.rooms.transactions import Transaction, Transactions
+from homeserver.services.rooms.transactions import Delay, Transaction, Transactions
+from storage.database import Database
+from storage.tables.relations import Relations
+
+ANY_RELATION: Final = "*"
+_AT_ONCE: Final = 50
+"""Related events that are redacted in one commit."""
 
 
 class Redacting:
     """Redactions by local users."""
 
-    def __init__(self, actions: RoomActions, events: EventStore, transactions: Transactions) -> None:
+    def __init__(
+        self, database: Database, actions: RoomActions, events: EventStore, transactions: Transactions
+    ) -> None:
+        self._database = database
         self._actions = actions
         self._events = events
         self._transactions = transactions
 
     async def redact(
-        self, who: Requester, room_id: RoomID, target_id: EventID, txn_id: str | None, content: dict[str, Any]
+        self,
+        who: Requester,
+        room_id: RoomID,
+        target_id: EventID,
+        txn_id: str | None,
+        content: dict[str, Any],
+        delay: Delay | None = None,
     ) -> EventID:
         """Redact an event; the same transaction again gives the same redaction. ``content`` may have a
-        `reason`.
+        `reason`; ``delay`` is of a delayed redaction.
 
         Raises Forbidden, NotFound, InvalidParam for an event of another room."""
         check_canonical(content)
-        transaction = Transaction(who, f"redact {room_id} {target_id}", txn_id)
+        transaction = Transaction(who, f"redact {room_id} {target_id}", txn_id, delay)
         shown = {key: value for key, value in content.items() if key != "redacts"}
         intent = EventIntent("m.room.redaction", shown, who.user_id, redacts=target_id)
 
@@ -43,6 +60,63 @@ class Redacting:
             return stored.event.event_id
 
         return await self._transactions.once(transaction, lambda: self._actions.write(room_id, job))
+
+    async def redact_related(
+        self,
+        who: Requester,
+        room_id: RoomID,
+        target_id: EventID,
+        rel_types: Collection[str],
+        content: dict[str, Any],
+    ) -> None:
+        """Redact the events that relate to one in some ways (`*`: in any), as far as the user may (MSC3912).
+
+        To be done before that one is redacted: if the server ends meanwhile, the client asks again and the rest is
+        done then. Raises as `redact`, for the event itself.
+        """
+        check_canonical(content)
+        chosen = None if ANY_RELATION in rel_types else list(rel_types)
+
+        async def check(draft: RoomDraft) -> None:
+            await self._check(draft, who, target_id)
+
+        await self._actions.write(room_id, check)
+        related = await self._related(room_id, target_id, chosen, "")
+        while related:
+            await self._redact_each(who, room_id, target_id, related, content)
+            related = await self._related(room_id, target_id, chosen, related[-1])
+
+    async def _related(
+        self, room_id: RoomID, target_id: EventID, rel_types: list[str] | None, after: str
+    ) -> list[EventID]:
+        return await self._database.read(
+            lambda tx: Relations(tx).related_to(room_id, target_id, rel_types, after, _AT_ONCE)
+        )
+
+    async def _redact_each(
+        self,
+        who: Requester,
+        room_id: RoomID,
+        parent_id: EventID,
+        related: Sequence[EventID],
+        content: dict[str, Any],
+    ) -> None:
+        parent = await self._events.find(parent_id)
+
+        async def job(draft: RoomDraft) -> None:
+            for event_id in related:
+                try:
+                    await self._check(draft, who, event_id)
+                except MatrixError:
+                    continue
+                stored = await self._events.find(event_id)
+                if stored is None or parent is None or not _is_valid_child(stored.event, parent.event):
+                    continue
+                await self._actions.append(
+                    draft, EventIntent("m.room.redaction", content, who.user_id, redacts=event_id)
+                )
+
+        await self._actions.write(room_id, job)
 
     async def _check(self, draft: RoomDraft, who: Requester, target_id: EventID) -> None:
         """Refuse what would have no effect: from room version 3 on the authorisation rules let every
@@ -67,3 +141,11 @@ class Redacting:
         state = await self._actions.draft_state(draft, POWER_KEYS)
         levels = power_levels_in(draft.head.room_version, state)
         return levels.user(user_id) >= levels.redact
+
+
+def _is_valid_child(child: Event, parent: Event) -> bool:
+    """An edit counts only if its sender wrote what it replaces."""
+    relation = relation_of(child)
+    if relation is None or relation.rel_type != "m.replace":
+        return relation is not None
+    return child.sender == parent.sender and child.type == parent.type

@@ -186,10 +186,13 @@ def _relations(bundle: Bundle, shown: Mapping[int, bytes]) -> bytes:
 
 
 def _transaction(stored: StoredEvent, event: Event, viewer: Viewer) -> bytes:
+    """The transaction ID for the device that sent the event; the delay ID of a delayed one for its sender (MSC4140)."""
     transaction, prefix = stored.transaction, viewer.transactions
-    if transaction is None or prefix is None or event.sender != viewer.user_id:
+    if transaction is None or event.sender != viewer.user_id:
         return b""
-    if not transaction.startswith(prefix):
+    if " " not in transaction:
+        return b',"org.matrix.msc4140.delay_id":' + orjson.dumps(transaction)
+    if prefix is None or not transaction.startswith(prefix):
         return b""
     return b',"transaction_id":' + orjson.dumps(transaction[len(prefix) :])
 

@@ -3,7 +3,8 @@
 https://spec.matrix.org/v1.19/client-server-api/#sending-events-to-a-room
 """
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 from homeserver.protocol.canonical_json import check_canonical
 from homeserver.protocol.errors import BadJson, Forbidden
@@ -16,9 +17,22 @@ from homeserver.services.rooms.joining import Joining
 from homeserver.services.rooms.local_events import EventIntent
 from homeserver.services.rooms.membership import Membership
 from homeserver.services.rooms.redacting import Redacting
-from homeserver.services.rooms.transactions import Transaction, Transactions
+from homeserver.services.rooms.transactions import Delay, Transaction, Transactions
 
 Content = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SendOptions:
+    """What sending may be told beside the event. ``timestamp`` (milliseconds) is for application services;
+    ``delay`` says which delayed event it is.
+    """
+
+    timestamp: int | None = None
+    delay: Delay | None = None
+
+
+PLAIN: Final = SendOptions()
 
 
 class Sending:
@@ -47,19 +61,18 @@ class Sending:
         event_type: str,
         txn_id: str | None,
         content: Content,
-        timestamp: int | None = None,
+        options: SendOptions = PLAIN,
     ) -> EventID:
-        """Send a message event; the same transaction again gives the same event. ``timestamp`` (milliseconds)
-        is for application services. Raises Forbidden, BadJson, EventTooLarge, UserSuspended, and what
-        `RelationRules` does.
+        """Send a message event; the same transaction again gives the same event. Raises Forbidden, BadJson,
+        EventTooLarge, UserSuspended, and what `RelationRules` does.
         """
         require_not_suspended(who)
         check_canonical(content)
         _check_tombstone(room_id, event_type, content)
         if event_type == "m.room.redaction":
-            return await self._send_redaction(who, room_id, txn_id, content)
-        transaction = Transaction(who, f"send {room_id} {event_type}", txn_id)
-        intent = EventIntent(event_type, content, who.user_id, origin_server_ts=_massaged(who, timestamp))
+            return await self._send_redaction(who, room_id, txn_id, content, options.delay)
+        transaction = Transaction(who, f"send {room_id} {event_type}", txn_id, options.delay)
+        intent = EventIntent(event_type, content, who.user_id, origin_server_ts=_massaged(who, options))
 
         async def job(draft: RoomDraft) -> EventID:
             await self._actions.relations.check(draft, intent)
@@ -76,7 +89,7 @@ class Sending:
         event_type: str,
         state_key: str,
         content: Content,
-        timestamp: int | None = None,
+        options: SendOptions = PLAIN,
     ) -> EventID:
         """Set an entry of the room's state; if it is just so already, nothing happens and the event that set
         it is the answer.
@@ -92,18 +105,25 @@ class Sending:
             current = None if head is None else await self._actions.states.find(head.state, CANONICAL_ALIAS)
             await self._aliases.check_canonical(room_id, content, None if current is None else current.event)
         intent = EventIntent(
-            event_type, content, who.user_id, state_key, origin_server_ts=_massaged(who, timestamp)
+            event_type, content, who.user_id, state_key, origin_server_ts=_massaged(who, options)
         )
-        return (await self._actions.put_state(room_id, intent)).event.event_id
+        transaction = Transaction(who, "", None, options.delay)
+
+        async def job(draft: RoomDraft) -> EventID:
+            stored = await self._actions.set_state(draft, intent, transaction.label)
+            self._transactions.note(draft.entries, transaction, stored.event.event_id)
+            return stored.event.event_id
+
+        return await self._actions.write(room_id, job)
 
     async def _send_redaction(
-        self, who: Requester, room_id: RoomID, txn_id: str | None, content: Content
+        self, who: Requester, room_id: RoomID, txn_id: str | None, content: Content, delay: Delay | None
     ) -> EventID:
         """A redaction sent as any event names its target in its content, in every room version."""
         target = content.get("redacts")
         if not isinstance(target, str) or not is_event_id(target):
             raise BadJson("A redaction names the event to redact in `redacts`")
-        return await self._redacting.redact(who, room_id, EventID(target), txn_id, content)
+        return await self._redacting.redact(who, room_id, EventID(target), txn_id, content, delay)
 
     async def _put_member(self, who: Requester, room_id: RoomID, target: str, content: Content) -> EventID:
         if "join_authorised_via_users_server" in content:
@@ -123,6 +143,6 @@ def _check_tombstone(room_id: RoomID, event_type: str, content: Content) -> None
         raise BadJson("A room cannot be replaced by itself")
 
 
-def _massaged(who: Requester, timestamp: int | None) -> int | None:
+def _massaged(who: Requester, options: SendOptions) -> int | None:
     """https://spec.matrix.org/v1.19/application-service-api/#timestamp-massaging"""
-    return timestamp if who.appservice_id is not None else None
+    return options.timestamp if who.appservice_id is not None else None

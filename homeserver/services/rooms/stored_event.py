@@ -21,9 +21,10 @@ class StoredEvent:
     """An event with its number, place in the room and state snapshots.
 
     ``pos`` is None until the event is committed, and for events that no client may see as new; ``ordering`` is None for
-    outliers. ``transaction`` is "device_id txn_id" of the local client that sent it. ``auth_nids`` are the numbers
-    of a state event's auth events, until it is written. ``thread`` is the root of the thread that the event is in, None
-    for the main timeline; ``notable`` are the `notability` marks. Both are set before a new event is written.
+    outliers. ``transaction`` is "device_id txn_id" of the local client that sent it, or the ID of the delayed event
+    that it was. ``auth_nids`` are the numbers of a state event's auth events, until it is written. ``thread`` is the
+    root of the thread that the event is in, None for the main timeline; ``notable`` are the `notability` marks. Both
+    are set before a new event is written.
     """
 
     __slots__ = (

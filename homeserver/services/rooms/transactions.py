@@ -14,20 +14,30 @@ from homeserver.protocol.requester import Requester
 from storage.bulk import Entry
 from storage.caches import CacheBudget
 from storage.database import Database
+from storage.tables.delayed_events import SENT
 from storage.tables.events import CLIENT_TRANSACTIONS, ClientTransactions
 
 Key = tuple[UserID, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
+class Delay:
+    """The delayed event that is being sent, and when it was due (see `storage.tables.delayed_events.SENT`)."""
+
+    delay_id: str
+    due_ts: int
+
+
+@dataclass(frozen=True, slots=True)
 class Transaction:
     """One request's transaction. Its row is written with the event that the request makes. Without a ``txn_id`` each
-    request stands for itself.
+    request stands for itself. What sends a delayed event ends that in the same way.
     """
 
     who: Requester
     scope: str
     txn_id: str | None
+    delay: Delay | None = None
 
     @property
     def key(self) -> Key | None:
@@ -37,7 +47,9 @@ class Transaction:
 
     @property
     def label(self) -> str | None:
-        """The transaction as it is kept with the event."""
+        """The transaction as it is kept with the event: "device_id txn_id", or a delay ID, which has no space."""
+        if self.delay is not None:
+            return self.delay.delay_id
         return None if self.txn_id is None else f"{self.who.device_id or ''} {self.txn_id}"
 
 
@@ -81,6 +93,9 @@ class Transactions:
 
     def note(self, entries: list[Entry], transaction: Transaction, event_id: EventID) -> None:
         """Add the row that is to be written with the event."""
+        if transaction.delay is not None:
+            delay = transaction.delay
+            entries.append(SENT.row(delay.delay_id, delay.due_ts, self._clock.now_ms(), event_id))
         if transaction.key is not None:
             entries.append(CLIENT_TRANSACTIONS.row(*transaction.key, event_id, self._clock.now_ms()))
 

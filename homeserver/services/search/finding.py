@@ -12,6 +12,7 @@ from homeserver.protocol.identifiers import RoomID, UserID
 from homeserver.protocol.search_text import SearchTerm, numbered
 from homeserver.services.rooms.access import Reader
 from homeserver.services.rooms.ignored_users import ignored_by
+from homeserver.services.rooms.parents import with_children
 from homeserver.services.search.index import room_piece, searchable
 from homeserver.services.search.model import Criteria, Match, Place
 from homeserver.services.search.versions import Versions
@@ -78,14 +79,9 @@ class Finder:
 
     async def _related(self, filter: RoomEventFilter, matches: list[Match]) -> list[Match]:
         """Those that others relate to as the filter asks."""
-        senders, rel_types = _listed(filter.related_by_senders), _listed(filter.related_by_rel_types)
-        if not matches or (senders is None and rel_types is None):
-            return matches
-        event_ids = [match.seen.stored.event.event_id for match in matches]
-        related = await self._database.read(
-            lambda tx: MessageSearch(tx).related_by(event_ids, senders, rel_types)
-        )
-        return [match for match in matches if match.seen.stored.event.event_id in related]
+        events = [match.seen.stored for match in matches]
+        parents = {stored.nid for stored in await with_children(self._database, filter, events)}
+        return [match for match in matches if match.seen.stored.nid in parents]
 
     async def _block(
         self, readers: Mapping[RoomID, Reader], term: SearchTerm, criteria: Criteria, place: Place

@@ -5,8 +5,9 @@ one's own comings and goings.
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Final
 
-from homeserver.protocol.identifiers import RoomID
+from homeserver.protocol.identifiers import RoomID, UserID
 from homeserver.services.account_data import changed_between, of_rooms
+from homeserver.services.rooms.invite_permission import invite_verdict
 from homeserver.services.rooms.rendering import Viewer
 from homeserver.services.sync.ephemera import account_data_events
 from homeserver.services.sync.live import LiveUser
@@ -139,9 +140,16 @@ class CatchUp:
                 continue
             if asking.since and not stay.changes and not asking.request.full_state:
                 continue
-            if asking.request.filter.room.matches_room(stay.room_id):
-                found[stay.room_id] = await self._sources.stripped.of(row, asking.user_id, stay.event_nid)
+            if not asking.request.filter.room.matches_room(stay.room_id):
+                continue
+            if membership == "invite" and await self._is_ignored(asking.user_id, row.sender):
+                continue
+            found[stay.room_id] = await self._sources.stripped.of(row, asking.user_id, stay.event_nid)
         return found
+
+    async def _is_ignored(self, user_id: UserID, inviter: UserID) -> bool:
+        verdict = await self._sources.database.read(lambda tx: invite_verdict(tx, user_id, inviter))
+        return verdict == "ignore"
 
 
 def _lately_left(asking: Asking, stay: Stay) -> Part | None:

@@ -82,6 +82,8 @@ class Fresh:
     def _rooms(self, asking: Asking, user: LiveUser) -> dict[RoomID, RecentRoom] | None:
         """The rooms in which something happened; None if memory does not hold all of it."""
         since = asking.since
+        if asking.request.filter.room.timeline.asks_for_children:
+            return None
         changed_rooms = self._recent.changed(user.rooms, since)
         if user.membership_pos > since or changed_rooms is None:
             return None

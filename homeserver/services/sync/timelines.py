@@ -1,6 +1,6 @@
 """The latest events of many rooms as one user may see them, with few queries whatever the number of rooms."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -8,6 +8,7 @@ from homeserver.protocol.filters import RoomEventFilter
 from homeserver.protocol.identifiers import RoomID, UserID
 from homeserver.services.rooms.access import Access, Reader, Seen
 from homeserver.services.rooms.event_store import EventStore
+from homeserver.services.rooms.parents import with_children
 from homeserver.services.rooms.stored_event import StoredEvent
 from homeserver.services.sync.model import MEMBER, Part, Timeline
 from storage.database import Database
@@ -49,13 +50,16 @@ class Timelines:
         open_ = filter.is_open and not ignored
         types = None if filter.types is None or any("*" in t for t in filter.types) else list(filter.types)
         block = limit + 1 if open_ else max(limit + 1, _BLOCK)
+
+        async def passing(events: Sequence[StoredEvent]) -> set[int]:
+            chosen = [each for each in events if _passes(each, filter, ignored)]
+            return {each.nid for each in await with_children(self._database, filter, chosen)}
+
         todo = [progress for progress in rooms.values() if filter.matches_room(progress.part.room_id)]
         for _ in range(MAX_ROUNDS):
             if not todo:
                 break
-            await self._round(
-                user_id, todo, types, block, None if open_ else lambda each: _passes(each, filter, ignored)
-            )
+            await self._round(user_id, todo, types, block, None if open_ else passing)
             todo = [each for each in todo if not each.ended and len(each.found) <= limit]
             block = _BLOCK
         unfinished = {each.part.room_id for each in todo}
@@ -83,15 +87,17 @@ class Timelines:
         todo: Sequence[_Progress],
         types: list[str] | None,
         block: int,
-        passes: Callable[[StoredEvent], bool] | None,
+        passing: Callable[[Sequence[StoredEvent]], Awaitable[set[int]]] | None,
     ) -> None:
         rooms = [each.part.room_id for each in todo]
         sinces = [each.part.since for each in todo]
         uptos = [each.upto for each in todo]
         rows = await self._database.read(lambda tx: Events(tx).latest_in(rooms, sinces, uptos, types, block))
         by_room: dict[RoomID, list[StoredEvent]] = {room_id: [] for room_id in rooms}
-        for stored in self._events.load(rows):
+        loaded = self._events.load(rows)
+        for stored in loaded:
             by_room[stored.event.room_id].append(stored)
+        passed = None if passing is None else await passing(loaded)
         groups = []
         for each in todo:
             events = by_room[each.part.room_id]
@@ -99,7 +105,7 @@ class Timelines:
             if events:
                 each.upto = (events[0].pos or 0) - 1
             reader = Reader(user_id, each.part.room_id, each.part.joined_until)
-            groups.append((reader, events if passes is None else [each for each in events if passes(each)]))
+            groups.append((reader, [one for one in events if passed is None or one.nid in passed]))
         for each, seen in zip(todo, await self._access.select_each(user_id, groups), strict=True):
             each.found[:0] = _with_own_leave(each.part, user_id, seen, by_room[each.part.room_id])
 

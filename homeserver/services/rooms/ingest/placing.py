@@ -17,6 +17,7 @@ from homeserver.services.rooms.draft import RoomDraft
 from homeserver.services.rooms.event_store import EventStore
 from homeserver.services.rooms.heads import Extremity
 from homeserver.services.rooms.numbers import BlockSequence
+from homeserver.services.rooms.policy_servers import PolicyServers
 from homeserver.services.rooms.redactions import RedactionEffects
 from homeserver.services.rooms.resolver import StateResolver
 from homeserver.services.rooms.state_change import StateChange
@@ -80,7 +81,9 @@ class EventPlacer:
         redactions: RedactionEffects,
         resolver: StateResolver,
         clock: Clock,
+        policy: PolicyServers | None = None,
     ) -> None:
+        self._policy = policy
         self._events = events
         self._states = states
         self._nids = nids
@@ -96,6 +99,9 @@ class EventPlacer:
             return Placed(known, new=False)
         before, gaps = await self._state_before(draft, arrival)
         status, reason = await self._judge(draft, arrival, known, before)
+        if status is Status.ACCEPTED and arrival.past is None and self._policy is not None:
+            event, reason = await self._policy.judged(draft, event)
+            status = Status.ACCEPTED if reason is None else Status.SOFT_FAILED
         stored, after = await self.put(
             draft, event, before, known, status=status, outbound=arrival.outbound, past=arrival.past
         )

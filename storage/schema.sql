@@ -435,6 +435,15 @@ CREATE TABLE remote_devices (
     "json" text
 );
 
+CREATE TABLE remote_joins (
+    room_id text NOT NULL COLLATE pg_catalog."C",
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    content text NOT NULL,
+    servers text[] NOT NULL COLLATE pg_catalog."C",
+    alive_until bigint NOT NULL,
+    attempts integer DEFAULT 1 NOT NULL
+);
+
 CREATE TABLE reports (
     id bigint NOT NULL,
     received_ts bigint NOT NULL,
@@ -828,6 +837,9 @@ ALTER TABLE ONLY remote_device_lists
 
 ALTER TABLE ONLY remote_devices
     ADD CONSTRAINT remote_devices_pkey PRIMARY KEY (user_id, device_id);
+
+ALTER TABLE ONLY remote_joins
+    ADD CONSTRAINT remote_joins_pkey PRIMARY KEY (room_id, user_id);
 
 ALTER TABLE ONLY reports
     ADD CONSTRAINT reports_pkey PRIMARY KEY (id);

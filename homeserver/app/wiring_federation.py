@@ -48,6 +48,7 @@ from homeserver.services.rooms.outbound_invites import OutboundInvites
 from homeserver.services.rooms.outside_memberships import OutsideMembershipRecords
 from homeserver.services.rooms.policy_servers import PolicyServers
 from homeserver.services.rooms.remote_joining import Doors, RemoteJoining
+from homeserver.services.rooms.remote_joins import RemoteJoins
 from homeserver.services.rooms.remote_leaving import RemoteLeaving
 from homeserver.services.rooms.remote_membership import RemoteMemberships
 from homeserver.services.rooms.remote_servers import RemoteServers
@@ -70,6 +71,7 @@ class SharedRooms:
     resident: ResidentServer
     invites: InboundInvites
     leaving: RemoteLeaving
+    joins: RemoteJoins
     queries: RemoteQueries
     remotes: Remotes
 
@@ -88,7 +90,8 @@ class Federation:
     async def start(self) -> None:
         """Send what is owed, and go on in the background."""
         await self.sender.start()
-        for work in (self.shared.leaving.keep_trying(), self.inbox.expire()):
+        shared = self.shared
+        for work in (shared.leaving.keep_trying(), shared.joins.keep_trying(), self.inbox.expire()):
             self._background.append(Deferred.fromCoroutine(work))
 
     async def stop(self) -> None:
@@ -122,11 +125,12 @@ def build_shared_rooms(core: Core, rooms: RoomsCore, transport: FederationTransp
     requests = MembershipRequests(transport.client, author)
     leaving = RemoteLeaving(database, requests, servers, core.clock)
     queries = RemoteQueries(transport.client)
-    doors = _doors(core, rooms, restricted, ingest)
+    joining = RemoteJoining(requests, ingest.checker, _doors(core, rooms, restricted, ingest), core.clock)
+    joins = RemoteJoins(database, joining, core.clock)
     memberships = RemoteMemberships(
         requests,
         servers,
-        RemoteJoining(requests, ingest.checker, doors, core.clock),
+        joins,
         leaving,
         OutboundInvites(
             name, transport.client, transport.keyring, rooms.local_events, ingest.receiver, preview
@@ -148,6 +152,7 @@ def build_shared_rooms(core: Core, rooms: RoomsCore, transport: FederationTransp
             database, access, ingest.checker, InvitePermission(database, name), records, author
         ),
         leaving=leaving,
+        joins=joins,
         queries=queries,
         remotes=Remotes(
             memberships,

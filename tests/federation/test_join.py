@@ -6,8 +6,10 @@ import pytest
 from twisted.internet.defer import Deferred, gatherResults
 
 from homeserver.protocol.room_versions import ROOM_VERSIONS
+from homeserver.services.rooms import remote_joins
+from storage.tables.remote_joins import RemoteJoins
 from tests.federation.whole_servers import World, escaped, eventually, in_world
-from tests.harness.outside import AUTHORITY, Peer
+from tests.harness.outside import AUTHORITY, Peer, until
 
 
 @pytest.mark.usefixtures("internet")
@@ -134,6 +136,43 @@ class TestJoining(World):
         await bob.do("POST", f"/join/{escaped(room)}", {}, via)
         assert ["/make_join/" in each.target for each in silent.seen].count(True) == 1
         assert (await bob.members(room))[bob.user_id] == "join"
+
+    @in_world
+    async def test_a_join_that_a_restart_interrupts_goes_on_after_it(self) -> None:
+        self.patch(remote_joins, "ALIVE_MS", 600)  # type: ignore[no-untyped-call]
+        alpha, beta = await self.two_servers()
+        alice, bob = await alpha.person("alice"), await beta.person("bob")
+        room = await alice.public_room()
+        silent = Peer(lambda request: None, AUTHORITY.leaf(["silent.example"])).start()
+        self.addCleanup(lambda: Deferred.fromCoroutine(silent.stop()))
+        self.address("silent.example", silent.port)
+        via = {"via": ["silent.example", alpha.name]}
+        joining = Deferred.fromCoroutine(bob.ask("POST", f"/join/{escaped(room)}", {}, via))
+        _ = joining.addErrback(lambda _: None)
+        await until(lambda: len(silent.seen) == 1)
+        await beta.die()
+        await beta.start()
+
+        async def bob_is_in() -> bool:
+            return room in (await bob.do("GET", "/joined_rooms"))["joined_rooms"]
+
+        await eventually(bob_is_in)
+        assert (await alice.members(room))[bob.user_id] == "join"
+        left = await beta.storage.transact(
+            lambda tx: RemoteJoins(tx).take_over(self.clock.now_ms() + 10**9, 0)
+        )
+        assert left == [], "nothing is on record any more"
+
+    @in_world
+    async def test_a_join_that_was_refused_is_not_tried_again(self) -> None:
+        alpha, beta = await self.two_servers()
+        alice, bob = await alpha.person("alice"), await beta.person("bob")
+        room = await alice.create(preset="private_chat")
+        assert (await bob.try_join(room, alpha)).status == 403
+        left = await beta.storage.transact(
+            lambda tx: RemoteJoins(tx).take_over(self.clock.now_ms() + 10**9, 0)
+        )
+        assert left == []
 
     @in_world
     async def test_the_servers_in_the_room_hear_of_a_join_by_way_of_one_of_them(self) -> None:

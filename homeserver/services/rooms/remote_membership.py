@@ -33,7 +33,7 @@ from homeserver.services.rooms.membership_requests import (
 )
 from homeserver.services.rooms.outbound_invites import OutboundInvites
 from homeserver.services.rooms.outside_memberships import OutsideMembershipRecords
-from homeserver.services.rooms.remote_joining import RemoteJoining
+from homeserver.services.rooms.remote_joins import RemoteJoins
 from homeserver.services.rooms.remote_leaving import RemoteLeaving
 from homeserver.services.rooms.remote_servers import RemoteServers
 
@@ -46,7 +46,7 @@ class RemoteMemberships:
 
     requests: MembershipRequests
     servers: RemoteServers
-    joining: RemoteJoining
+    joining: RemoteJoins
     leaving: RemoteLeaving
     invites: OutboundInvites
     records: OutsideMembershipRecords

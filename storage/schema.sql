@@ -376,6 +376,13 @@ CREATE TABLE refresh_tokens (
     token_hash bytea NOT NULL,
     user_id text NOT NULL COLLATE pg_catalog."C",
     device_id text NOT NULL COLLATE pg_catalog."C",
+CREATE UNLOGGED TABLE presence (
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    presence text NOT NULL,
+    status_msg text,
+    active_ts bigint
+);
+
     created_ts bigint NOT NULL,
     expires_ts bigint,
     replaces bigint
@@ -920,6 +927,9 @@ CREATE INDEX access_tokens_user ON access_tokens USING btree (user_id, device_id
 CREATE INDEX account_data_pos ON account_data USING btree (user_id, pos);
 
 CREATE INDEX client_transactions_age ON client_transactions USING btree (created_ts);
+ALTER TABLE ONLY presence
+    ADD CONSTRAINT presence_pkey PRIMARY KEY (user_id);
+
 
 CREATE INDEX delayed_event_outcomes_age ON delayed_event_outcomes USING btree (finalised_ts);
 

@@ -134,6 +134,11 @@ class Mailbox:
         busy = self.is_behind or self._ephemeral or self._batch or self._running or self._timer
         return not busy
 
+    @property
+    def is_resting(self) -> bool:
+        """Whether the server is left alone for now."""
+        return self._timer is not None
+
     def add(self, owed: Owed) -> None:
         """Put an event at the end."""
         if not self.is_behind:

@@ -134,6 +134,11 @@ class FederationSender:
         for destination in destinations:
             self._mailbox(destination).lane_filled()
 
+    def is_away(self, destination: ServerName) -> bool:
+        """Whether a server is left alone for now, as it did not take what it was sent."""
+        mailbox = self._mailboxes.get(destination)
+        return self._stopped or (mailbox is not None and mailbox.is_resting)
+
     def listen(self, listener: Callable[[float], object]) -> None:
         """Have a function called with the seconds from an event's commit until a server has it, for each that went
         from the commit to the wire through memory.

@@ -80,6 +80,7 @@ class App:
     def closing(self) -> None:
         """Let whoever waits for news be answered now: the program is about to end."""
         self.sync.closing()
+        await self.sync.presence_record.start()
 
     async def stop(self) -> None:
         """End what works in the background."""
@@ -93,6 +94,7 @@ class App:
         await self.encryption.stop()
         await self.federation.stop()
         await self.transport.stop()
+        await self.sync.presence_record.stop()
         await self.accounts.upkeep.stop()
 
     def site(self, *serves: str, x_forwarded: bool = False) -> Site:

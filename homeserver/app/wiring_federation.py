@@ -9,6 +9,7 @@ from federation.inbox.edus import EduDispatch
 from federation.inbox.transactions import Rooms as InboxRooms
 from federation.inbox.transactions import TransactionInbox
 from federation.sender.recipients import Recipients
+from federation.sender.presence_lane import PresenceLane
 from federation.sender.sender import FederationSender, Outside
 from federation.server_api.backfill import BackfillApi
 from federation.server_api.events import EventsApi
@@ -30,6 +31,7 @@ from homeserver.gateways.identity_server import IdentityServers
 from homeserver.http.endpoint import BoundEndpoint, collect
 from homeserver.services.ephemeral_exchange import EphemeralExchange
 from homeserver.services.remote_queries import RemoteQueries
+from homeserver.services.presence_exchange import PresenceExchange
 from homeserver.services.rooms.exports import RoomExports
 from homeserver.services.rooms.inbound_invites import InboundInvites
 from homeserver.services.rooms.ingest.backfill import Backfilling, PastEvents
@@ -198,13 +200,15 @@ def build_federation(
     inbox_rooms = InboxRooms(shared.receiver, shared.access, shared.invites)
     inbox = TransactionInbox(database, core.journal, inbox_rooms, edus, core.clock)
     accounts.profiles.ask_remote(shared.queries.profile)
-    exchange = EphemeralExchange(database, shared.access, sync.typing, sync.receipts, sync.presence, sender)
-    federate_presence = core.config.presence.federate
-    exchange.connect(presence=federate_presence)
+    exchange = EphemeralExchange(shared.access, sync.typing, sync.receipts, sender)
+    exchange.connect()
     edus.connect("m.typing", exchange.typing_received)
     edus.connect("m.receipt", exchange.receipts_received)
-    if federate_presence:
-        edus.connect("m.presence", exchange.presence_received)
+    if core.config.presence.federate:
+        presence = PresenceExchange(name, database, sync.presence, sender, core.clock)
+        presence.connect(core.journal)
+        edus.connect("m.presence", presence.received)
+        sender.lanes.append(PresenceLane(presence))
     return Federation(
         shared=shared,
         inbox=inbox,

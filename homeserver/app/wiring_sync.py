@@ -17,6 +17,7 @@ from homeserver.notifier import Notifier
 from homeserver.services.ephemeral_stream import EphemeralStream
 from homeserver.services.notifications import Notifications
 from homeserver.services.presence import Presence
+from homeserver.services.presence_record import PresenceRecord
 from homeserver.services.push_evaluation import PushEvaluation
 from homeserver.services.read_markers import ReadMarkers
 from homeserver.services.receipts import Receipts
@@ -55,6 +56,8 @@ class SyncArea:
     receipts: Receipts
     typing: Typing
     presence: Presence
+    presence_record: PresenceRecord
+    evaluation: PushEvaluation
     endpoints: list[BoundEndpoint]
 
     def closing(self) -> None:
@@ -75,9 +78,9 @@ def build_sync(core: Core, accounts: AccountsArea, rooms_core: RoomsCore, rooms:
     presence = Presence(name, ephemeral, clock, enabled=core.config.presence.enabled)
     typing = Typing(name, rooms.access, ephemeral, clock)
     receipts = Receipts(name, database, journal, rooms.access, rooms_core.events, clock)
-    here = Here(
-        Live(database, journal, notifier, core.caches.limit // _LIVE_SHARE), typing, presence, ephemeral
-    )
+    share = core.caches.limit // _LIVE_SHARE
+    live = Live(database, journal, notifier, share, core.config.presence.largest_room)
+    here = Here(live, typing, presence, ephemeral)
     evaluation = PushEvaluation(database, journal, rooms_core.heads, rooms_core.states, core.caches)
     sources = _sources(core, rooms_core, rooms, here, evaluation)
     following = Following(journal, here, sources.recent, notifier)
@@ -92,6 +95,8 @@ def build_sync(core: Core, accounts: AccountsArea, rooms_core: RoomsCore, rooms:
         receipts=receipts,
         typing=typing,
         presence=presence,
+        presence_record=PresenceRecord(database, presence, clock),
+        evaluation=evaluation,
         endpoints=collect(
             SyncApi(sync, accounts.filters),
             ReceiptsApi(receipts, read_markers),

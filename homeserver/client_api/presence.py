@@ -4,7 +4,7 @@ https://spec.matrix.org/v1.19/client-server-api/#presence
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -18,10 +18,14 @@ from homeserver.services.sync.live import Live
 _STATUS = "/_matrix/client/{v3,r0}/presence/{user_id}/status"
 
 
+State: TypeAlias = Literal["online", "offline", "unavailable", "busy", "org.matrix.msc3026.busy"]
+"""With the state of MSC3026 by both of its names."""
+
+
 class OwnPresence(msgspec.Struct, frozen=True):
     """What a user says of themselves."""
 
-    presence: Literal["online", "offline", "unavailable"]
+    presence: State
     status_msg: str | None = None
 
 

@@ -4,8 +4,8 @@ https://github.com/matrix-org/matrix-spec-proposals/blob/main/proposals/4186-sim
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
+from homeserver.client_api.presence import State
 from homeserver.client_api.sliding_sync_requests import AcceptedRequest, DeployedRequest, RequestReader
 from homeserver.http.authentication import access_token_or_guest
 from homeserver.http.encoding import RawJson
@@ -45,7 +45,7 @@ class SlidingSyncApi:
         body: Body[DeployedRequest],
         pos: Query[str | None] = None,
         timeout: Query[int] = 0,
-        set_presence: Query[Literal["online", "offline", "unavailable"] | None] = None,
+        set_presence: Query[State | None] = None,
     ) -> RawJson:
         """The same as clients know it that are older than the accepted proposal."""
         request = replace(

@@ -11,6 +11,7 @@ import msgspec
 
 from homeserver.protocol.errors import InvalidParam
 from homeserver.protocol.identifiers import RoomID, UserID
+from homeserver.protocol.presence import parse_presence
 from homeserver.services.sliding_sync.model import (
     MAX_LIMIT,
     ExtensionsRequest,
@@ -141,7 +142,7 @@ class RequestReader:
 
     def accepted(self, body: AcceptedRequest, user_id: UserID) -> SlidingRequest:
         """A request as accepted. Raises InvalidParam."""
-        if body.set_presence not in (None, "online", "offline", "unavailable"):
+        if body.set_presence is not None and parse_presence(body.set_presence) is None:
             raise InvalidParam("`set_presence` must be one of: online, offline, unavailable")
         self._check(body.lists, body.room_subscriptions)
         return SlidingRequest(

@@ -4,8 +4,9 @@ https://spec.matrix.org/v1.19/client-server-api/#syncing
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
+from homeserver.client_api.presence import State
 from homeserver.http.authentication import access_token_or_guest
 from homeserver.http.decoding import Natural
 from homeserver.http.encoding import RawJson
@@ -37,7 +38,7 @@ class SyncApi:
         filter: Query[str] = "",
         since: Query[str] = "",
         full_state: Query[bool] = False,
-        set_presence: Query[Literal["online", "offline", "unavailable"] | None] = None,
+        set_presence: Query[State | None] = None,
         timeout: Query[Natural] = Natural(0),
         use_state_after: Query[bool] = False,
         unstable_state_after: Annotated[Query[bool], named("org.matrix.msc4222.use_state_after")] = False,

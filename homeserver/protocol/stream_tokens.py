@@ -6,7 +6,7 @@ raises `InvalidParam`.
 * `m<pos>_<node>.<start>.<ephemeral>` is a sync token: everything up to a position of the stream,
   and up to an ephemeral
   position (typing, presence), which means something only on the node that gave it and until that
-  node restarts.
+  node restarts. A `t` behind it: the client was told of people who type.
 * the same with `!<number>` behind it is a position of sliding sync; the number names what is kept of the connection.
 * `s<pos>` is a place in the stream, between the event at `pos` and the next.
 * `t<depth>_<ordering>` is a place in the order of a room's events, behind the event there:
@@ -21,7 +21,7 @@ from typing import TypeAlias
 from homeserver.protocol.errors import InvalidParam
 
 _LIMIT = 2**63
-_SYNC = re.compile(r"m([0-9]{1,19})_([!-~]{0,64}?)\.([0-9]{1,19})\.([0-9]{1,19})(?:~([0-9]{1,19}))?")
+_SYNC = re.compile(r"m([0-9]{1,19})_([!-~]{0,64}?)\.([0-9]{1,19})\.([0-9]{1,19})(t?)(?:~([0-9]{1,19}))?")
 _SLIDING = re.compile(r"(m.+)!([0-9]{1,19})")
 _LIVE = re.compile(r"s([0-9]{1,19})")
 _TOPOLOGICAL = re.compile(r"t([0-9]{1,19})_(-?[0-9]{1,19})")
@@ -37,12 +37,15 @@ class SyncToken:
     start: int = 0
     """Which run of that node it was."""
     ephemeral: int = 0
+    typing: bool = False
+    """Whether the client was told of people who type, in rooms of whose end of typing it was not."""
     messages: int | None = None
     """Up to where messages to the device were delivered, if that is not `pos`: more of them wait."""
 
     def __str__(self) -> str:
         rest = "" if self.messages is None else f"~{self.messages}"
-        return f"m{self.pos}_{self.node}.{self.start}.{self.ephemeral}{rest}"
+        typing = "t" if self.typing else ""
+        return f"m{self.pos}_{self.node}.{self.start}.{self.ephemeral}{typing}{rest}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +78,10 @@ def parse_sync_token(text: str) -> SyncToken:
     match = _SYNC.fullmatch(text)
     if match is None:
         raise InvalidParam("Not a sync token")
-    messages = None if match[5] is None else _number(match[5])
-    return SyncToken(_number(match[1]), match[2], _number(match[3]), _number(match[4]), messages)
+    messages = None if match[6] is None else _number(match[6])
+    return SyncToken(
+        _number(match[1]), match[2], _number(match[3]), _number(match[4]), bool(match[5]), messages
+    )
 
 
 def parse_sliding_position(text: str) -> tuple[SyncToken, int]:

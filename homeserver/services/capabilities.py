@@ -21,6 +21,7 @@ UNSTABLE_FEATURES: Final[Mapping[str, bool]] = {
     "uk.tcpip.msc4133.stable": True,
     "uk.half-shot.msc2666.query_mutual_rooms": True,
     "uk.half-shot.msc2666.query_mutual_rooms.stable": True,
+    "org.matrix.msc3026.busy_presence": True,  # busy beside online
     "org.matrix.msc3030": True,  # events by date
     "org.matrix.msc3440.stable": True,  # threads
     "org.matrix.msc3981": True,  # relations of relations

@@ -1,9 +1,9 @@
-"""Typing notices, receipts and presence between servers: what others send us, and what of ours they are told.
+"""Typing notices and receipts between servers: what others send us, and what of ours they are told.
 
 https://spec.matrix.org/v1.19/server-server-api/#edus
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,21 +18,16 @@ from homeserver.protocol.identifiers import (
     is_user_id,
     server_of,
 )
-from homeserver.services.presence import Presence, Status
-from homeserver.services.receipts import READ, UNTHREADED, Receipts
+from homeserver.services.receipts import MAIN_THREAD, READ, UNTHREADED, Receipts
 from homeserver.services.rooms.detached import detach
 from homeserver.services.rooms.server_access import ServerAccess
 from homeserver.services.typing import Typing
-from storage.database import Database
-from storage.tables.memberships import Memberships
 from storage.tables.receipts import ReceiptRow
 
 Content = dict[str, Any]
 
-MAX_THREAD_ID = 255
 MAX_RECEIPTS = 1000
 """Receipts of one EDU that are looked at."""
-MAX_STATUSES = 1000
 
 
 class EduSender(Protocol):
@@ -53,19 +48,15 @@ class EduSender(Protocol):
 class EphemeralExchange:
     """The way of ephemeral data in both directions."""
 
-    database: Database
     access: ServerAccess
     typing: Typing
     receipts: Receipts
-    presence: Presence
     sender: EduSender
 
-    def connect(self, *, presence: bool) -> None:
-        """Have other servers told what happens here; of presence only if asked to."""
+    def connect(self) -> None:
+        """Have other servers told what happens here."""
         self.typing.when_local_changed(self._typed)
         self.receipts.when_sent(self._read)
-        if presence:
-            self.presence.when_local_changed(self._presence_changed)
 
     async def typing_received(self, origin: ServerName, content: Content) -> None:
         """An `m.typing` of another server."""
@@ -88,22 +79,6 @@ class EphemeralExchange:
             if rows and await self._admits(RoomID(room_id), origin):
                 await self.receipts.receive(RoomID(room_id), rows)
 
-    async def presence_received(self, origin: ServerName, content: Content) -> None:
-        """An `m.presence` of another server."""
-        push = content.get("push")
-        for entry in push[:MAX_STATUSES] if isinstance(push, list) else ():
-            if not isinstance(entry, dict) or not _is_user_of(origin, entry.get("user_id")):
-                continue
-            presence, status_msg = entry.get("presence"), entry.get("status_msg")
-            ago = entry.get("last_active_ago")
-            if isinstance(presence, str):
-                self.presence.receive(
-                    UserID(entry["user_id"]),
-                    presence,
-                    status_msg if isinstance(status_msg, str) else None,
-                    ago if type(ago) is int else None,
-                )
-
     async def _admits(self, room_id: RoomID, origin: ServerName) -> bool:
         try:
             head = await self.access.participating(room_id, origin)
@@ -116,17 +91,6 @@ class EphemeralExchange:
         sending = self.sender.send_edu_to_room(room_id, "m.typing", content, (room_id, user_id))
         detach("typing", sending, room=room_id)
 
-    def _presence_changed(self, statuses: Sequence[Status]) -> None:
-        detach("presence", self._tell_presence(list(statuses)))
-
-    async def _tell_presence(self, statuses: Sequence[Status]) -> None:
-        users = [status.user_id for status in statuses]
-        found = await self.database.read(lambda tx: Memberships(tx).servers_around(users))
-        for status in statuses:
-            servers = [server for user_id, server in found if user_id == status.user_id]
-            content = presence_content(self.presence, [status])
-            self.sender.send_edu(servers, "m.presence", content, status.user_id)
-
     def _read(self, row: ReceiptRow) -> None:
         data: Content = {"ts": row.ts}
         if row.thread_id != UNTHREADED:
@@ -135,11 +99,6 @@ class EphemeralExchange:
         key = (row.room_id, row.user_id, row.thread_id)
         sending = self.sender.send_edu_to_room(row.room_id, "m.receipt", content, key)
         detach("receipt", sending, room=row.room_id)
-
-
-def presence_content(presence: Presence, statuses: Sequence[Status]) -> Content:
-    """The content of an `m.presence` EDU."""
-    return {"push": [{"user_id": status.user_id, **presence.content(status)} for status in statuses]}
 
 
 def _is_user_of(origin: ServerName, user_id: Any) -> bool:
@@ -158,10 +117,13 @@ def _receipts(origin: ServerName, room_id: RoomID, by_type: Content) -> list[Rec
         if not (isinstance(event_id, str) and is_event_id(event_id)):
             continue
         data = data if isinstance(data, dict) else {}
-        ts, thread_id = data.get("ts"), data.get("thread_id", UNTHREADED)
+        ts, thread_id = data.get("ts"), data.get("thread_id")
+        thread_id = UNTHREADED if thread_id is None else thread_id
         if type(ts) is not int or not 0 <= ts < 2**53:
             ts = 0
-        if not isinstance(thread_id, str) or len(thread_id) > MAX_THREAD_ID or "\0" in thread_id:
+        if not (
+            thread_id in (UNTHREADED, MAIN_THREAD) or (isinstance(thread_id, str) and is_event_id(thread_id))
+        ):
             continue
         rows.append(ReceiptRow(room_id, UserID(user_id), READ, thread_id, EventID(event_id), ts, 0))
     return rows

@@ -1,55 +1,89 @@
 """Presence: who is here. Kept in memory, derived from live syncs, told in batches.
 
+Each device of a local user says how it is, by `PUT` or with its syncs; what they make of the user together is judged
+when one of them says something, and again by the clock. What changed collects for a moment, is given positions, and
+wakes those whom it concerns; the more it wakes, the longer the next batch has to wait, so that however many come and go
+at once, presence takes a small share of the processor.
+
 https://spec.matrix.org/v1.19/client-server-api/#presence
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from math import ceil
+from typing import Any, Final, Protocol
+
+import orjson
 
 from homeserver.clock import Clock, Timer
 from homeserver.protocol.errors import Forbidden, InvalidParam
 from homeserver.protocol.identifiers import ServerName, UserID, server_of
+from homeserver.protocol.presence import BUSY, OFFLINE, ONLINE, UNAVAILABLE, merged, parse_presence
 from homeserver.protocol.requester import Requester
 from homeserver.services.ephemeral_stream import EphemeralStream
 
-ONLINE: Final = "online"
-UNAVAILABLE: Final = "unavailable"
-OFFLINE: Final = "offline"
-STATES: Final = (ONLINE, UNAVAILABLE, OFFLINE)
-
 SYNC_GRACE_S: Final = 30.0
-"""So long after their last sync ended, a user is offline."""
+"""So long after its last sync ended, a device is gone."""
 IDLE_S: Final = 300.0
 """So long after their last activity, a user who is online is unavailable."""
-SWEEP_S: Final = 5.0
+ACTIVE_S: Final = 60.0
+"""So long after an activity, a user is said to be active at the moment."""
+REMOTE_S: Final = 1800.0
+"""So long after their server last told of them, a user of another server is taken to be offline."""
+REPEAT_S: Final = 1500.0
+"""So long after other servers were told of a user who is here, they are told again."""
+TICK_S: Final = 5.0
+LOOK_S: Final = 20.0
+"""How often, at least, the devices of a local user are looked at."""
 BATCH_S: Final = 0.01
 """Changes within so many seconds are told together."""
 COST_OF_WAKING: Final = 0.001
-"""Seconds until the next batch for each poll that a batch wakes: presence takes a small share of the
-processor however many come and go at once.
-"""
+COST_OF_TELLING: Final = 0.00005
+"""Seconds until the next batch for each poll that a batch wakes, and for each user whom it may tell it of."""
 MAX_STATUS: Final = 2048
 MAX_USERS: Final = 100_000
 
-Wake = Callable[[Sequence[UserID]], int]
 LocalListener = Callable[[Sequence["Status"]], None]
+
+
+class Audience(Protocol):
+    """Those who are told."""
+
+    def is_stranger(self, user_id: UserID) -> bool:
+        """Whether nothing is known in memory of who shares rooms with a user."""
+
+    def wake(self, user_ids: Sequence[UserID]) -> int:
+        """Wake the polls of those who share rooms with some users; gives how many."""
 
 
 @dataclass(slots=True)
 class Status:
-    """The presence of a user. Times are of `Clock.seconds`; ``syncs`` counts the polls that wait."""
+    """The presence of a user. Times are of `Clock.seconds`; ``heard_at``: when other servers were told last, or
+    told us.
+    """
 
     user_id: UserID
     presence: str = OFFLINE
     status_msg: str | None = None
     active_at: float | None = None
-    synced_at: float = 0.0
-    syncs: int = 0
     position: int = 0
-    chosen: str = ONLINE
-    """What the user's clients say of themselves while they sync."""
+    heard_at: float = 0.0
+    told_active: bool = False
+    watched: bool = False
+    shown: tuple[int, bytes] | None = None
+    """The event as it was made last, and in which second."""
+
+
+class _Device:
+    """``syncs`` counts the polls that wait."""
+
+    __slots__ = ("chosen", "seen_at", "syncs")
+
+    def __init__(self, now: float) -> None:
+        self.chosen = ONLINE
+        self.seen_at = now
+        self.syncs = 0
 
 
 class Presence:
@@ -60,42 +94,54 @@ class Presence:
     def __init__(
         self, server_name: ServerName, stream: EphemeralStream, clock: Clock, *, enabled: bool = True
     ) -> None:
-        self._enabled = enabled
+        self.enabled = enabled
         self._server_name = server_name
         self._stream = stream
         self._clock = clock
         self._users: OrderedDict[UserID, Status] = OrderedDict()
+        self._strangers: OrderedDict[UserID, Status] = OrderedDict()
+        self._devices: dict[UserID, dict[str, _Device]] = {}
         self._dirty: dict[UserID, Status] = {}
+        self._wheel: dict[int, list[Status]] = {}
         self._flush_timer: Timer | None = None
-        self._sweep_timer: Timer | None = None
+        self._wheel_timer: Timer | None = None
         self._next_flush = 0.0
-        self._wake: Wake = lambda user_ids: 0
+        self._audience: Audience | None = None
         self._local_changed: list[LocalListener] = []
         self.position = 0
         """The ephemeral position of the last change."""
 
-    def wakes(self, wake: Wake) -> None:
-        """Set who wakes those who share rooms with some users; gives how many polls that were."""
-        self._wake = wake
+    def __len__(self) -> int:
+        """Of how many users something is known."""
+        return len(self._users)
+
+    def tell(self, audience: Audience) -> None:
+        """Set who is told of changes."""
+        self._audience = audience
 
     def when_local_changed(self, listener: LocalListener) -> None:
-        """Call with local users whose presence changed, in batches: what other servers may be told."""
+        """Call with local users whose presence changed, in batches, and now and then with those who are here: what
+        other servers may be told.
+        """
         self._local_changed.append(listener)
 
     def put(self, who: Requester, user_id: UserID, presence: str, status_msg: str | None) -> None:
-        """A user sets their own presence. Raises Forbidden, InvalidParam."""
+        """A user sets their own presence, as the device has it that they use. Raises Forbidden, InvalidParam."""
         if who.user_id != user_id:
             raise Forbidden("You can only set your own presence")
-        if presence not in STATES:
+        chosen = parse_presence(presence)
+        if chosen is None:
             raise InvalidParam("`presence` must be online, unavailable or offline")
         if status_msg is not None and len(status_msg) > MAX_STATUS:
             raise InvalidParam(f"`status_msg` may have at most {MAX_STATUS} characters")
-        if not self._enabled:
+        if not self.enabled:
             return
-        status = self._status(user_id)
-        status.synced_at = self._clock.seconds()
-        status.chosen = presence
-        self._change(status, presence, status_msg, active=presence == ONLINE)
+        now, status = self._clock.seconds(), self._status(user_id)
+        device = self._device(who, now)
+        device.chosen, device.seen_at = chosen, now
+        if chosen in (ONLINE, BUSY):
+            status.active_at = now
+        self._judge(status, now, status_msg)
 
     def of(self, user_id: UserID) -> Status:
         """The presence of a user; offline for those of whom nothing is known."""
@@ -105,59 +151,77 @@ class Presence:
         self, user_id: UserID, presence: str, status_msg: str | None, last_active_ago_ms: int | None
     ) -> None:
         """The presence of a user of another server, from an EDU of that server."""
-        if self._enabled and presence in STATES and (status_msg is None or len(status_msg) <= MAX_STATUS):
-            status = self._status(user_id)
-            self._change(status, presence, status_msg, active=False)
-            if last_active_ago_ms is not None:
-                status.active_at = self._clock.seconds() - max(last_active_ago_ms, 0) / 1000
-
-    def sync_began(self, user_id: UserID, presence: str | None) -> None:
-        """A client of the user polls, and says how it is."""
-        if presence == OFFLINE or not self._enabled:
+        state = parse_presence(presence)
+        if not self.enabled or state is None or (status_msg is not None and len(status_msg) > MAX_STATUS):
             return
-        status = self._status(user_id)
-        status.syncs += 1
-        now = status.synced_at = self._clock.seconds()
-        chosen = presence or ONLINE
-        if chosen != status.chosen and presence is not None:
-            status.chosen = chosen
-        if status.presence == OFFLINE:
+        now, status = self._clock.seconds(), self._status(user_id)
+        status.heard_at = now
+        if last_active_ago_ms is not None:
+            status.active_at = now - max(last_active_ago_ms, 0) / 1000
+        self._change(status, state, status_msg, now)
+        self._watch(status, now + REMOTE_S)
+
+    def resume(self, user_id: UserID, presence: str, status_msg: str | None, active_at: float | None) -> None:
+        """How a local user was before the server was started: they may come back."""
+        if user_id in self._users or parse_presence(presence) is None:
+            return
+        now, status = self._clock.seconds(), self._status(user_id)
+        status.active_at = active_at
+        if presence != OFFLINE:
+            self._devices[user_id] = {"": _Device(now)}
+            self._devices[user_id][""].chosen = presence
+        self._judge(status, now, status_msg)
+
+    def sync_began(self, who: Requester, presence: str | None) -> None:
+        """A client polls, and says how it is; by polling, it says that it is online."""
+        if presence == OFFLINE or not self.enabled:
+            return
+        now, status = self._clock.seconds(), self._status(who.user_id)
+        known = who.device_id in self._devices.get(who.user_id, ())
+        device = self._device(who, now)
+        before = device.chosen
+        device.syncs += 1
+        device.seen_at = now
+        if presence is not None and before != BUSY:
+            device.chosen = parse_presence(presence) or ONLINE
+        elif before == OFFLINE:
+            device.chosen = ONLINE
+        if not known or (device.chosen != before and device.chosen in (ONLINE, BUSY)):
             status.active_at = now
-            self._change(
-                status, status.chosen if status.chosen != OFFLINE else chosen, status.status_msg, active=False
-            )
-        elif presence is not None and chosen != status.presence and not self._is_idle(status, now):
-            self._change(status, chosen, status.status_msg, active=False)
-        if self._sweep_timer is None:
-            self._sweep_timer = self._clock.call_later(SWEEP_S, self._sweep)
+        if not known or device.chosen != before:
+            self._judge(status, now, status.status_msg)
 
-    def sync_ended(self, user_id: UserID, presence: str | None) -> None:
+    def sync_ended(self, who: Requester, presence: str | None) -> None:
         """The poll was answered, or its client went away."""
-        if presence == OFFLINE:
-            return
-        status = self._users.get(user_id)
-        if status is not None and status.syncs:
-            status.syncs -= 1
-            status.synced_at = self._clock.seconds()
+        device = self._devices.get(who.user_id, {}).get(who.device_id or "")
+        if presence != OFFLINE and device is not None and device.syncs:
+            device.syncs -= 1
+            device.seen_at = self._clock.seconds()
 
     def active(self, user_id: UserID) -> None:
         """A local user did something: sent an event, say."""
-        status = self._users.get(user_id)
-        if status is None:
-            return
-        status.active_at = self._clock.seconds()
-        if status.presence == UNAVAILABLE and status.chosen == ONLINE:
-            self._change(status, ONLINE, status.status_msg, active=True)
+        if user_id in self._devices:
+            now, status = self._clock.seconds(), self._users[user_id]
+            status.active_at = now
+            if status.presence == UNAVAILABLE or not status.told_active:
+                self._judge(status, now, status.status_msg)
 
     def changed_since(self, position: int) -> Iterator[Status]:
-        """Who changed after an ephemeral position, latest first; with 0, who is not offline."""
-        if self.position <= position:
-            return
-        for status in reversed(self._users.values()):
-            if status.position <= position:
-                return
-            if position or status.presence != OFFLINE:
-                yield status
+        """Who changed after an ephemeral position, latest first; with a negative one, who is not offline."""
+        return self._since(self._users, position)
+
+    def strangers_since(self, position: int) -> Iterator[Status]:
+        """The same, of those of whom nothing was known in memory but this."""
+        return self._since(self._strangers, position)
+
+    def some_since(self, user_ids: Iterable[UserID], position: int) -> Iterator[Status]:
+        """The same, of some users, in no order."""
+        known = self._users
+        for user_id in user_ids:
+            status = known.get(user_id)
+            if status is not None and status.position > max(position, 0):
+                if position >= 0 or status.presence != OFFLINE:
+                    yield status
 
     def content(self, status: Status) -> dict[str, Any]:
         """The content of `m.presence`, and of the answer of `GET /presence`."""
@@ -166,69 +230,153 @@ class Presence:
         if status.active_at is not None:
             content["last_active_ago"] = max(int((now - status.active_at) * 1000), 0)
         if status.presence == ONLINE:
-            content["currently_active"] = not self._is_idle(status, now)
+            content["currently_active"] = _is_active(status, now)
         if status.status_msg is not None:
             content["status_msg"] = status.status_msg
         return content
 
+    def event(self, status: Status) -> bytes:
+        """The event `m.presence` of a user: made once a second for all who see it."""
+        second = int(self._clock.seconds())
+        if status.shown is None or status.shown[0] != second:
+            shown = {"type": "m.presence", "sender": status.user_id, "content": self.content(status)}
+            status.shown = (second, orjson.dumps(shown))
+        return status.shown[1]
+
     def stop(self) -> None:
         """Let the timers go."""
-        for timer in (self._flush_timer, self._sweep_timer):
+        for timer in (self._flush_timer, self._wheel_timer):
             if timer is not None and timer.active():
                 timer.cancel()
-        self._flush_timer = self._sweep_timer = None
+        self._flush_timer = self._wheel_timer = None
 
-    def _is_idle(self, status: Status, now: float) -> bool:
-        return status.active_at is None or now - status.active_at > IDLE_S
+    def _since(self, users: OrderedDict[UserID, Status], position: int) -> Iterator[Status]:
+        if self.position <= position:
+            return
+        for status in reversed(users.values()):
+            if status.position <= max(position, 0):
+                return
+            if position >= 0 or status.presence != OFFLINE:
+                yield status
 
     def _status(self, user_id: UserID) -> Status:
         status = self._users.get(user_id)
         if status is None:
+            if len(self._users) >= MAX_USERS:
+                self._forget_one()
             status = self._users[user_id] = Status(user_id)
             self._users.move_to_end(user_id, last=False)
-            if len(self._users) > MAX_USERS:
-                self._users.popitem(last=False)
         return status
 
-    def _change(self, status: Status, presence: str, status_msg: str | None, *, active: bool) -> None:
-        if active:
-            status.active_at = self._clock.seconds()
-        if presence == status.presence and status_msg == status.status_msg:
-            return
+    def _forget_one(self) -> None:
+        """Forget the user who has been offline for longest."""
+        for user_id, status in self._users.items():
+            if status.presence == OFFLINE and user_id not in self._devices and user_id not in self._dirty:
+                self._stream.forget(status.position)
+                self._strangers.pop(user_id, None)
+                del self._users[user_id]
+                return
+
+    def _device(self, who: Requester, now: float) -> _Device:
+        devices = self._devices.setdefault(who.user_id, {})
+        name = who.device_id or ""
+        device = devices.get(name)
+        if device is None:
+            device = devices[name] = _Device(now)
+        return device
+
+    def _judge(self, status: Status, now: float, status_msg: str | None) -> float:
+        """See what a local user's devices say of them; gives when to look again."""
+        due = now + LOOK_S
+        devices = self._devices.get(status.user_id, {})
+        for name, device in list(devices.items()):
+            if device.syncs:
+                continue
+            if now > device.seen_at + SYNC_GRACE_S:
+                del devices[name]
+            else:
+                due = min(due, device.seen_at + SYNC_GRACE_S)
+        presence = merged(device.chosen for device in devices.values())
+        if presence == ONLINE and not _is_active(status, now, IDLE_S):
+            presence = UNAVAILABLE
+        self._change(status, presence, status_msg, now)
+        if devices:
+            self._watch(status, due)
+        else:
+            self._devices.pop(status.user_id, None)
+        return due
+
+    def _change(self, status: Status, presence: str, status_msg: str | None, now: float) -> None:
+        if (presence, status_msg) == (status.presence, status.status_msg):
+            if presence != ONLINE or status.told_active == _is_active(status, now):
+                return
         status.presence, status.status_msg = presence, status_msg
         self._dirty[status.user_id] = status
         if self._flush_timer is None:
-            wait = max(BATCH_S, self._next_flush - self._clock.seconds())
+            wait = max(BATCH_S, self._next_flush - now)
             self._flush_timer = self._clock.call_later(wait, self._flush)
 
     def _flush(self) -> None:
         self._flush_timer = None
         dirty, self._dirty = self._dirty, {}
-        self.position = self._stream.advance()
+        now, audience = self._clock.seconds(), self._audience
         for user_id, status in dirty.items():
-            status.position = self.position
-            self._users[user_id] = status
+            status.position = self.position = self._stream.advance()
+            status.told_active = _is_active(status, now)
+            status.shown = None
             self._users.move_to_end(user_id)
-        woken = self._wake(list(dirty))
-        self._next_flush = self._clock.seconds() + woken * COST_OF_WAKING
-        local = [status for status in dirty.values() if server_of(status.user_id) == self._server_name]
+            self._strangers.pop(user_id, None)
+            if audience is None or audience.is_stranger(user_id):
+                self._strangers[user_id] = status
+        woken = 0 if audience is None else audience.wake(list(dirty))
+        self._next_flush = now + woken * (COST_OF_WAKING + COST_OF_TELLING * len(dirty))
+        self._tell_servers(list(dirty.values()), now)
+
+    def _tell_servers(self, statuses: Sequence[Status], now: float) -> None:
+        local = [status for status in statuses if self._is_local(status)]
+        for status in local:
+            status.heard_at = now
         if local:
             for listener in self._local_changed:
                 listener(local)
 
-    def _sweep(self) -> None:
-        """Users who sync no more become offline, those who do nothing unavailable."""
-        self._sweep_timer = None
+    def _is_local(self, status: Status) -> bool:
+        return server_of(status.user_id) == self._server_name
+
+    # The clock: who has to be looked at when.
+
+    def _watch(self, status: Status, due: float) -> None:
+        """Look at a user again, unless that will happen anyway."""
+        if not status.watched:
+            status.watched = True
+            self._wheel.setdefault(ceil(due / TICK_S), []).append(status)
+            if self._wheel_timer is None:
+                self._wheel_timer = self._clock.call_later(TICK_S, self._turn)
+
+    def _turn(self) -> None:
+        self._wheel_timer = None
         now = self._clock.seconds()
-        present = False
-        for status in list(self._users.values()):
-            if status.presence == OFFLINE or server_of(status.user_id) != self._server_name:
-                continue
-            if not status.syncs and now - status.synced_at > SYNC_GRACE_S:
-                self._change(status, OFFLINE, status.status_msg, active=False)
-                continue
-            present = True
-            if status.presence == ONLINE and self._is_idle(status, now):
-                self._change(status, UNAVAILABLE, status.status_msg, active=False)
-        if present:
-            self._sweep_timer = self._clock.call_later(SWEEP_S, self._sweep)
+        again = []
+        for tick in [tick for tick in self._wheel if tick * TICK_S <= now]:
+            for status in self._wheel.pop(tick):
+                status.watched = False
+                if not self._is_local(status):
+                    self._look_at_remote(status, now)
+                    continue
+                self._judge(status, now, status.status_msg)
+                if status.presence != OFFLINE and now >= status.heard_at + REPEAT_S:
+                    again.append(status)
+        if again:
+            self._tell_servers(again, now)
+        if self._wheel and self._wheel_timer is None:
+            self._wheel_timer = self._clock.call_later(TICK_S, self._turn)
+
+    def _look_at_remote(self, status: Status, now: float) -> None:
+        if now >= status.heard_at + REMOTE_S:
+            self._change(status, OFFLINE, status.status_msg, now)
+        elif status.presence != OFFLINE:
+            self._watch(status, status.heard_at + REMOTE_S)
+
+
+def _is_active(status: Status, now: float, within: float = ACTIVE_S) -> bool:
+    return status.active_at is not None and now - status.active_at <= within

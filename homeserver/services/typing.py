@@ -4,20 +4,20 @@ https://spec.matrix.org/v1.19/client-server-api/#typing-notifications
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Set
 
 from homeserver.clock import Clock, Timer
 from homeserver.protocol.errors import Forbidden
 from homeserver.protocol.identifiers import RoomID, ServerName, UserID, server_of
 from homeserver.protocol.requester import Requester
-from homeserver.services.ephemeral_stream import EphemeralStream
+from homeserver.services.ephemeral_stream import ASTRAY, EphemeralStream
 from homeserver.services.rooms.access import Access
 
 MAX_TIMEOUT_MS = 120_000
 DEFAULT_TIMEOUT_MS = 30_000
 REMOTE_TIMEOUT_MS = 60_000
 MAX_ROOMS = 10_000
-"""Rooms whose last change is remembered."""
+"""Rooms whose last change is remembered, beside those in which somebody is typing."""
 
 RoomListener = Callable[[RoomID], None]
 LocalListener = Callable[[RoomID, UserID, bool], None]
@@ -42,6 +42,7 @@ class Typing:
         self._stream = stream
         self._clock = clock
         self._rooms: OrderedDict[RoomID, _Room] = OrderedDict()
+        self._busy: set[RoomID] = set()
         self._changed: list[RoomListener] = []
         self._local_changed: list[LocalListener] = []
         self.position = 0
@@ -87,22 +88,34 @@ class Typing:
         room = self._rooms.get(room_id)
         return [] if room is None else list(room.users)
 
-    def has_changed(self, room_id: RoomID, position: int) -> bool:
-        """Whether there is a change in a room after an ephemeral position; with 0, whether somebody is
-        typing.
+    def has_changed(self, room_id: RoomID, told: int) -> bool:
+        """Whether who types in a room is something else than what a client believes that was told up to an ephemeral
+        position.
         """
+        if told < 0:
+            return told == ASTRAY or room_id in self._busy
         room = self._rooms.get(room_id)
-        return room is not None and room.position > position and (position > 0 or bool(room.users))
+        return room is not None and room.position > told
 
-    def changed_since(self, position: int) -> Iterator[RoomID]:
-        """Rooms with a change after an ephemeral position; with 0, those in which somebody is typing."""
-        if self.position <= position:
-            return
+    def changed(self, rooms: Collection[RoomID], told: int) -> list[RoomID]:
+        """Those of some rooms of which `has_changed` holds."""
+        if told == ASTRAY:
+            return list(rooms)
+        if told < 0:
+            return [room_id for room_id in self._busy if room_id in rooms]
+        found: list[RoomID] = []
+        if self.position <= told:
+            return found
         for room_id, room in reversed(self._rooms.items()):
-            if room.position <= position:
-                return
-            if position or room.users:
-                yield room_id
+            if room.position <= told:
+                break
+            if room_id in rooms:
+                found.append(room_id)
+        return found
+
+    def anybody_in(self, rooms: Set[RoomID]) -> bool:
+        """Whether somebody is typing in one of some rooms."""
+        return not self._busy.isdisjoint(rooms)
 
     def _is_typing(self, room_id: RoomID, user_id: UserID) -> bool:
         room = self._rooms.get(room_id)
@@ -131,10 +144,20 @@ class Typing:
     def _note(self, room_id: RoomID, room: _Room) -> None:
         room.position = self.position = self._stream.advance()
         self._rooms.move_to_end(room_id)
+        if room.users:
+            self._busy.add(room_id)
+        else:
+            self._busy.discard(room_id)
         if len(self._rooms) > MAX_ROOMS:
-            self._rooms.popitem(last=False)
+            self._forget_oldest()
         for listener in self._changed:
             listener(room_id)
+
+    def _forget_oldest(self) -> None:
+        """Forget when typing ended in the room where that was longest ago."""
+        oldest = next((room_id for room_id in self._rooms if room_id not in self._busy), None)
+        if oldest is not None:
+            self._stream.forget(self._rooms.pop(oldest).position)
 
     def _tell_servers(self, room_id: RoomID, user_id: UserID, typing: bool) -> None:
         if server_of(user_id) == self._server_name:

@@ -216,6 +216,14 @@ class Memberships(Queries):
         """The servers that share rooms with users of this one."""
 
     @query(
+        """select distinct user_id from memberships
+           where user_id = any(%(user_ids)s) and membership = 'join' and not local""",
+        many(UserID),
+    )
+    def joined_strangers(self, user_ids: list[UserID]) -> list[UserID]:
+        """Those of some users of other servers who are in rooms of ours."""
+
+    @query(
         "select user_id from memberships where room_id = %(room_id)s and server = %(server)s",
         many(UserID),
     )

@@ -6,7 +6,7 @@ import pytest
 
 from storage.database import Database
 from tests.client_api.rooms_site import room_path
-from tests.client_api.sync_site import Syncer, SyncSite
+from tests.client_api.sync_site import Syncer, SyncSite, is_empty
 from tests.harness.client import Reply
 
 
@@ -90,3 +90,47 @@ def test_typing_of_ignored_users_is_not_shown(site: SyncSite) -> None:
     anna.first_sync()
     put_typing(bert, room)
     assert typing_in(anna.joined(room)) == [[]]
+
+
+def test_end_of_typing_is_told_to_who_only_made_a_first_sync(site: SyncSite) -> None:
+    anna, bert = site.people("anna", "bert")
+    room = anna.public_room()
+    bert.join(room)
+    anna.first_sync()
+    put_typing(bert, room)
+    put_typing(bert, room, False)
+    assert typing_in(anna.joined(room)) == [[]]
+    assert typing_in(anna.first_sync()["rooms"]["join"][room]) == []
+
+
+def test_who_was_told_of_typing_before_a_restart_learns_that_it_ended(site: SyncSite) -> None:
+    anna, bert = site.people("anna", "bert")
+    rooms = [anna.public_room(), anna.public_room()]
+    for room in rooms:
+        bert.join(room)
+    anna.first_sync()
+    put_typing(bert, rooms[0])
+    assert typing_in(anna.joined(rooms[0])) == [[bert.user_id]]
+    site.start()
+    told = anna.sync()["rooms"]["join"]
+    assert {room: typing_in(told[room]) for room in rooms} == {room: [[]] for room in rooms}
+    site.start()
+    assert is_empty(anna.sync())
+
+
+def test_end_of_typing_is_not_forgotten_however_many_rooms_there_are(
+    site: SyncSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("homeserver.services.typing.MAX_ROOMS", 2)
+    anna, bert = site.people("anna", "bert")
+    rooms = [anna.public_room() for _ in range(4)]
+    for room in rooms:
+        bert.join(room)
+    anna.first_sync()
+    for room in rooms:
+        put_typing(bert, room)
+    anna.sync()
+    for room in rooms:
+        put_typing(bert, room, False)
+    told = anna.sync()["rooms"]["join"]
+    assert {room: typing_in(told[room]) for room in rooms} == {room: [[]] for room in rooms}

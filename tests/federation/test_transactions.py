@@ -20,6 +20,13 @@ class Shared(World):
         return alpha, alice, room, evil, await evil.join(alpha, room)
 
 
+def presence_told(server: PduServer) -> list[tuple[str, str]]:
+    """Whose presence a server was told, and how they are."""
+    edus = [edu for body in server.received for edu in body["edus"]]
+    pushed = [each for edu in edus for each in edu["content"].get("push", ())]
+    return [(each["user_id"], each["presence"]) for each in pushed]
+
+
 @pytest.mark.usefixtures("internet")
 class TestTransactions(Shared):
     """Of a server that has its say in a room."""
@@ -185,6 +192,56 @@ class TestEphemeralData(Shared):
         ]
 
     @in_world
+    async def test_receipts_belong_to_threads_in_both_directions(self) -> None:
+        alpha, alice, room, evil, shared = await self.shared()
+        root = await alice.say(room, "root")
+        relation = {"m.relates_to": {"rel_type": "m.thread", "event_id": root}}
+        reply = shared.event("m.room.message", {"body": "in a thread", "msgtype": "m.text", **relation})
+        await evil.send(alpha, reply)
+        threads: list[Any] = [root, "main", "", None, 7, ["main"], "x", "$\0"]
+        for number, thread in enumerate(threads):
+            receipt = {"data": {"ts": number, "thread_id": thread}, "event_ids": [reply.event_id]}
+            await evil.send(
+                alpha,
+                edus=[{"edu_type": "m.receipt", "content": {room: {"m.read": {evil.user_id: receipt}}}}],
+            )
+        shown = [
+            receipts["m.read"][evil.user_id]
+            for event in (await alice.rooms("join"))[room]["ephemeral"]["events"]
+            for receipts in event["content"].values()
+        ]
+        assert sorted(shown, key=lambda each: int(each["ts"])) == [
+            {"ts": 0, "thread_id": root},
+            {"ts": 1, "thread_id": "main"},
+            {"ts": 3},
+        ]
+        path = f"/rooms/{escaped(room)}/receipt/m.read/{escaped(reply.event_id)}"
+        await alice.do("POST", path, {"thread_id": root})
+
+        async def told() -> bool:
+            edus = [edu for body in evil.received for edu in body["edus"] if edu["edu_type"] == "m.receipt"]
+            read = [edu["content"][room]["m.read"][alice.user_id] for edu in edus]
+            return [(each["event_ids"], each["data"]["thread_id"]) for each in read] == [
+                ([reply.event_id], root)
+            ]
+
+        await eventually(told)
+
+    @in_world
+    async def test_private_receipts_stay_here(self) -> None:
+        alpha, alice, room, evil, shared = await self.shared()
+        await evil.send(alpha, shared.message("hello"))
+        read = escaped(shared.last.event_id)
+        await alice.do("POST", f"/rooms/{escaped(room)}/receipt/m.read.private/{read}", {})
+        await alice.do("POST", f"/rooms/{escaped(room)}/receipt/m.read/{read}", {"thread_id": "main"})
+
+        async def told() -> bool:
+            return any(edu["edu_type"] == "m.receipt" for body in evil.received for edu in body["edus"])
+
+        await eventually(told)
+        assert "m.read.private" not in str(evil.received)
+
+    @in_world
     async def test_presence_is_exchanged_where_the_operator_wants_it(self) -> None:
         alpha = await self.server("alpha.example", "presence: {federate: true}\n")
         alice = await alpha.person("alice")
@@ -194,9 +251,7 @@ class TestEphemeralData(Shared):
         await alice.do("PUT", f"/presence/{escaped(alice.user_id)}/status", {"presence": "online"})
 
         async def told() -> bool:
-            edus = [edu for body in evil.received for edu in body["edus"]]
-            pushed = [each for edu in edus for each in edu["content"].get("push", ())]
-            return [(each["user_id"], each["presence"]) for each in pushed] == [(alice.user_id, "online")]
+            return (alice.user_id, "online") in presence_told(evil)
 
         await eventually(told)
         theirs = [
@@ -209,6 +264,51 @@ class TestEphemeralData(Shared):
         shown = await alice.do("GET", f"/presence/{escaped(evil.user_id)}/status")
         assert shown["presence"] == "unavailable"
         assert (await alice.do("GET", f"/presence/{escaped(alice.user_id)}/status"))["presence"] == "online"
+
+    @in_world
+    async def test_presence_is_told_to_servers_that_come_into_rooms(self) -> None:
+        alpha = await self.server("alpha.example", "presence: {federate: true}\n")
+        alice = await alpha.person("alice")
+        room = await alice.public_room()
+        await alice.do("PUT", f"/presence/{escaped(alice.user_id)}/status", {"presence": "unavailable"})
+        evil = PduServer(self, "evil.example")
+        await evil.join(alpha, room)
+
+        async def told() -> bool:
+            return presence_told(evil) == [(alice.user_id, "unavailable")]
+
+        await eventually(told)
+
+    @in_world
+    async def test_presence_is_told_once_however_often_it_changes(self) -> None:
+        alpha = await self.server("alpha.example", "presence: {federate: true}\n")
+        alice = await alpha.person("alice")
+        evil = PduServer(self, "evil.example")
+        await evil.join(alpha, await alice.public_room())
+        path = f"/presence/{escaped(alice.user_id)}/status"
+        for number in range(5):
+            for presence in ("online", "unavailable"):
+                await alice.do("PUT", path, {"presence": presence, "status_msg": str(number)})
+
+        async def told() -> bool:
+            return bool(presence_told(evil)) and presence_told(evil)[-1] == (alice.user_id, "unavailable")
+
+        await eventually(told)
+        assert len(presence_told(evil)) <= 2
+
+    @in_world
+    async def test_presence_of_users_who_are_in_no_room_is_not_kept(self) -> None:
+        alpha = await self.server("alpha.example", "presence: {federate: true}\n")
+        alice = await alpha.person("alice")
+        evil = PduServer(self, "evil.example")
+        await evil.join(alpha, await alice.public_room())
+        push = [
+            {"user_id": evil.user_id, "presence": "online", "last_active_ago": 10**30},
+            *({"user_id": f"@nobody{number}:evil.example", "presence": "online"} for number in range(50)),
+        ]
+        before = len(alpha.app.sync.presence)
+        await evil.send(alpha, edus=[{"edu_type": "m.presence", "content": {"push": push}}])
+        assert len(alpha.app.sync.presence) == before + 1
 
     @in_world
     async def test_typing_and_receipts_of_our_users_are_told_to_the_others(self) -> None:

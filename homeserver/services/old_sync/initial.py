@@ -15,7 +15,6 @@ from homeserver.protocol.identifiers import EventID, RoomID, UserID
 from homeserver.protocol.requester import Requester
 from homeserver.services.account_data import GLOBAL, PUSH_RULES, changed_between, of_rooms
 from homeserver.services.old_sync.old_events import of_room, old_event, old_events
-from homeserver.services.presence import OFFLINE
 from homeserver.services.rooms.access import Access, Standing
 from homeserver.services.rooms.event_store import EventStore
 from homeserver.services.rooms.history import History, PageRequest
@@ -85,6 +84,8 @@ class InitialSync:
 
     async def everything(self, who: Requester, limit: int, archived: bool) -> Content:
         """All rooms of a user, with the last ``limit`` events of each; with ``archived`` also those they left."""
+        self._here.presence.sync_began(who, None)
+        self._here.presence.sync_ended(who, None)
         pos, end = self._now()
         rows = await self._database.read(lambda tx: Memberships(tx).shown_to(who.user_id, archived))
         entered = [row.room_id for row in rows if row.membership not in ("invite", "knock")]
@@ -102,7 +103,7 @@ class InitialSync:
         return {
             "rooms": rooms,
             "end": end,
-            "presence": self._presence(members),
+            "presence": self._presence([who.user_id, *members]),
             "receipts": [event for room_id in joined for event in own.receipt_events(room_id)],
             "account_data": [_datum(datum) for datum in data if _is_shown(datum)],
         }
@@ -154,9 +155,10 @@ class InitialSync:
         return list(dict.fromkeys(user_id for _, user_id, membership in rows if membership == "join"))
 
     def _presence(self, users: Iterable[UserID], *, everybody: bool = False) -> list[Content]:
-        """Of those who are not offline, or of ``everybody``."""
+        """Of those who were here, or of ``everybody``."""
         presence = self._here.presence
-        known = [status for status in map(presence.of, users) if everybody or status.presence != OFFLINE]
+        known = [presence.of(user_id) for user_id in dict.fromkeys(users)]
+        known = [status for status in known if everybody or status.active_at is not None]
         return [
             {
                 "type": "m.presence",

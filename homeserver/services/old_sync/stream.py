@@ -87,13 +87,13 @@ class EventStream:
         token = _token(start) if start else self._now()
         told = watching.here.ephemeral.known_to(token)
         ask = _Ask(who, room_id, token.pos, told, max(1, min(limit, MAX_LIMIT)))
-        watching.here.presence.sync_began(who.user_id, None)
+        watching.here.presence.sync_began(who, None)
         self._watch(ask)
         try:
             return await self._wait(ask, str(token), min(timeout_ms, MAX_TIMEOUT_MS) / 1000)
         finally:
             self._unwatch(ask)
-            watching.here.presence.sync_ended(who.user_id, None)
+            watching.here.presence.sync_ended(who, None)
 
     async def _wait(self, ask: _Ask, start: str, seconds: float) -> Content:
         watching = self._watching
@@ -153,9 +153,8 @@ class EventStream:
         for datum in data:
             event = {"type": datum.type, "content": orjson.loads(bytes(datum.content))}
             chunk.append({**event, "room_id": datum.room_id} if datum.room_id else event)
-        for room_id in here.typing.changed_since(ask.told):
-            if room_id in rooms:
-                chunk += of_room((typing_event(here.typing.users(room_id), user.ignored),), room_id)
+        for room_id in here.typing.changed(rooms, ask.told):
+            chunk += of_room((typing_event(here.typing.users(room_id), user.ignored),), room_id)
         return chunk + await self._presence(ask, user)
 
     async def _presence(self, ask: _Ask, user: LiveUser) -> list[Content]:

@@ -93,7 +93,7 @@ class Extensions:
         """Whether who is typing has changed after an ephemeral position."""
         if request.typing is None:
             return False
-        return any(room_id in user.rooms for room_id in self._here.typing.changed_since(told))
+        return bool(self._here.typing.changed(user.rooms, told))
 
     async def tell(
         self,
@@ -175,7 +175,7 @@ class Extensions:
 
     def _tell_typing(self, told: Told, reading: Reading, known: Known, since: int) -> None:
         typing, knows, ignored = self._here.typing, set(known.knows), reading.ignored
-        changed = [room_id for room_id in typing.changed_since(since) if room_id in knows]
+        changed = typing.changed(knows, since)
         changed += [room_id for room_id in known.fresh if typing.users(room_id)]
         events = {room_id: typing_event(typing.users(room_id), ignored) for room_id in changed}
         _add_rooms(told, "typing", events)

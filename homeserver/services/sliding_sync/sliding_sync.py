@@ -7,6 +7,7 @@ from homeserver.notifier import Notifier
 from homeserver.protocol.errors import InvalidParam, UnknownPos
 from homeserver.protocol.requester import Requester
 from homeserver.protocol.stream_tokens import SyncToken, parse_sliding_position
+from homeserver.services.ephemeral_stream import NOTHING
 from homeserver.services.sliding_sync.answering import Answer, Answering, Start
 from homeserver.services.sliding_sync.connection import Connection
 from homeserver.services.sliding_sync.connections import ConnectionStore, Held, Name
@@ -47,7 +48,7 @@ class SlidingSync:
         """
         self._following.start()
         presence = self._here.presence
-        presence.sync_began(who.user_id, request.set_presence)
+        presence.sync_began(who, request.set_presence)
         try:
             name = (who.user_id, who.device_id or "", request.conn_id)
             if request.pos is None:
@@ -55,15 +56,15 @@ class SlidingSync:
             since, held = await self._position(name, request.pos)
             return await self._poll(who, name, request, since, held)
         finally:
-            presence.sync_ended(who.user_id, request.set_presence)
+            presence.sync_ended(who, request.set_presence)
 
     async def _first(self, who: Requester, name: Name, request: SlidingRequest) -> Result:
         user = await self._here.live.user(who.user_id)
         self._sources.lazy_members.forget(_client(name))
-        start = Start(_client(name), Connection(), 0, 0)
+        start = Start(_client(name), Connection(), 0, NOTHING)
         answer = await self._answering.answer(who, request, start, user)
         number = await self._store.begin(name, answer.connection, request)
-        return self._result(answer, number)
+        return self._result(answer, number, user)
 
     async def _poll(
         self, who: Requester, name: Name, request: SlidingRequest, since: SyncToken, held: Held
@@ -96,7 +97,7 @@ class SlidingSync:
         number = await self._store.go_on(name, held, answer.connection, request)
         if answer.is_news and woken_at is not None:
             self._notifier.delivered(woken_at)
-        return self._result(answer, number)
+        return self._result(answer, number, user)
 
     def _may_have_news(
         self, who: Requester, user: LiveUser, request: SlidingRequest, told: tuple[int, int, int]
@@ -126,8 +127,9 @@ class SlidingSync:
                 raise UnknownPos("The position is from a past that was lost")
         return token, held
 
-    def _result(self, answer: Answer, number: int) -> Result:
-        token = self._here.ephemeral.token(answer.upto, answer.ephemeral_upto)
+    def _result(self, answer: Answer, number: int, user: LiveUser) -> Result:
+        typing = self._here.typing.anybody_in(user.rooms)
+        token = self._here.ephemeral.token(answer.upto, answer.ephemeral_upto, typing=typing)
         return Result(f"{token}!{number}", answer.lists, answer.rooms, answer.extensions)
 
 

@@ -10,6 +10,7 @@ from homeserver.services.account_data import changed_between, of_rooms
 from homeserver.services.rooms.invite_permission import invite_verdict
 from homeserver.services.rooms.rendering import Viewer
 from homeserver.services.sync.ephemera import account_data_events
+from homeserver.services.sync.gather import newcomers_in
 from homeserver.services.sync.live import LiveUser
 from homeserver.services.sync.model import Asking, Part, RoomUpdate
 from homeserver.services.sync.rendering import Answer, stripped_rooms
@@ -47,12 +48,14 @@ class CatchUp:
         others = {stay.room_id for stay in stays.joined()} - came
         recounted = set(await sources.unread.after(asking.user_id, data, others)) if asking.since else set()
         parts = await self._parts(asking, stays, came, recounted.union(account_data))
+        newcomers: list[UserID] = []
         async for update in self._updates(asking, parts, inside=True):
             update.always = update.always or update.room_id in recounted
             if update.room_id in account_data:
                 update.account_data += account_data[update.room_id]
             sources.here.add_typing(asking, update, anew=update.room_id in came)
             if update.is_news:
+                newcomers += newcomers_in(update) if asking.since and update.room_id not in came else ()
                 answer.join.append(
                     await sources.renderer.joined(
                         update, viewer, request.filter, state_name=request.state_name
@@ -71,7 +74,9 @@ class CatchUp:
             )
         answer.invite = stripped_rooms(await self._stripped(asking, stays, "invite"), "invite_state")
         answer.knock = stripped_rooms(await self._stripped(asking, stays, "knock"), "knock_state")
-        answer.presence = await sources.here.presence_events(asking, user, came if asking.since else ())
+        answer.presence, answer.presence_upto = await sources.here.presence_events(
+            asking, user, came if asking.since else (), newcomers
+        )
         return answer
 
     async def _updates(
@@ -101,7 +106,7 @@ class CatchUp:
             return parts + [Part(room_id, since, upto, whole=True) for room_id in others]
         news = set(await self._changed(others, since))
         news |= others.intersection(account_data)
-        news |= others.intersection(self._sources.here.typing.changed_since(asking.ephemeral_since))
+        news.update(self._sources.here.typing.changed(others, asking.ephemeral_since))
         return parts + [Part(room_id, since, upto) for room_id in sorted(news)]
 
     async def _changed(self, rooms: set[RoomID], since: int) -> Iterable[RoomID]:

@@ -1,5 +1,5 @@
 """What rooms have that is no part of their history, as `/sync` shows it: receipts, typing notices,
-presence, account data.
+account data.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -8,7 +8,6 @@ import orjson
 
 from homeserver.protocol.filters import EventFilter
 from homeserver.protocol.identifiers import RoomID, UserID
-from homeserver.services.presence import Status
 from storage.tables.account_data import AccountDatum
 from storage.tables.receipts import ReceiptRow
 
@@ -49,11 +48,6 @@ def typing_event(users: Iterable[UserID], ignored: Collection[UserID]) -> bytes:
     """https://spec.matrix.org/v1.19/client-server-api/#mtyping"""
     shown = [user_id for user_id in users if user_id not in ignored]
     return orjson.dumps({"type": TYPING, "content": {"user_ids": shown}})
-
-
-def presence_event(status: Status, content: dict[str, object]) -> bytes:
-    """https://spec.matrix.org/v1.19/client-server-api/#mpresence"""
-    return orjson.dumps({"type": PRESENCE, "sender": status.user_id, "content": content})
 
 
 def account_data_events(

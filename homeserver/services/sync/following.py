@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 
 class Following:
-    """Listens to the journal, to typing and to presence."""
+    """Listens to the journal and to typing, and is the audience of presence."""
 
     def __init__(self, journal: Journal, here: Here, recent: RecentRooms, notifier: Notifier) -> None:
         self._journal = journal
@@ -32,12 +32,28 @@ class Following:
         self._position: int | None = None
         journal.listen(self._landed)
         here.typing.when_changed(self._typing)
-        here.presence.wakes(self._presence)
+        here.presence.tell(self)
 
     def start(self) -> None:
         """Follow from now on, if that has not begun."""
         if self._position is None:
             self._begin(self._journal.position)
+
+    def is_stranger(self, user_id: UserID) -> bool:
+        """Whether a user has no record: of who shares rooms with them only the database knows."""
+        return self._live.present(user_id) is None
+
+    def wake(self, user_ids: Sequence[UserID]) -> int:
+        """Wake those who share rooms with some users, whose presence changed; gives how many polls that were, of those
+        found at once.
+        """
+        strangers = [user_id for user_id in user_ids if self._live.present(user_id) is None]
+        if strangers and len(self._notifier):
+            waking = Deferred.fromCoroutine(self._wake_sharing(strangers))
+            _ = waking.addErrback(lambda failure: log.error("presence_failed", error=failure.getTraceback()))
+        sharing = [user_id for user_id in self._live.sharing(user_ids) if self._notifier.is_waiting(user_id)]
+        self._notifier.wake(sharing)
+        return len(sharing)
 
     def _begin(self, pos: int) -> None:
         self._position = pos
@@ -104,16 +120,6 @@ class Following:
 
     def _typing(self, room_id: RoomID) -> None:
         self._notifier.wake(self._live.members.get(room_id, ()))
-
-    def _presence(self, user_ids: Sequence[UserID]) -> int:
-        """Wake those who share rooms with some users; gives how many polls that were, of those found at once."""
-        strangers = [user_id for user_id in user_ids if self._live.present(user_id) is None]
-        if strangers and len(self._notifier):
-            waking = Deferred.fromCoroutine(self._wake_sharing(strangers))
-            _ = waking.addErrback(lambda failure: log.error("presence_failed", error=failure.getTraceback()))
-        sharing = [user_id for user_id in self._live.sharing(user_ids) if self._notifier.is_waiting(user_id)]
-        self._notifier.wake(sharing)
-        return len(sharing)
 
     async def _wake_sharing(self, strangers: list[UserID]) -> None:
         """Wake those who share rooms with users who have no record: they do not sync, or are of other servers."""

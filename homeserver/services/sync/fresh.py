@@ -56,7 +56,7 @@ class Fresh:
                 data, filter.account_data, filter.room.account_data
             )
             recounted = await self._sources.unread.after(asking.user_id, data, user.rooms)
-        others = [*account_data, *recounted, *self._here.typing.changed_since(asking.ephemeral_since)]
+        others = [*account_data, *recounted, *self._here.typing.changed(user.rooms, asking.ephemeral_since)]
         for room_id in others:
             if room_id in user.rooms and room_id not in updates and self._wants(asking, room_id):
                 updates[room_id] = RoomUpdate(room_id, Timeline((), False, asking.upto + 1))
@@ -75,8 +75,11 @@ class Fresh:
             )
             if update.is_news:
                 answer.join.append(joined_room(update, history))
-        if self._here.presence.position > asking.ephemeral_since:
-            answer.presence = await self._here.presence_events(asking, user)
+        newcomers = [user_id for room in rooms.values() for user_id in _newcomers(room, asking.since)]
+        if newcomers or self._here.presence.position > asking.ephemeral_since:
+            answer.presence, answer.presence_upto = await self._here.presence_events(
+                asking, user, newcomers=newcomers
+            )
         return answer
 
     def _rooms(self, asking: Asking, user: LiveUser) -> dict[RoomID, RecentRoom] | None:
@@ -135,7 +138,7 @@ class Fresh:
         if not timeline.events and not changes:
             return no_history(asking.upto, request.state_name)
         members = self._members(asking, timeline, update.room_id) if request.lazy else []
-        if any(change.key[0] in SUMMARISED for change in changes):
+        if any(_touches_summary(room, change) for change in changes):
             members += await self._summarise(asking, update, room)
         if changes or members:
             update.state = await self._state(asking, room, timeline, changes, members)
@@ -220,6 +223,30 @@ class Fresh:
             for nid in told.values()
             if nid in known and (filter.is_open or filter.matches_event(known[nid].event))
         ]
+
+
+def _touches_summary(room: RecentRoom, change: Change) -> bool:
+    """Whether a change of state may change the room's summary: a new name of a member does not."""
+    if change.key[0] != MEMBER:
+        return change.key[0] in SUMMARISED
+    return _membership(room, change.current) != _membership(room, change.previous)
+
+
+def _newcomers(room: RecentRoom, since: int) -> list[UserID]:
+    """Users who came into a room after a position, and did not leave it again."""
+    came: dict[str, bool] = {}
+    for change in room.changes:
+        if change.pos > since and change.key[0] == MEMBER:
+            joined = _membership(room, change.current) == "join"
+            came[change.key[1]] = joined and (
+                came.get(change.key[1], False) or _membership(room, change.previous) != "join"
+            )
+    return [UserID(user_id) for user_id, is_new in came.items() if is_new]
+
+
+def _membership(room: RecentRoom, nid: int | None) -> object:
+    stored = None if nid is None else room.stored.get(nid)
+    return None if stored is None else stored.event.content.get("membership")
 
 
 def _passes(asking: Asking, stored: StoredEvent) -> bool:

@@ -119,6 +119,16 @@ def told_members(update: RoomUpdate) -> set[UserID]:
     return told
 
 
+def newcomers_in(update: RoomUpdate) -> list[UserID]:
+    """Users whose joins are in the timeline of an update, and nothing later of them."""
+    joined: dict[str, bool] = {}
+    for seen in update.timeline.events:
+        event = seen.stored.event
+        if event.type == MEMBER and event.state_key:
+            joined[event.state_key] = event.content.get("membership") == "join"
+    return [UserID(user_id) for user_id, is_there in joined.items() if is_there]
+
+
 def _receipts(tx: Transaction, asking: Asking, whole: list[RoomID], others: list[RoomID]) -> list[ReceiptRow]:
     table = Receipts(tx)
     rows = table.latest(whole, asking.upto, asking.user_id, MAX_RECEIPTS) if whole else []

@@ -5,7 +5,7 @@ a sync ("is there anything new?", "was I in the room all the time?") without the
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import Final
 
 import orjson
@@ -64,11 +64,16 @@ class Live:
     recent first, beyond ``limit`` bytes.
     """
 
-    def __init__(self, database: Database, journal: Journal, notifier: Notifier, limit: int) -> None:
+    def __init__(
+        self, database: Database, journal: Journal, notifier: Notifier, limit: int, crowd: int = 1000
+    ) -> None:
+        """``crowd``: a room with more members than so many is not close."""
         self._database = database
         self._journal = journal
         self._notifier = notifier
         self._limit = limit
+        self._crowd = crowd
+        self._crowds: set[RoomID] = set()
         self._held = 0
         self._users: OrderedDict[UserID, LiveUser] = OrderedDict()
         self._loading: dict[UserID, _Loading] = {}
@@ -92,6 +97,7 @@ class Live:
     def forget_all(self) -> None:
         """Drop all records: positions were missed."""
         self._users.clear()
+        self._crowds.clear()
         self.members.clear()
         self._held = 0
 
@@ -124,7 +130,7 @@ class Live:
                     user.stale_ignored = True
 
     def sharing(self, user_ids: Iterable[UserID]) -> set[UserID]:
-        """Users with a record who share a room with any of some users who have one themselves, these
+        """Users with a record who share a close room with any of some users who have one themselves, these
         included.
         """
         rooms: set[RoomID] = set()
@@ -133,8 +139,23 @@ class Live:
             found.add(user_id)
             user = self._users.get(user_id)
             if user is not None:
-                rooms |= user.rooms
+                rooms |= self.close_rooms(user)
         for room_id in rooms:
+            found |= self.members.get(room_id, frozenset())
+        return found
+
+    def close_rooms(self, user: LiveUser) -> Set[RoomID]:
+        """The rooms of a user in which people are told of each other's presence: not the very large ones."""
+        return user.rooms - self._crowds if self._crowds else user.rooms
+
+    def count_near(self, user: LiveUser) -> int:
+        """How many users with a record are in the close rooms of a user, or more."""
+        return sum(len(self.members.get(room_id, ())) for room_id in self.close_rooms(user))
+
+    def near(self, user: LiveUser) -> set[UserID]:
+        """The users with a record in the close rooms of a user, who is one of them."""
+        found = {user.user_id}
+        for room_id in self.close_rooms(user):
             found |= self.members.get(room_id, frozenset())
         return found
 
@@ -208,7 +229,10 @@ class Live:
             return
         if joined:
             user.rooms.add(room_id)
-            self.members.setdefault(room_id, set()).add(user.user_id)
+            members = self.members.setdefault(room_id, set())
+            members.add(user.user_id)
+            if len(members) > self._crowd:
+                self._crowds.add(room_id)
             self._held += _ROOM_BYTES
         else:
             user.rooms.discard(room_id)
@@ -219,6 +243,8 @@ class Live:
         members = self.members.get(room_id)
         if members is not None:
             members.discard(user_id)
+            if len(members) <= self._crowd:
+                self._crowds.discard(room_id)
             if not members:
                 del self.members[room_id]
 

@@ -126,7 +126,7 @@ class RoomUpdate:
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """Who asks for what. ``since`` is 0 for one who knows nothing; ``ephemeral_since`` likewise."""
+    """Who asks for what. ``since`` is 0 for one who knows nothing, and ``ephemeral_since`` negative."""
 
     user_id: UserID
     client: Client

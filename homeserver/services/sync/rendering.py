@@ -26,6 +26,8 @@ class Answer:
     extensions: dict[str, bytes] = field(default_factory=dict)
     messages_upto: int | None = None
     """How far messages to the device are in it, if more of them wait."""
+    presence_upto: int | None = None
+    """The ephemeral position up to which it tells of presence, if there is more to tell."""
 
     @property
     def is_news(self) -> bool:

@@ -64,7 +64,7 @@ class Sync:
         """The body of the answer. Waits up to the request's timeout for something to tell."""
         self._following.start()
         presence = self._here.presence
-        presence.sync_began(who.user_id, request.set_presence)
+        presence.sync_began(who, request.set_presence)
         try:
             since = request.since
             if since is not None and since.pos > self._journal.position:
@@ -73,7 +73,7 @@ class Sync:
                 return await self._at_once(who, request, since)
             return await self._poll(who, request, since)
         finally:
-            presence.sync_ended(who.user_id, request.set_presence)
+            presence.sync_ended(who, request.set_presence)
 
     async def _at_once(self, who: Requester, request: SyncRequest, since: SyncToken | None) -> bytes:
         key = (
@@ -89,8 +89,7 @@ class Sync:
             user = await self._here.live.user(who.user_id)
             asking = self._asking(who, request, since, user)
             answer = await self._gathered(asking, user, who)
-            token = self._token(asking.upto, asking.ephemeral_upto, answer.messages_upto)
-            return await self._finished(who, answer.json(token))
+            return await self._finished(who, answer.json(self._token_of(asking, answer, user)))
 
         return await self._kept.do(key, make)
 
@@ -107,8 +106,7 @@ class Sync:
                 answer = await self._gathered(asking, user, who)
                 pos, told = asking.upto, asking.ephemeral_upto
                 if answer.is_news:
-                    token = self._token(pos, told, answer.messages_upto)
-                    body = await self._finished(who, answer.json(token))
+                    body = await self._finished(who, answer.json(self._token_of(asking, answer, user)))
                     if woken_at is not None:
                         self._notifier.delivered(woken_at)
                     return body
@@ -117,7 +115,8 @@ class Sync:
             pos, told = journal.position, ephemeral.position
             left = deadline - clock.seconds()
             if left <= 0 or self._notifier.closing:
-                return await self._finished(who, b'{"next_batch":"%b"}' % self._token(pos, told).encode())
+                token = self._token(user, pos, told)
+                return await self._finished(who, b'{"next_batch":"%b"}' % str(token).encode())
             woken_at = await self._notifier.wait(who.user_id, left)
 
     def _may_have_news(self, user: LiveUser, pos: int, told: int) -> bool:
@@ -160,7 +159,7 @@ class Sync:
             request=request,
             since=since.pos if since is not None else 0,
             upto=self._journal.position,
-            ephemeral_since=self._here.ephemeral.known_to(since) if since is not None else 0,
+            ephemeral_since=self._here.ephemeral.known_to(since),
             ephemeral_upto=self._here.ephemeral.position,
             ignored=user.ignored,
             messages_since=0 if since is None else since.pos if since.messages is None else since.messages,
@@ -174,6 +173,12 @@ class Sync:
         self._journal.observe(position)
         return since if since.pos <= position else None
 
-    def _token(self, pos: int, ephemeral: int, messages: int | None = None) -> str:
-        token = self._here.ephemeral.token(pos, ephemeral)
-        return str(token if messages is None else replace(token, messages=messages))
+    def _token_of(self, asking: Asking, answer: Answer, user: LiveUser) -> str:
+        """The token behind an answer."""
+        ephemeral = asking.ephemeral_upto if answer.presence_upto is None else answer.presence_upto
+        token = self._token(user, asking.upto, ephemeral)
+        upto = answer.messages_upto
+        return str(token if upto is None else replace(token, messages=upto))
+
+    def _token(self, user: LiveUser, pos: int, ephemeral: int) -> SyncToken:
+        return self._here.ephemeral.token(pos, ephemeral, typing=self._here.typing.anybody_in(user.rooms))

@@ -57,7 +57,7 @@ def build_sliding_sync(
     )
     extensions = Extensions(database, sources.recent, sync.here, encryption.news, accounts.account_data)
     answering = Answering(
-        RoomLists(database, rooms_core.events),
+        RoomLists(database, core.journal, rooms_core.events, sources.recent, core.caches),
         SlidingGatherer(database, readers),
         extensions,
         UnreadRooms(database, sources.recent, sources.unread),

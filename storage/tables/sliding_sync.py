@@ -44,25 +44,30 @@ class HeroRow:
     avatar_url: str | None
 
 
+_LISTED = """
+    select m.room_id, m.user_id, m.membership, m.event_nid, m.sender, m.pos, m.forgotten, m.stripped_state,
+      m.membership in ('leave', 'ban') and exists (
+        select from membership_changes was
+        where was.user_id = m.user_id and was.room_id = m.room_id and was.membership = 'join'),
+      coalesce(r.last_pos, 0), coalesce(r.bump_pos, 0), s.name, s.avatar_url, s.room_type, s.encryption,
+      coalesce(s.joined_members, 0), coalesce(s.invited_members, 0), stream.pos as now
+    from memberships m
+    left join rooms r on r.room_id = m.room_id
+    left join room_summaries s on s.room_id = m.room_id
+    cross join stream
+    where m.user_id = %(user_id)s and m.local"""
+_OUT = """(m.membership in ('invite', 'knock') or m.membership in ('leave', 'ban') and (
+             m.pos > %(since)s or (not m.forgotten and m.sender <> m.user_id)))"""
+
+
 class ListedRooms(Queries):
-    @query(
-        """select m.room_id, m.user_id, m.membership, m.event_nid, m.sender, m.pos, m.forgotten, m.stripped_state,
-                  m.membership in ('leave', 'ban') and exists (
-                    select from membership_changes was
-                    where was.user_id = m.user_id and was.room_id = m.room_id and was.membership = 'join'),
-                  coalesce(r.last_pos, 0), coalesce(r.bump_pos, 0), s.name, s.avatar_url, s.room_type, s.encryption,
-                  coalesce(s.joined_members, 0), coalesce(s.invited_members, 0), stream.pos as now
-           from memberships m
-           left join rooms r on r.room_id = m.room_id
-           left join room_summaries s on s.room_id = m.room_id
-           cross join stream
-           where m.user_id = %(user_id)s and m.local and (
-             m.membership in ('join', 'invite', 'knock')
-             or m.pos > %(since)s or (not m.forgotten and m.sender <> m.user_id))""",
-        many(ListedRow),
-    )
+    @query(f"{_LISTED} and (m.membership = 'join' or {_OUT})", many(ListedRow))
     def of_user(self, user_id: UserID, since: int) -> list[ListedRow]:
         """The rooms that a user is in, may come into, or was thrown out of; and those left after a position."""
+
+    @query(f"{_LISTED} and (m.room_id = any(%(changed)s) or {_OUT})", many(ListedRow))
+    def changed(self, user_id: UserID, since: int, changed: list[RoomID]) -> list[ListedRow]:
+        """The same, but of those that the user is in only some."""
 
     @query(
         """select hero.room_id, hero.user_id, hero.displayname, hero.avatar_url

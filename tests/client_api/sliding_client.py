@@ -74,6 +74,7 @@ class SlidingRoom:
     timeline: list[tuple[str, Any]] = field(default_factory=list)
     account_data: dict[str, Any] = field(default_factory=dict)
     receipts: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    typing: list[str] = field(default_factory=list)
 
     def take(self, news: dict[str, Any]) -> None:
         """Apply what an answer tells of the room."""
@@ -103,15 +104,21 @@ class SlidingClient:
 
     rooms: dict[str, SlidingRoom] = field(default_factory=dict)
     account_data: dict[str, Any] = field(default_factory=dict)
+    own: set[str] = field(default_factory=set)
+    """The users whose client it is."""
 
     def take(self, answer: dict[str, Any]) -> None:
         """Apply an answer."""
         for room_id, news in answer["rooms"].items():
             if news.get("initial"):
                 kept = self.rooms.get(room_id) or SlidingRoom()
-                self.rooms[room_id] = SlidingRoom(account_data=kept.account_data, receipts=kept.receipts)
+                self.rooms[room_id] = SlidingRoom(
+                    account_data=kept.account_data, receipts=kept.receipts, typing=kept.typing
+                )
             self.rooms.setdefault(room_id, SlidingRoom()).take(news)
-        extensions = answer["extensions"]
+        self._extensions(answer["extensions"])
+
+    def _extensions(self, extensions: dict[str, Any]) -> None:
         data = extensions.get("account_data", {})
         for event in data.get("global", ()):
             self.account_data[event["type"]] = event["content"]
@@ -124,3 +131,5 @@ class SlidingClient:
                     for user_id, receipt in users.items():
                         key = (kind, user_id, receipt.get("thread_id", ""))
                         self.rooms[room_id].receipts[key] = event_id
+        for room_id, event in extensions.get("typing", {}).get("rooms", {}).items():
+            self.rooms[room_id].typing = event["content"]["user_ids"]

@@ -68,9 +68,7 @@ class Answering:
         ephemeral_upto = self._here.ephemeral.position
         connection = start.connection
         oldest = min((sent.behind for sent in connection.rooms.values() if sent.behind), default=start.since)
-        rooms = await self._lists.read(
-            who.user_id, min(oldest, start.since) if start.since else _NOT_LEFT, request, user.ignored
-        )
+        rooms = await self._lists.read(user, min(oldest, start.since) if start.since else _NOT_LEFT, request)
         upto = max(rooms.now, start.since)
         reading = Reading(who.user_id, start.client, start.since, upto, user.ignored)
         choices, lists = choose(request, rooms, connection.rooms)

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -15,12 +15,18 @@ from homeserver.services.sliding_sync.model import (
     RoomList,
     SlidingRequest,
 )
+from homeserver.services.sync.live import LiveUser
+from homeserver.services.sync.recent import RecentRooms
+from storage.caches import CacheBudget
 from storage.database import Database
-from storage.journal import Stream
+from storage.journal import Journal, Stream
 from storage.tables.sliding_sync import ListedRooms, ListedRow
 from storage.transaction import Transaction
 
 CHILD = "m.space.child"
+MAX_CHANGED: Final = 200
+"""If more rooms changed than so many, all are read."""
+_ROW_BYTES: Final = 600
 _OUTSIDE = ("invite", "knock")
 
 
@@ -44,31 +50,84 @@ class Choice:
     lists: list[str] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class _Kept:
+    """The rooms that a user is in as they were at position ``pos``, the latest activity first; and the user's marks."""
+
+    pos: int
+    rows: list[ListedRow]
+    marks: "_Marks"
+
+
+@dataclass(frozen=True, slots=True)
+class _Marks:
+    """Direct chats, and tags if ``tagged``."""
+
+    tagged: bool
+    direct: Collection[str]
+    tags: Mapping[str, Collection[str]]
+
+
 class RoomLists:
-    """Reads a user's rooms: one query for all of them, one for the marks."""
+    """Reads a user's rooms: one query for all of them, one for the marks. What was read is kept under the byte budget,
+    and of rooms in which nothing happened since it is not read again.
+    """
 
-    def __init__(self, database: Database, events: EventStore) -> None:
+    def __init__(
+        self,
+        database: Database,
+        journal: Journal,
+        events: EventStore,
+        recent: RecentRooms,
+        caches: CacheBudget,
+    ) -> None:
         self._database = database
+        self._journal = journal
         self._events = events
+        self._recent = recent
+        self._kept = caches.cache("sliding_lists", lambda kept: 1000 + _ROW_BYTES * len(kept.rows))
 
-    async def read(
-        self, user_id: UserID, since: int, request: SlidingRequest, ignored: Collection[UserID]
-    ) -> Rooms:
+    async def read(self, user: LiveUser, since: int, request: SlidingRequest) -> Rooms:
         """The rooms with what the request's filters look at; those left after ``since`` among them."""
         filters = [each.filter for each in request.lists.values()]
-        tags = any(each.tags is not None or each.not_tags for each in filters)
-        now, rows, marks = await self._database.read(lambda tx: _read(tx, user_id, since, tags))
-        spaces = {space for each in filters for space in each.spaces or ()}
-        inside = {row.room_id for row in rows if row.membership == "join"}
-        shown = [row for row in rows if row.membership not in _OUTSIDE or row.sender not in ignored]
-        shown.sort(key=lambda row: (-activity(row), row.room_id))
-        return Rooms(
-            now,
-            shown,
-            direct=_direct(marks),
-            tags={room_id: _tags(content) for room_id, kind, content in marks if kind == "m.tag"},
-            children=await self._children([space for space in inside if space in spaces]),
-        )
+        tagged = any(each.tags is not None or each.not_tags for each in filters)
+        kept: _Kept | None = self._kept.get(user.user_id)
+        found = None if kept is None else await self._go_on(user, since, kept, tagged)
+        now, rows, marks = found or await self._begin(user, since, tagged)
+        shown = [row for row in rows if row.membership not in _OUTSIDE or row.sender not in user.ignored]
+        shown.sort(key=_place)
+        spaces = {RoomID(space) for each in filters for space in each.spaces or ()}
+        inside = [row.room_id for row in rows if row.membership == "join" and row.room_id in spaces]
+        return Rooms(now, shown, marks.direct, marks.tags, await self._children(inside))
+
+    async def _begin(self, user: LiveUser, since: int, tagged: bool) -> tuple[int, list[ListedRow], _Marks]:
+        now, rows, marks = await self._database.read(lambda tx: _read(tx, user.user_id, since, tagged))
+        self._keep(user, now, [row for row in rows if row.membership == "join"], marks)
+        return now, rows, marks
+
+    async def _go_on(
+        self, user: LiveUser, since: int, kept: _Kept, tagged: bool
+    ) -> tuple[int, list[ListedRow], _Marks] | None:
+        """From what is kept; None if too little of it is good. Rooms that the user is not in are few, and read anew."""
+        now = self._journal.position
+        changed = self._recent.changed(user.rooms, kept.pos)
+        if changed is None or len(changed) > MAX_CHANGED or user.membership_pos > kept.pos:
+            return None
+        marks = kept.marks
+        if user.data_pos > kept.pos or (tagged and not marks.tagged):
+            marks = await self._database.read(lambda tx: _marks(tx, user.user_id, tagged))
+        rows = await self._database.read(lambda tx: ListedRooms(tx).changed(user.user_id, since, changed))
+        if user.membership_pos > kept.pos:
+            return None
+        new = set(changed)
+        inside = [row for row in rows if row.membership == "join"]
+        inside += [row for row in kept.rows if row.room_id not in new]
+        self._keep(user, now, inside, marks)
+        return now, inside + [row for row in rows if row.membership != "join"], marks
+
+    def _keep(self, user: LiveUser, pos: int, rows: list[ListedRow], marks: _Marks) -> None:
+        rows.sort(key=_place)
+        self._kept.put(user.user_id, _Kept(pos, rows, marks))
 
     async def _children(self, spaces: list[RoomID]) -> dict[str, set[str]]:
         if not spaces:
@@ -197,13 +256,20 @@ def _add(choices: dict[RoomID, Choice], row: ListedRow, config: RoomConfig, name
         choice.lists.append(name)
 
 
-def _read(
-    tx: Transaction, user_id: UserID, since: int, tags: bool
-) -> tuple[int, list[ListedRow], list[tuple[str, str, bytes]]]:
-    table = ListedRooms(tx)
-    rows = table.of_user(user_id, since)
+def _place(row: ListedRow) -> tuple[int, str]:
+    return -activity(row), row.room_id
+
+
+def _read(tx: Transaction, user_id: UserID, since: int, tagged: bool) -> tuple[int, list[ListedRow], _Marks]:
+    rows = ListedRooms(tx).of_user(user_id, since)
     now = rows[0].now if rows else Stream(tx).position()
-    return now, rows, table.marks(user_id, tags)
+    return now, rows, _marks(tx, user_id, tagged)
+
+
+def _marks(tx: Transaction, user_id: UserID, tagged: bool) -> _Marks:
+    marks = ListedRooms(tx).marks(user_id, tagged)
+    tags = {room_id: _tags(content) for room_id, kind, content in marks if kind == "m.tag"}
+    return _Marks(tagged, _direct(marks), tags)
 
 
 def _direct(marks: Iterable[tuple[str, str, bytes]]) -> set[str]:

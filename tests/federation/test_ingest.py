@@ -5,6 +5,9 @@ from typing import Any
 import pytest
 
 from homeserver.protocol.events.event import Event
+from homeserver.protocol.identifiers import RoomID
+from homeserver.services.rooms.draft import MAX_EXTREMITIES
+from storage.tables.rooms import Rooms
 from tests.federation.pdu_server import PduServer, RoomOfPdus
 from tests.federation.test_transactions import Shared
 from tests.federation.whole_servers import escaped, in_world
@@ -108,6 +111,28 @@ class TestForks(Shared):
         said = await alice.say(room, "joined up")
         _, given = await evil.ask(alpha, "GET", f"/_matrix/federation/v1/event/{said}")
         assert set(given["pdus"][0]["prev_events"]) == {left.event_id, right.event_id}
+
+    @in_world
+    async def test_a_room_is_kept_from_falling_into_ever_more_forks(self) -> None:
+        alpha, alice, room, evil, shared = await self.shared(
+            power_level_content_override={"users_default": 50, "users": {"@alice:alpha.example": 100}},
+            room_version="10",
+        )
+        base = shared.last
+        forks = [
+            shared.event("m.room.topic", {"topic": f"{number}"}, state_key="", prev=[base])
+            for number in range(MAX_EXTREMITIES + 30)
+        ]
+        for start in range(0, len(forks), 40):
+            answer = await evil.send(alpha, *forks[start : start + 40])
+            assert set(map(str, answer.values())) == {"{}"}
+        head = await alpha.storage.read(lambda tx: Rooms(tx).head(RoomID(room)))
+        assert head is not None
+        assert len(head.extremities) // 8 == MAX_EXTREMITIES
+        await alice.say(room, "still here")
+        later = shared.event("m.room.message", {"msgtype": "m.text", "body": "on the first"}, prev=[forks[0]])
+        assert await evil.send(alpha, later) == {later.event_id: {}}
+        assert (await alice.texts(room))[-2:] == ["still here", "on the first"]
 
     @in_world
     async def test_state_on_both_sides_of_a_fork_is_resolved(self) -> None:

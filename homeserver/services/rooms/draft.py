@@ -13,6 +13,11 @@ from storage.snapshots import Layer, Snapshot
 MAX_PREV_EVENTS = 20
 """https://spec.matrix.org/v1.19/rooms/v12/#event-format: at most 20 `prev_events`."""
 
+MAX_EXTREMITIES = 50
+"""A room's forks that are kept apart. Each costs with every event, as the state is resolved over all of them, and a
+server can make as many as it likes. Those that came first are given up; an event that builds on them brings them back.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class _Checkpoint:
@@ -89,7 +94,7 @@ class RoomDraft:
         """
         previous = set(stored.event.prev_event_ids)
         kept = [extremity for extremity in self.extremities if extremity.event_id not in previous]
-        self.extremities = (*kept, extremity_of(stored))
+        self.extremities = (*kept[-(MAX_EXTREMITIES - 1) :], extremity_of(stored))
         self.state = state
         self.changes.extend(changes)
 

@@ -10,6 +10,7 @@ from config.federation import FederationConfig
 from config.fields import setting
 from config.listeners import Listener, address_of
 from config.outbound import OutboundConfig
+from config.push import PushConfig
 from config.rate_limits import RateLimits
 from config.search import SearchConfig, UserDirectoryConfig
 from config.support import SupportConfig
@@ -269,6 +270,7 @@ class Config:
     federation: FederationConfig = setting("")
     outbound: OutboundConfig = setting("")
     presence: PresenceConfig = setting("")
+    push: PushConfig = setting("")
     turn: TurnConfig = setting("")
     delayed_events: DelayedEventsConfig = setting("")
     matrix_rtc: MatrixRtcConfig = setting("")

@@ -334,6 +334,13 @@ CREATE TABLE outside_memberships (
     leave_content bytea
 );
 
+CREATE UNLOGGED TABLE presence (
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    presence text NOT NULL,
+    status_msg text,
+    active_ts bigint
+);
+
 CREATE TABLE profiles (
     user_id text NOT NULL COLLATE pg_catalog."C",
     displayname text,
@@ -341,10 +348,60 @@ CREATE TABLE profiles (
     fields bytea NOT NULL
 );
 
+CREATE TABLE push_failures (
+    target text NOT NULL COLLATE pg_catalog."C",
+    failing_since_ts bigint NOT NULL,
+    retry_ts bigint NOT NULL,
+    interval_ms bigint NOT NULL
+);
+
+CREATE TABLE push_outbox (
+    pusher_id bigint NOT NULL,
+    pos bigint NOT NULL,
+    event_nid bigint,
+    actions text,
+    ts bigint NOT NULL
+);
+
+CREATE TABLE push_progress (
+    only_row boolean DEFAULT true NOT NULL,
+    pos bigint NOT NULL,
+    CONSTRAINT push_progress_only_row_check CHECK (only_row)
+)
+WITH (fillfactor='10');
+
 CREATE TABLE push_rules (
     user_id text NOT NULL COLLATE pg_catalog."C",
     changes bytea NOT NULL,
     pos bigint NOT NULL
+);
+
+CREATE TABLE pushers (
+    id bigint NOT NULL,
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    app_id text NOT NULL COLLATE pg_catalog."C",
+    pushkey text NOT NULL COLLATE pg_catalog."C",
+    kind text NOT NULL COLLATE pg_catalog."C",
+    device_id text COLLATE pg_catalog."C",
+    enabled boolean NOT NULL,
+    app_display_name text NOT NULL,
+    device_display_name text NOT NULL,
+    profile_tag text,
+    lang text NOT NULL,
+    url text COLLATE pg_catalog."C",
+    data text NOT NULL,
+    set_ts bigint NOT NULL,
+    since bigint NOT NULL,
+    badge integer DEFAULT 0 NOT NULL
+);
+
+ALTER TABLE pushers ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME pushers_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
 );
 
 CREATE TABLE receipts (
@@ -376,13 +433,6 @@ CREATE TABLE refresh_tokens (
     token_hash bytea NOT NULL,
     user_id text NOT NULL COLLATE pg_catalog."C",
     device_id text NOT NULL COLLATE pg_catalog."C",
-CREATE UNLOGGED TABLE presence (
-    user_id text NOT NULL COLLATE pg_catalog."C",
-    presence text NOT NULL,
-    status_msg text,
-    active_ts bigint
-);
-
     created_ts bigint NOT NULL,
     expires_ts bigint,
     replaces bigint
@@ -542,6 +592,13 @@ CREATE TABLE server_keys (
     valid_until_ts bigint NOT NULL,
     expired boolean NOT NULL,
     document_id bigint NOT NULL
+);
+
+CREATE TABLE short_tokens (
+    token_hash bytea NOT NULL,
+    purpose text NOT NULL COLLATE pg_catalog."C",
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    expires_ts bigint NOT NULL
 );
 
 CREATE TABLE sliding_sync_positions (
@@ -809,11 +866,29 @@ ALTER TABLE ONLY outbox_progress
 ALTER TABLE ONLY outside_memberships
     ADD CONSTRAINT outside_memberships_pkey PRIMARY KEY (room_id, user_id);
 
+ALTER TABLE ONLY presence
+    ADD CONSTRAINT presence_pkey PRIMARY KEY (user_id);
+
 ALTER TABLE ONLY profiles
     ADD CONSTRAINT profiles_pkey PRIMARY KEY (user_id);
 
+ALTER TABLE ONLY push_failures
+    ADD CONSTRAINT push_failures_pkey PRIMARY KEY (target);
+
+ALTER TABLE ONLY push_outbox
+    ADD CONSTRAINT push_outbox_pkey PRIMARY KEY (pusher_id, pos);
+
+ALTER TABLE ONLY push_progress
+    ADD CONSTRAINT push_progress_pkey PRIMARY KEY (only_row);
+
 ALTER TABLE ONLY push_rules
     ADD CONSTRAINT push_rules_pkey PRIMARY KEY (user_id);
+
+ALTER TABLE ONLY pushers
+    ADD CONSTRAINT pushers_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY pushers
+    ADD CONSTRAINT pushers_user_id_app_id_pushkey_key UNIQUE (user_id, app_id, pushkey);
 
 ALTER TABLE ONLY receipts
     ADD CONSTRAINT receipts_pkey PRIMARY KEY (room_id, user_id, receipt_type, thread_id);
@@ -872,6 +947,9 @@ ALTER TABLE ONLY server_key_documents
 ALTER TABLE ONLY server_keys
     ADD CONSTRAINT server_keys_pkey PRIMARY KEY (server_name, key_id);
 
+ALTER TABLE ONLY short_tokens
+    ADD CONSTRAINT short_tokens_pkey PRIMARY KEY (token_hash);
+
 ALTER TABLE ONLY sliding_sync_positions
     ADD CONSTRAINT sliding_sync_positions_pkey PRIMARY KEY (user_id, device_id, conn_id, id);
 
@@ -924,12 +1002,11 @@ CREATE INDEX access_tokens_refresh ON access_tokens USING btree (refresh_id) WHE
 
 CREATE INDEX access_tokens_user ON access_tokens USING btree (user_id, device_id);
 
+CREATE INDEX account_data_ignored ON account_data USING btree (pos) WHERE (type = 'm.ignored_user_list'::text);
+
 CREATE INDEX account_data_pos ON account_data USING btree (user_id, pos);
 
 CREATE INDEX client_transactions_age ON client_transactions USING btree (created_ts);
-ALTER TABLE ONLY presence
-    ADD CONSTRAINT presence_pkey PRIMARY KEY (user_id);
-
 
 CREATE INDEX delayed_event_outcomes_age ON delayed_event_outcomes USING btree (finalised_ts);
 
@@ -955,6 +1032,8 @@ CREATE INDEX events_timeline ON events USING btree (room_id, depth, ordering) WH
 
 CREATE INDEX events_times ON events USING btree (room_id, origin_server_ts) WHERE ((ordering IS NOT NULL) AND (status = 0));
 
+CREATE INDEX membership_changes_pos ON membership_changes USING btree (pos);
+
 CREATE INDEX membership_changes_room ON membership_changes USING btree (user_id, room_id, pos);
 
 CREATE INDEX memberships_remote_user ON memberships USING btree (user_id) WHERE ((membership = 'join'::text) AND (NOT local));
@@ -978,6 +1057,12 @@ CREATE INDEX one_time_keys_order ON one_time_keys USING btree (user_id, device_i
 CREATE INDEX outbox_extra_pos ON outbox_extra USING btree (pos);
 
 CREATE INDEX outside_memberships_leaving ON outside_memberships USING btree (room_id, user_id) WHERE (leave_content IS NOT NULL);
+
+CREATE INDEX push_rules_pos ON push_rules USING btree (pos);
+
+CREATE INDEX pushers_key ON pushers USING btree (app_id, pushkey);
+
+CREATE INDEX receipts_local ON receipts USING btree (pos) WHERE local;
 
 CREATE INDEX receipts_room_pos ON receipts USING btree (room_id, pos);
 
@@ -1004,6 +1089,8 @@ CREATE INDEX room_summaries_published ON room_summaries USING btree (joined_memb
 CREATE INDEX server_key_documents_server ON server_key_documents USING btree (server_name);
 
 CREATE INDEX server_keys_document ON server_keys USING btree (document_id);
+
+CREATE INDEX short_tokens_expiry ON short_tokens USING btree (expires_ts);
 
 CREATE INDEX sliding_sync_positions_used ON sliding_sync_positions USING btree (used_ts);
 

@@ -16,6 +16,8 @@ from homeserver.app.wiring_delayed_events import DelayedEventsArea, build_delaye
 from homeserver.app.wiring_e2ee import Encryption, build_e2ee
 from homeserver.app.wiring_federation import Federation, build_federation, build_shared_rooms
 from homeserver.app.wiring_federation_transport import FederationTransport, build_federation_transport
+from homeserver.app.wiring_openid import openid_server_endpoints
+from homeserver.app.wiring_push import PushArea, build_push
 from homeserver.app.wiring_rooms import Rooms, build_rooms
 from homeserver.app.wiring_rooms_core import RoomsCore, build_rooms_core
 from homeserver.app.wiring_rooms_more import Below, MoreRooms, build_more_rooms
@@ -60,6 +62,7 @@ class App:
     encryption: Encryption
     sliding_sync: SlidingSyncArea
     searches: SearchArea
+    push: PushArea
     delayed_events: DelayedEventsArea
     metrics: Metrics
     pipeline: Pipeline
@@ -75,18 +78,20 @@ class App:
         self.accounts.upkeep.start()
         self.sliding_sync.upkeep.start()
         self.searches.start()
+        self.push.start()
         self.delayed_events.work.start()
+        await self.sync.presence_record.start()
 
     def closing(self) -> None:
         """Let whoever waits for news be answered now: the program is about to end."""
         self.sync.closing()
-        await self.sync.presence_record.start()
 
     async def stop(self) -> None:
         """End what works in the background."""
         self.sync.stop()
         self.sliding_sync.upkeep.stop()
         await self.searches.stop()
+        await self.push.stop()
         await self.delayed_events.work.stop()
         for task in self._background:
             _ = task.addErrback(_trap_cancellation)
@@ -124,9 +129,7 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
     transport = build_federation_transport(core, runtime.outside)
     shared_rooms = build_shared_rooms(core, rooms_core, transport)
     rooms = build_rooms(core, rooms_core, shared_rooms.remotes if config.federation.enabled else None)
-    accounts.profiles.when_changed(rooms.profile_changes.changed)
-    accounts.accounts.when_deactivated(Departure(core.database, rooms.membership).leave_all)
-    accounts.accounts.when_erased(rooms.access.erased.add)
+    _connect(core, accounts, rooms)
     sync = build_sync(core, accounts, rooms_core, rooms)
     more_rooms = build_more_rooms(
         core,
@@ -137,6 +140,7 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
     sliding_sync = build_sliding_sync(core, accounts, rooms_core, rooms, sync, encryption)
     searches = build_search(core, rooms_core, rooms)
     delayed_events = build_delayed_events(core, accounts, rooms, limits)
+    push = build_push(core, accounts, rooms_core, rooms, sync, transport.http, metrics.registry)
     measure_when_asked(metrics.registry, sync.notifier, federation.sender, searches)
     authenticators = {**accounts.authentication.authenticators(), **transport.authenticators}
     return App(
@@ -150,6 +154,7 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
         encryption=encryption,
         sliding_sync=sliding_sync,
         searches=searches,
+        push=push,
         delayed_events=delayed_events,
         metrics=metrics,
         pipeline=_pipeline(core, runtime, limits, metrics, authenticators),
@@ -157,13 +162,20 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
             "health": collect(HealthApi(checks)),
             "client": [
                 *collect(LandingApi(core.server_name, config.public_baseurl, config.registration.mode)),
-                *_endpoints_of(accounts, rooms, more_rooms, sync, encryption, sliding_sync, searches),
+                *_endpoints_of(accounts, rooms, more_rooms, sync, encryption, sliding_sync, searches, push),
                 *delayed_events.endpoints,
             ],
             "federation": _for_servers(core, transport, federation, more_rooms, encryption),
             "metrics": collect(MetricsApi(metrics)),
         },
     )
+
+
+def _connect(core: Core, accounts: AccountsArea, rooms: Rooms) -> None:
+    """Let rooms follow what becomes of accounts."""
+    accounts.profiles.when_changed(rooms.profile_changes.changed)
+    accounts.accounts.when_deactivated(Departure(core.database, rooms.membership).leave_all)
+    accounts.accounts.when_erased(rooms.access.erased.add)
 
 
 class _Area(Protocol):
@@ -184,8 +196,9 @@ def _for_servers(
     encryption: Encryption,
 ) -> list[BoundEndpoint]:
     if not core.config.federation.enabled:
-        return []
+        return openid_server_endpoints(core)
     return [
+        *openid_server_endpoints(core),
         *transport.endpoints,
         *federation.endpoints,
         *more_rooms.federation_endpoints,

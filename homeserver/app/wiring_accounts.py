@@ -14,6 +14,8 @@ from homeserver.client_api.capabilities import CapabilitiesApi
 from homeserver.client_api.devices import DevicesApi
 from homeserver.client_api.filters import FiltersApi
 from homeserver.client_api.login import LoginApi
+from homeserver.client_api.login_tokens import LoginTokensApi
+from homeserver.client_api.openid import OpenIDApi
 from homeserver.client_api.profile import ProfileApi
 from homeserver.client_api.push_rules import PushRulesApi
 from homeserver.client_api.registration import RegistrationApi
@@ -31,6 +33,8 @@ from homeserver.services.devices import Devices
 from homeserver.services.filters import Filters
 from homeserver.services.last_seen import LastSeen
 from homeserver.services.login import Login, PasswordCheck
+from homeserver.services.login_tokens import LoginTokens
+from homeserver.services.openid import OpenID
 from homeserver.services.passwords import HashWorkers, PasswordCosts, Passwords
 from homeserver.services.profiles import Profiles
 from homeserver.services.push_rules import PushRules
@@ -95,7 +99,7 @@ def build_accounts(core: Core, hash_workers: HashWorkers, limits: RateLimits) ->
         SupportApi(config.support.page, _contacts(config.support)),
         ThirdPartyNetworksApi(),
         *_registration(core, identity),
-        LoginApi(identity.login, identity.sessions, identity.devices),
+        *_proving(core, identity),
         AccountApi(identity.accounts, identity.ui_auth),
         DevicesApi(identity.devices, identity.ui_auth),
         ProfileApi(profiles),
@@ -172,6 +176,14 @@ def _identity(core: Core, hash_workers: HashWorkers, limits: RateLimits) -> _Ide
         login=Login(check, sessions, database, clock, random),
         ui_auth=UiAuth(database, stages, clock, random),
     )
+
+
+def _proving(core: Core, identity: _Identity) -> tuple[LoginApi, LoginTokensApi, OpenIDApi]:
+    """How users prove who they are: to this server, to it from another device, and to other services."""
+    tokens = LoginTokens(identity.accounts, core.database, core.clock, core.random)
+    login = LoginApi(identity.login, identity.sessions, identity.devices, tokens)
+    openid = OpenID(core.server_name, core.database, core.clock, core.random)
+    return login, LoginTokensApi(tokens, identity.ui_auth), OpenIDApi(openid)
 
 
 def _registration(core: Core, identity: _Identity) -> tuple[RegistrationApi, RegisterApi]:

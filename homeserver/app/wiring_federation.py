@@ -8,8 +8,8 @@ from twisted.python.failure import Failure
 from federation.inbox.edus import EduDispatch
 from federation.inbox.transactions import Rooms as InboxRooms
 from federation.inbox.transactions import TransactionInbox
-from federation.sender.recipients import Recipients
 from federation.sender.presence_lane import PresenceLane
+from federation.sender.recipients import Recipients
 from federation.sender.sender import FederationSender, Outside
 from federation.server_api.backfill import BackfillApi
 from federation.server_api.events import EventsApi
@@ -30,8 +30,8 @@ from homeserver.app.wiring_sync import SyncArea
 from homeserver.gateways.identity_server import IdentityServers
 from homeserver.http.endpoint import BoundEndpoint, collect
 from homeserver.services.ephemeral_exchange import EphemeralExchange
-from homeserver.services.remote_queries import RemoteQueries
 from homeserver.services.presence_exchange import PresenceExchange
+from homeserver.services.remote_queries import RemoteQueries
 from homeserver.services.rooms.exports import RoomExports
 from homeserver.services.rooms.inbound_invites import InboundInvites
 from homeserver.services.rooms.ingest.backfill import Backfilling, PastEvents

@@ -11,15 +11,17 @@ import msgspec
 from homeserver.http.authentication import access_token_or_guest, no_auth
 from homeserver.http.endpoint import Body, endpoint
 from homeserver.http.request import Request
-from homeserver.protocol.errors import Unknown
+from homeserver.protocol.errors import MissingParam, Unknown
 from homeserver.protocol.identifiers import DeviceID
 from homeserver.protocol.requester import Requester
 from homeserver.services.devices import Devices
 from homeserver.services.last_seen import Caller
 from homeserver.services.login import Login, NewSession
+from homeserver.services.login_tokens import LoginTokens
 from homeserver.services.sessions import Sessions
 
 PASSWORD = "m.login.password"
+TOKEN = "m.login.token"
 
 
 class LoginRequest(msgspec.Struct, frozen=True):
@@ -31,6 +33,7 @@ class LoginRequest(msgspec.Struct, frozen=True):
     medium: str | None = None
     address: str | None = None
     password: str | None = None
+    token: str | None = None
     device_id: DeviceID | None = None
     initial_device_display_name: str | None = None
     refresh_token: bool = False
@@ -49,6 +52,7 @@ class LoginApi:
     login: Login
     sessions: Sessions
     devices: Devices
+    login_tokens: LoginTokens
 
     @endpoint(
         "GET",
@@ -59,7 +63,7 @@ class LoginApi:
     )
     async def flows(self) -> dict[str, Any]:
         """The ways to log in."""
-        return {"flows": [{"type": PASSWORD}]}
+        return {"flows": [{"type": PASSWORD}, {"type": TOKEN, "get_login_token": True}]}
 
     @endpoint(
         "POST",
@@ -70,10 +74,15 @@ class LoginApi:
     )
     async def log_in(self, request: Request, body: Body[LoginRequest]) -> dict[str, Any]:
         """Start a session."""
-        if body.type != PASSWORD:
+        if body.type not in (PASSWORD, TOKEN):
             raise Unknown("This server does not offer that way to log in")
         caller = Caller(request.address, request.user_agent)
         wanted = NewSession(body.device_id, body.initial_device_display_name, body.refresh_token, caller)
+        if body.type == TOKEN:
+            if body.token is None:
+                raise MissingParam("Missing `token`")
+            user_id = await self.login_tokens.redeem(body.token)
+            return (await self.login.start(user_id, wanted)).answer()
         credentials = {name: getattr(body, name) for name in ("identifier", "user", "address", "password")}
         logged_in = await self.login.by_password(credentials, wanted)
         return logged_in.answer()

@@ -32,6 +32,7 @@ UNSTABLE_FEATURES: Final[Mapping[str, bool]] = {
     "org.matrix.msc3912": True,  # redactions of what relates to an event
     "org.matrix.msc4155": True,  # invites filtered by rules
     "com.beeper.msc4169": True,  # redactions by /send
+    "org.matrix.msc3881": True,  # pushers turned off and on from other devices
     "org.matrix.msc4151": True,  # rooms reported
     "org.matrix.msc4260": True,  # users reported
 }
@@ -68,7 +69,7 @@ def capabilities(offered: Offered) -> dict[str, Any]:
         "m.set_avatar_url": {"enabled": True},
         "m.profile_fields": {"enabled": True},
         "m.3pid_changes": {"enabled": False},
-        "m.get_login_token": {"enabled": False},
+        "m.get_login_token": {"enabled": True},
         "m.forget_forced_upon_leave": {"enabled": False},
         "org.matrix.msc4140.delayed_events": {
             "max_delay_ms": offered.max_delay_ms,

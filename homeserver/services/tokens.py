@@ -1,4 +1,4 @@
-"""What an access or refresh token looks like, and the hash under which it is known.
+"""What an access or refresh token (or another that we give away) looks like, and the hash under which it is known.
 
 A token is its kind, chance and a checksum. Whoever finds one in a log or a paste can tell what it is, and a
 mistyped one is refused without a look at the database. The server keeps only hashes.
@@ -11,6 +11,8 @@ from homeserver.clock import Randomness
 
 ACCESS = "mat"
 REFRESH = "mrt"
+OPENID = "mot"
+LOGIN = "mlt"
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _SECRET_BYTES = 24
 _CHECKSUM_LENGTH = 6

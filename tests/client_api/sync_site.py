@@ -11,6 +11,7 @@ from config.loading import parse
 from homeserver.app.core import Core
 from homeserver.app.outside import Outside
 from homeserver.app.wiring import Runtime, build
+from homeserver.clock import Clock
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.signing_keys import SigningKey
 from storage.caches import CacheBudget
@@ -54,17 +55,24 @@ class SyncSite:
             config=config,
             server_name=ServerName(config.server_name),
             signing_key=SigningKey("1", bytes(32)),
-            clock=self.clock,
+            clock=self.process_clock(),
             random=SeededRandom(self._seed),
             database=self.database,
             threaded_reads=ThreadedReads(self.database.dsn, InlineWorkers()),
             journal=self.journal,
             caches=self.caches,
         )
-        outside = Outside(self.clock.twisted, None, _no_services)
-        self.app = build(core, Runtime(InlineWorkers(), at_once, outside), {})
+        self.app = build(core, Runtime(InlineWorkers(), at_once, self.outside()), {})
         result_of(_started(self.journal))
         self.http = Client(self.app.site("client"))
+
+    def process_clock(self) -> Clock:
+        """The clock of the program that starts."""
+        return self.clock
+
+    def outside(self) -> Outside:
+        """What it reaches of the outside: nothing."""
+        return Outside(self.clock.twisted, None, no_services)
 
     def person(self, name: str) -> "Syncer":
         """Somebody with a new account."""
@@ -179,5 +187,5 @@ async def _started(journal: Journal) -> None:
     await journal.start()
 
 
-async def _no_services(name: str) -> list[Any]:
+async def no_services(name: str) -> list[Any]:
     return []

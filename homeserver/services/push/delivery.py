@@ -1,0 +1,160 @@
+"""Delivering what one pusher is owed."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+import structlog
+
+from homeserver.clock import Clock
+from homeserver.gateways.push_gateway import PushFailed, PushGateways, gateway_of
+from homeserver.services.push.badges import Badge, Badges
+from homeserver.services.push.failures import PushFailures
+from homeserver.services.push.letters import Letters
+from storage.database import Database
+from storage.journal import Journal, Write
+from storage.tables.push_outbox import DONE_PUSHES, TOLD_BADGES, OwedPush, PushOutbox
+from storage.tables.pushers import PusherRow, Pushers
+from storage.transaction import Transaction
+
+log = structlog.get_logger(__name__)
+
+AT_ONCE: Final = 20
+"""So many pushes of one pusher, and then it is another's turn."""
+
+
+class Outcome(Enum):
+    """What became of a push."""
+
+    SENT = "sent"
+    FAILED = "failed"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+
+
+class Done(Enum):
+    """How a turn of a pusher ended: nothing is left, something is, or it has to be left alone for a while."""
+
+    ALL = 1
+    SOME = 2
+    PAUSED = 3
+
+
+OutcomeListener = Callable[[Outcome, float | None], object]
+"""Called with what became of a push, and for one that was sent the seconds since what it is about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """What takes pushes, how it works, and what it is given."""
+
+    gateways: PushGateways
+    failures: PushFailures
+    letters: Letters
+    badges: Badges
+
+
+class PushDelivery:
+    """Delivers to one pusher at a time; the caller sees to it that nobody else delivers to the same."""
+
+    def __init__(
+        self, database: Database, journal: Journal, post: Post, clock: Clock, give_up_after_ms: int
+    ) -> None:
+        self._database = database
+        self._journal = journal
+        self._post = post
+        self._clock = clock
+        self._give_up_after_ms = give_up_after_ms
+        self._listeners: list[OutcomeListener] = []
+
+    def listen(self, listener: OutcomeListener) -> None:
+        """Have a function called with the outcome of each push."""
+        self._listeners.append(listener)
+
+    async def deliver(self, pusher_id: int) -> Done:
+        """Deliver what is owed, the oldest first."""
+        pusher, owed = await self._database.read(lambda tx: _owed(tx, pusher_id))
+        if pusher is None or pusher.url is None or not pusher.enabled:
+            await self._database.transact(lambda tx: PushOutbox(tx).drop(pusher_id))
+            return Done.ALL
+        if not owed:
+            return Done.ALL
+        fresh = self._unexpired(owed)
+        try:
+            if await self._deliver(pusher, pusher.url, owed, fresh):
+                return Done.SOME if len(owed) == AT_ONCE else Done.ALL
+            return Done.ALL
+        except PushFailed as failure:
+            self._tell(Outcome.FAILED)
+            target = gateway_of(pusher.url) if failure.everybody else target_of(pusher_id)
+            log.info("a push failed", gateway=gateway_of(pusher.url), pusher=pusher_id, why=str(failure))
+            await self._post.failures.failed(target, failure.pause_ms)
+            return Done.PAUSED
+
+    def _unexpired(self, owed: Iterable[OwedPush]) -> list[OwedPush]:
+        oldest = self._clock.now_ms() - self._give_up_after_ms
+        fresh = []
+        for row in owed:
+            if row.ts >= oldest:
+                fresh.append(row)
+            elif row.event_nid is not None:
+                self._tell(Outcome.EXPIRED)
+        return fresh
+
+    async def _deliver(
+        self, pusher: PusherRow, url: str, owed: Iterable[OwedPush], fresh: Iterable[OwedPush]
+    ) -> bool:
+        """Push event by event; False if the gateway does not know the pusher any more. Raises PushFailed."""
+        letters, post = self._post.letters, self._post
+        due = await letters.still_due(pusher.user_id, fresh)
+        badge = await post.badges.of(pusher.user_id)
+        for letter in due:
+            body = await letters.about(pusher, letter, badge)
+            if not await self._notify(pusher, url, body, letter.stored.received_ts):
+                return False
+            await self._done(pusher, [letter.pos], badge)
+        if not due and badge.unread != pusher.badge:
+            if not await self._notify(pusher, url, letters.counts(pusher, badge), None):
+                return False
+        pushed = {letter.pos for letter in due}
+        told = badge if due or badge.unread != pusher.badge else None
+        await self._done(pusher, [row.pos for row in owed if row.pos not in pushed], told)
+        return True
+
+    async def _notify(self, pusher: PusherRow, url: str, body: bytes, since_ms: int | None) -> bool:
+        rejected = await self._post.gateways.notify(url, body)
+        await self._post.failures.worked(gateway_of(url))
+        await self._post.failures.worked(target_of(pusher.id))
+        if pusher.pushkey in rejected:
+            self._tell(Outcome.REJECTED)
+            log.info("a gateway rejected a pusher", gateway=gateway_of(url), pusher=pusher.id)
+            keys = [pusher.pushkey]
+            await self._database.transact(lambda tx: Pushers(tx).delete_rejected(pusher.app_id, keys, url))
+            await self._database.transact(lambda tx: PushOutbox(tx).drop(pusher.id))
+            return False
+        self._tell(Outcome.SENT, since_ms)
+        return True
+
+    async def _done(self, pusher: PusherRow, positions: Iterable[int], told: Badge | None) -> None:
+        """Strike what needs no push any more; it shares its commit with whatever else is written."""
+        entries = [DONE_PUSHES.row(pusher.id, pos) for pos in positions]
+        if told is not None:
+            entries.append(TOLD_BADGES.row(pusher.id, told.unread))
+        if entries:
+            done: Write[None] = Write(entries=entries)
+            await self._journal.write(done)
+
+    def _tell(self, outcome: Outcome, since_ms: int | None = None) -> None:
+        seconds = None if since_ms is None else (self._clock.now_ms() - since_ms) / 1000
+        for listener in self._listeners:
+            listener(outcome, seconds)
+
+
+def target_of(pusher_id: int) -> str:
+    """What failures of one pusher are counted under."""
+    return f"pusher {pusher_id}"
+
+
+def _owed(tx: Transaction, pusher_id: int) -> tuple[PusherRow | None, list[OwedPush]]:
+    return Pushers(tx).by_id(pusher_id), PushOutbox(tx).owed(pusher_id, AT_ONCE)

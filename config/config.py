@@ -112,13 +112,14 @@ class PresenceConfig:
         default=False,
     )
 
-
     largest_room: int = setting(
         "Members of a room with more of our users than so many, who have clients here, are not told of each other's "
         "presence because of that room.",
         default=1000,
         minimum=1,
     )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnConfig:
     """The TURN server that carries calls between clients which cannot reach each other."""

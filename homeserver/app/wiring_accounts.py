@@ -20,6 +20,7 @@ from homeserver.client_api.profile import ProfileApi
 from homeserver.client_api.push_rules import PushRulesApi
 from homeserver.client_api.registration import RegistrationApi
 from homeserver.client_api.rtc import RtcApi
+from homeserver.client_api.server_administration import ServerAdministrationApi
 from homeserver.client_api.third_party_networks import ThirdPartyNetworksApi
 from homeserver.client_api.versions import VersionsApi
 from homeserver.client_api.voip import VoipApi
@@ -27,13 +28,14 @@ from homeserver.client_api.well_known import SupportApi, WellKnownApi
 from homeserver.http.endpoint import BoundEndpoint, collect
 from homeserver.http.rate_limits import RateLimits
 from homeserver.services.account_data import AccountData
-from homeserver.services.accounts import Accounts, Moderation
+from homeserver.services.accounts import Accounts
 from homeserver.services.capabilities import Offered
 from homeserver.services.devices import Devices
 from homeserver.services.filters import Filters
 from homeserver.services.last_seen import LastSeen
 from homeserver.services.login import Login, PasswordCheck
 from homeserver.services.login_tokens import LoginTokens
+from homeserver.services.moderation import Moderation
 from homeserver.services.openid import OpenID
 from homeserver.services.passwords import HashWorkers, PasswordCosts, Passwords
 from homeserver.services.profiles import Profiles
@@ -91,6 +93,7 @@ def build_accounts(core: Core, hash_workers: HashWorkers, limits: RateLimits) ->
     filters = Filters(database, core.caches.cache("filters", lambda filter: _FILTER_BYTES))
     push_rules = PushRules(database, journal)
     transports, offered = _transports(config), _offered(config)
+    moderation = Moderation(core.server_name, database, identity.sessions)
     turn = TurnServer(config.turn.uris, config.turn.shared_secret, config.turn.lifetime_ms, core.clock)
     endpoints = collect(
         VersionsApi(offered),
@@ -107,11 +110,12 @@ def build_accounts(core: Core, hash_workers: HashWorkers, limits: RateLimits) ->
         FiltersApi(filters),
         PushRulesApi(push_rules),
         CapabilitiesApi(offered),
+        ServerAdministrationApi(moderation),
         VoipApi(turn),
     )
     return AccountsArea(
         accounts=identity.accounts,
-        moderation=Moderation(database, identity.sessions),
+        moderation=moderation,
         devices=identity.devices,
         sessions=identity.sessions,
         last_seen=identity.last_seen,

@@ -8,14 +8,15 @@ from typing import Any
 from homeserver.http.authentication import access_token_or_guest
 from homeserver.http.endpoint import endpoint
 from homeserver.protocol.requester import Requester
-from homeserver.services.capabilities import Offered, capabilities
+from homeserver.services.capabilities import MODERATION, Offered, capabilities
 
 
 class CapabilitiesApi:
-    """The same for everybody."""
+    """The same for everybody who is not an administrator."""
 
     def __init__(self, offered: Offered) -> None:
         self._capabilities = capabilities(offered)
+        self._for_admins = {**self._capabilities, **MODERATION}
 
     @endpoint(
         "GET",
@@ -25,4 +26,4 @@ class CapabilitiesApi:
     )
     async def capabilities(self, who: Requester) -> dict[str, Any]:
         """The server's capabilities."""
-        return {"capabilities": self._capabilities}
+        return {"capabilities": self._for_admins if who.is_admin else self._capabilities}

@@ -22,7 +22,6 @@ from homeserver.protocol.requester import Requester
 from homeserver.services.devices import Devices
 from homeserver.services.passwords import Passwords
 from homeserver.services.rooms.detached import detach
-from homeserver.services.sessions import Sessions
 from storage.database import Database
 from storage.journal import Changes, Journal, RunResult, Write
 from storage.tables.account_data import AccountData
@@ -198,28 +197,3 @@ class Accounts:
             log.exception("a deactivated user is not out of all rooms yet", user=user_id)
             return
         await self._database.transact(lambda tx: Users(tx).departed(user_id))
-
-
-class Moderation:
-    """Locking, suspending and appointing users."""
-
-    def __init__(self, database: Database, sessions: Sessions) -> None:
-        self._database = database
-        self._sessions = sessions
-
-    async def set_locked(self, user_id: UserID, locked: bool) -> None:
-        """https://spec.matrix.org/v1.19/client-server-api/#account-locking. Raises NotFound."""
-        await self._change(user_id, lambda tx: Users(tx).set_locked(user_id, locked))
-
-    async def set_suspended(self, user_id: UserID, suspended: bool) -> None:
-        """https://spec.matrix.org/v1.19/client-server-api/#account-suspension. Raises NotFound."""
-        await self._change(user_id, lambda tx: Users(tx).set_suspended(user_id, suspended))
-
-    async def set_admin(self, user_id: UserID, is_admin: bool) -> None:
-        """Let a user administer this server, or not. Raises NotFound."""
-        await self._change(user_id, lambda tx: Users(tx).set_admin(user_id, is_admin))
-
-    async def _change(self, user_id: UserID, change: Callable[[Transaction], int]) -> None:
-        if not await self._database.transact(change):
-            raise NotFound("User not found")
-        await self._sessions.forget_user(user_id)

@@ -39,6 +39,10 @@ UNSTABLE_FEATURES: Final[Mapping[str, bool]] = {
 """Only what works."""
 
 
+MODERATION: Final[Mapping[str, Any]] = {"m.account_moderation": {"suspend": True, "lock": True}}
+"""What administrators can do beside what everybody can."""
+
+
 @dataclass(frozen=True, slots=True)
 class Offered:
     """What the configuration has a say in."""
@@ -60,7 +64,7 @@ def versions(offered: Offered) -> dict[str, Any]:
 
 
 def capabilities(offered: Offered) -> dict[str, Any]:
-    """The capabilities of every user of this server."""
+    """The capabilities of every user of this server, who may be able to do more."""
     available = dict.fromkeys(ROOM_VERSIONS, "stable")
     return {
         "m.change_password": {"enabled": True},

@@ -16,6 +16,16 @@ class Device:
     last_seen_ip: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class SeenDevice:
+    """Where a device was last seen. The time is in milliseconds since the epoch."""
+
+    device_id: DeviceID
+    last_seen_ts: int | None
+    last_seen_ip: str | None
+    last_seen_user_agent: str | None
+
+
 LAST_SEEN = each(
     """update devices set last_seen_ts = %(ts)s, last_seen_ip = %(ip)s, last_seen_user_agent = %(user_agent)s
        where user_id = %(user_id)s and device_id = %(device_id)s and coalesce(last_seen_ts, 0) < %(ts)s""",
@@ -52,6 +62,13 @@ class Devices(Queries):
         many(Device),
     )
     def of_user(self, user_id: UserID) -> list[Device]: ...
+
+    @query(
+        """select device_id, last_seen_ts, last_seen_ip, last_seen_user_agent from devices
+           where user_id = %(user_id)s order by created_ts, device_id""",
+        many(SeenDevice),
+    )
+    def seen(self, user_id: UserID) -> list[SeenDevice]: ...
 
     @query(
         """select device_id, display_name, last_seen_ts, last_seen_ip from devices

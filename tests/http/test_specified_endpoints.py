@@ -17,10 +17,6 @@ from tests.harness.conformance import ENDPOINTS, SHAPES
 # What is not built yet. Whoever builds one strikes it from here.
 NOT_BUILT: Final = frozenset(
     """
-GET /_matrix/client/v1/admin/lock/{userId}
-PUT /_matrix/client/v1/admin/lock/{userId}
-GET /_matrix/client/v1/admin/suspend/{userId}
-PUT /_matrix/client/v1/admin/suspend/{userId}
 POST /_matrix/client/v1/appservice/{appserviceId}/ping
 GET /_matrix/client/v1/auth_metadata
 GET /_matrix/client/v1/media/config
@@ -38,7 +34,6 @@ POST /_matrix/client/v3/account/3pid/msisdn/requestToken
 POST /_matrix/client/v3/account/3pid/unbind
 POST /_matrix/client/v3/account/password/email/requestToken
 POST /_matrix/client/v3/account/password/msisdn/requestToken
-GET /_matrix/client/v3/admin/whois/{userId}
 PUT /_matrix/client/v3/directory/list/appservice/{networkId}/{roomId}
 GET /_matrix/client/v3/login/sso/redirect
 GET /_matrix/client/v3/login/sso/redirect/{idpId}

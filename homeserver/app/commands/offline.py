@@ -17,10 +17,11 @@ from homeserver.app.commands.failure import CommandFailed
 from homeserver.app.runtime import ReactorClock, SystemRandomness
 from homeserver.protocol.errors import MatrixError
 from homeserver.protocol.identifiers import ServerName
-from homeserver.services.accounts import Accounts, Moderation
+from homeserver.services.accounts import Accounts
 from homeserver.services.destination_standing import DestinationStanding
 from homeserver.services.devices import Devices
 from homeserver.services.last_seen import LastSeen
+from homeserver.services.moderation import Moderation
 from homeserver.services.passwords import PasswordCosts, Passwords
 from homeserver.services.registration_tokens import RegistrationTokens
 from homeserver.services.search.index import MessageIndex
@@ -113,7 +114,7 @@ def _offline(config: Config, database: Database) -> Offline:
     accounts = Accounts(name, database, journal, devices, passwords, clock)
     return Offline(
         accounts,
-        Moderation(database, sessions),
+        Moderation(name, database, sessions),
         RegistrationTokens(database, clock, random),
         MessageIndex(database, journal, clock),
         UserDirectoryUpkeep(name, database, journal),

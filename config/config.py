@@ -9,6 +9,7 @@ from config.calls import DelayedEventsConfig, MatrixRtcConfig
 from config.federation import FederationConfig
 from config.fields import setting
 from config.listeners import Listener, address_of
+from config.media import MediaConfig
 from config.outbound import OutboundConfig
 from config.push import PushConfig
 from config.rate_limits import RateLimits
@@ -111,7 +112,6 @@ class PresenceConfig:
         "Exchange presence with other servers too, which costs traffic with each server in each shared room.",
         default=False,
     )
-
     largest_room: int = setting(
         "Members of a room with more of our users than so many, who have clients here, are not told of each other's "
         "presence because of that room.",
@@ -143,21 +143,6 @@ class TurnConfig:
     def __post_init__(self) -> None:
         if self.uris and self.shared_secret is None:
             raise ValueError("`uris` are of no use without a `shared_secret`")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MediaConfig:
-    """Uploaded files."""
-
-    path: Path = setting(
-        "Where files are kept.",
-        derive=lambda values: values["data_dir"] / "media",
-        derived="<data_dir>/media",
-        example="data/media",
-    )
-    max_upload_bytes: ByteSize = setting(
-        "The largest file that a user may upload.", default=ByteSize(100 * 10**6), minimum=0
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -155,6 +155,16 @@ CREATE TABLE devices (
     last_seen_user_agent text
 );
 
+CREATE TABLE early_events (
+    event_id text NOT NULL COLLATE pg_catalog."C",
+    room_id text NOT NULL COLLATE pg_catalog."C",
+    origin text NOT NULL COLLATE pg_catalog."C",
+    missing text[] NOT NULL COLLATE pg_catalog."C",
+    pdu text NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    retry_at bigint NOT NULL
+);
+
 CREATE SEQUENCE event_nids
     START WITH 1
     INCREMENT BY 256
@@ -236,6 +246,38 @@ CREATE TABLE leases (
     name text NOT NULL COLLATE pg_catalog."C",
     holder text NOT NULL COLLATE pg_catalog."C",
     until timestamp with time zone NOT NULL
+);
+
+CREATE TABLE media (
+    origin text NOT NULL COLLATE pg_catalog."C",
+    media_id text NOT NULL COLLATE pg_catalog."C",
+    sha256 text COLLATE pg_catalog."C",
+    user_id text COLLATE pg_catalog."C",
+    content_type text NOT NULL,
+    filename text,
+    created_ts bigint NOT NULL,
+    expires_ts bigint,
+    last_used_ts bigint NOT NULL,
+    quarantined_by text COLLATE pg_catalog."C"
+);
+
+CREATE TABLE media_contents (
+    sha256 text NOT NULL COLLATE pg_catalog."C",
+    size bigint NOT NULL,
+    file text NOT NULL COLLATE pg_catalog."C",
+    created_ts bigint NOT NULL
+);
+
+CREATE TABLE media_thumbnails (
+    source text NOT NULL COLLATE pg_catalog."C",
+    width integer NOT NULL,
+    height integer NOT NULL,
+    method text NOT NULL COLLATE pg_catalog."C",
+    animated boolean NOT NULL,
+    sha256 text COLLATE pg_catalog."C",
+    content_type text NOT NULL,
+    failure text,
+    made_ts bigint NOT NULL
 );
 
 CREATE TABLE membership_changes (
@@ -700,6 +742,13 @@ CREATE TABLE ui_auth_sessions (
     created_ts bigint NOT NULL
 );
 
+CREATE TABLE url_previews (
+    url text NOT NULL COLLATE pg_catalog."C",
+    answer text NOT NULL,
+    media_id text COLLATE pg_catalog."C",
+    expires_ts bigint NOT NULL
+);
+
 CREATE TABLE used_one_time_keys (
     user_id text NOT NULL COLLATE pg_catalog."C",
     device_id text NOT NULL COLLATE pg_catalog."C",
@@ -809,6 +858,9 @@ ALTER TABLE ONLY device_writes
 ALTER TABLE ONLY devices
     ADD CONSTRAINT devices_pkey PRIMARY KEY (user_id, device_id);
 
+ALTER TABLE ONLY early_events
+    ADD CONSTRAINT early_events_pkey PRIMARY KEY (event_id);
+
 ALTER TABLE ONLY events
     ADD CONSTRAINT events_event_id_key UNIQUE (event_id);
 
@@ -832,6 +884,15 @@ ALTER TABLE ONLY key_backups
 
 ALTER TABLE ONLY leases
     ADD CONSTRAINT leases_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY media_contents
+    ADD CONSTRAINT media_contents_pkey PRIMARY KEY (sha256);
+
+ALTER TABLE ONLY media
+    ADD CONSTRAINT media_pkey PRIMARY KEY (origin, media_id);
+
+ALTER TABLE ONLY media_thumbnails
+    ADD CONSTRAINT media_thumbnails_pkey PRIMARY KEY (source, width, height, method, animated);
 
 ALTER TABLE ONLY membership_changes
     ADD CONSTRAINT membership_changes_pkey PRIMARY KEY (user_id, pos, room_id);
@@ -980,6 +1041,9 @@ ALTER TABLE ONLY to_device_transactions
 ALTER TABLE ONLY ui_auth_sessions
     ADD CONSTRAINT ui_auth_sessions_pkey PRIMARY KEY (id_hash);
 
+ALTER TABLE ONLY url_previews
+    ADD CONSTRAINT url_previews_pkey PRIMARY KEY (url);
+
 ALTER TABLE ONLY used_one_time_keys
     ADD CONSTRAINT used_one_time_keys_pkey PRIMARY KEY (user_id, device_id, digest);
 
@@ -1018,6 +1082,12 @@ CREATE INDEX device_list_outbox_order ON device_list_outbox USING btree (destina
 
 CREATE INDEX device_lists_pos ON device_lists USING btree (pos);
 
+CREATE INDEX early_events_origin ON early_events USING btree (origin, room_id);
+
+CREATE INDEX early_events_retry ON early_events USING btree (retry_at);
+
+CREATE INDEX early_events_room ON early_events USING btree (room_id);
+
 CREATE INDEX events_notable ON events USING btree (room_id, pos) WHERE (notable > 0);
 
 CREATE INDEX events_outbound ON events USING btree (room_id, pos) WHERE (outbound AND (pos IS NOT NULL));
@@ -1031,6 +1101,14 @@ CREATE INDEX events_room_pos ON events USING btree (room_id, pos) WHERE (pos IS 
 CREATE INDEX events_timeline ON events USING btree (room_id, depth, ordering) WHERE ((ordering IS NOT NULL) AND (status = 0));
 
 CREATE INDEX events_times ON events USING btree (room_id, origin_server_ts) WHERE ((ordering IS NOT NULL) AND (status = 0));
+
+CREATE INDEX media_of_user ON media USING btree (user_id, created_ts);
+
+CREATE INDEX media_pending ON media USING btree (user_id, expires_ts) WHERE (sha256 IS NULL);
+
+CREATE INDEX media_sha256 ON media USING btree (sha256);
+
+CREATE INDEX media_thumbnails_sha256 ON media_thumbnails USING btree (sha256);
 
 CREATE INDEX membership_changes_pos ON membership_changes USING btree (pos);
 
@@ -1104,6 +1182,8 @@ CREATE INDEX to_device_transactions_age ON to_device_transactions USING btree (c
 
 CREATE INDEX ui_auth_sessions_created ON ui_auth_sessions USING btree (created_ts);
 
+CREATE INDEX url_previews_expiry ON url_previews USING btree (expires_ts);
+
 CREATE INDEX user_directory_pieces ON user_directory USING gin (pieces) WITH (gin_pending_list_limit='512');
 
 CREATE INDEX user_signatures_pos ON user_signatures USING btree (signer, pos);
@@ -1116,3 +1196,12 @@ CREATE INDEX users_lower ON users USING btree (lower(user_id));
 
 ALTER TABLE ONLY delayed_event_outcomes
     ADD CONSTRAINT delayed_event_outcomes_delay_id_fkey FOREIGN KEY (delay_id) REFERENCES delayed_events(delay_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY media
+    ADD CONSTRAINT media_sha256_fkey FOREIGN KEY (sha256) REFERENCES media_contents(sha256);
+
+ALTER TABLE ONLY media_thumbnails
+    ADD CONSTRAINT media_thumbnails_sha256_fkey FOREIGN KEY (sha256) REFERENCES media_contents(sha256);
+
+ALTER TABLE ONLY media_thumbnails
+    ADD CONSTRAINT media_thumbnails_source_fkey FOREIGN KEY (source) REFERENCES media_contents(sha256) ON DELETE CASCADE;

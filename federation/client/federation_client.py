@@ -36,6 +36,8 @@ Body = Mapping[str, Any] | msgspec.Struct | bytes
 _JSON: Final = {"Content-Type": "application/json"}
 _SECONDS_TO_TRUST_RETRY_AFTER: Final = 24 * 3600
 _AWAY: Final = range(500, 600)
+_YET_THERE: Final = frozenset(("M_NOT_YET_UPLOADED", "M_TOO_LARGE"))
+"""What a server says of its media with a status as if it was away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ class FederationClient:
         query: msgspec.Struct | Mapping[str, object] | None = None,
         limits: Limits,
     ) -> Answer:
-        """Ask a server for what is not JSON; the body goes to `sink` piece by piece. Errors as of `request`."""
+        """Ask a server for what is not JSON; the body goes to what `sink` gives. Errors as of `request`."""
         return await self._ask(route, destination, route.target(path, query), None, limits, False, sink)
 
     async def _ask(
@@ -178,7 +180,8 @@ class FederationClient:
     def _refused(self, attempt: Attempt, answer: Answer) -> RemoteError:
         """Read an error, and learn from it whether the server is there."""
         error = _remote_error(attempt.server, answer)
-        if answer.status in _AWAY or answer.status == 429:
+        away = answer.status in _AWAY and error.remote_errcode not in _YET_THERE
+        if away or answer.status == 429:
             self._failed(attempt, error.retry_after_ms or 0)
         else:
             self._health.succeeded(attempt)

@@ -40,14 +40,18 @@ _SWITCH_SECONDS = 0.0005
 """How soon a computing thread lets the reactor go on: with Python's 5 ms each wake-up beside one costs 5 ms."""
 _HASH_THREADS = 2
 _OTHER_THREADS = 2
+_FILE_THREADS = 4
+"""For reading and writing files, besides those that wait for work on pictures."""
 
 
 @dataclass(slots=True)
 class _Threads:
     hashing: ThreadWorkers
     others: ThreadWorkers
+    files: ThreadWorkers
 
     def stop(self) -> None:
+        self.files.stop()
         self.hashing.stop()
         self.others.stop()
 
@@ -66,6 +70,7 @@ class Server:
         self._threads = _Threads(
             ThreadWorkers(reactor, "password hashing", _HASH_THREADS),
             ThreadWorkers(reactor, "other work", _OTHER_THREADS),
+            ThreadWorkers(reactor, "files", _file_threads(config)),
         )
         self._app: App | None = None
         self._status = 0
@@ -109,7 +114,8 @@ class Server:
             caches=CacheBudget(self._config.cache_size_bytes),
             old_keys=self._keys.old_keys,
         )
-        runtime = Runtime(self._threads.hashing, self._threads.others.run, real_outside(self._reactor))
+        threads = self._threads
+        runtime = Runtime(threads.hashing, threads.others.run, real_outside(self._reactor), threads.files)
         app = self._app = build(core, runtime, {"database": lambda: _answers(database)})
         await journal.start()
         await app.start()
@@ -147,6 +153,11 @@ class Server:
         if self._embedded and not self._stopping:
             self._embedded.revive()
             self._reactor.callLater(_REVIVE_SECONDS, self._revive)
+
+
+def _file_threads(config: Config) -> int:
+    s3 = config.media.s3
+    return config.media.thumbnails.processes + (_FILE_THREADS if s3.bucket is None else s3.connections)
 
 
 async def _answers(database: Database) -> None:

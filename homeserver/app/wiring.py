@@ -16,6 +16,7 @@ from homeserver.app.wiring_delayed_events import DelayedEventsArea, build_delaye
 from homeserver.app.wiring_e2ee import Encryption, build_e2ee
 from homeserver.app.wiring_federation import Federation, build_federation, build_shared_rooms
 from homeserver.app.wiring_federation_transport import FederationTransport, build_federation_transport
+from homeserver.app.wiring_media import MediaArea, build_media
 from homeserver.app.wiring_openid import openid_server_endpoints
 from homeserver.app.wiring_push import PushArea, build_push
 from homeserver.app.wiring_rooms import Rooms, build_rooms
@@ -25,6 +26,7 @@ from homeserver.app.wiring_search import SearchArea, build_search
 from homeserver.app.wiring_sliding_sync import SlidingSyncArea, build_sliding_sync
 from homeserver.app.wiring_sync import SyncArea, build_sync
 from homeserver.client_api.landing import LandingApi
+from homeserver.gateways.media_spool import FileWorkers
 from homeserver.http.authentication import Marker
 from homeserver.http.endpoint import BoundEndpoint, collect
 from homeserver.http.health import Check, HealthApi
@@ -37,6 +39,7 @@ from homeserver.http.site import Site
 from homeserver.services.passwords import HashWorkers
 from homeserver.services.rooms.departure import Departure
 from storage import metrics as storage_metrics
+from storage.workers import InlineWorkers
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ class Runtime:
     hash_workers: HashWorkers
     off_reactor: OffReactor
     outside: Outside
+    file_workers: FileWorkers = field(default_factory=InlineWorkers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,7 @@ class App:
     encryption: Encryption
     sliding_sync: SlidingSyncArea
     searches: SearchArea
+    media: MediaArea
     push: PushArea
     delayed_events: DelayedEventsArea
     metrics: Metrics
@@ -75,12 +80,13 @@ class App:
         if self.core.config.federation.enabled:
             await self.federation.start()
         await self.encryption.start()
+        await self.sync.presence_record.start()
         self.accounts.upkeep.start()
         self.sliding_sync.upkeep.start()
         self.searches.start()
+        self.media.start()
         self.push.start()
         self.delayed_events.work.start()
-        await self.sync.presence_record.start()
 
     def closing(self) -> None:
         """Let whoever waits for news be answered now: the program is about to end."""
@@ -88,8 +94,10 @@ class App:
 
     async def stop(self) -> None:
         """End what works in the background."""
+        await self.sync.presence_record.stop()
         self.sync.stop()
         self.sliding_sync.upkeep.stop()
+        self.media.stop()
         await self.searches.stop()
         await self.push.stop()
         await self.delayed_events.work.stop()
@@ -99,7 +107,6 @@ class App:
         await self.encryption.stop()
         await self.federation.stop()
         await self.transport.stop()
-        await self.sync.presence_record.stop()
         await self.accounts.upkeep.stop()
 
     def site(self, *serves: str, x_forwarded: bool = False) -> Site:
@@ -121,8 +128,7 @@ def _trap_cancellation(failure: Failure) -> Failure | None:
 def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
     """Construct everything; nothing is started. `checks` are what `/health` asks."""
     config = core.config
-    metrics = Metrics()
-    metrics.registry.register(storage_metrics.REGISTRY)
+    metrics = _metrics()
     limits = RateLimits(config.rate_limits.by_name, core.clock, enabled=config.rate_limits.enabled)
     accounts = build_accounts(core, runtime.hash_workers, limits)
     rooms_core = build_rooms_core(core)
@@ -131,14 +137,13 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
     rooms = build_rooms(core, rooms_core, shared_rooms.remotes if config.federation.enabled else None)
     _connect(core, accounts, rooms)
     sync = build_sync(core, accounts, rooms_core, rooms)
-    more_rooms = build_more_rooms(
-        core,
-        Below(rooms_core, rooms, accounts, sync, transport, shared_rooms, config.federation.enabled),
-    )
+    below = Below(rooms_core, rooms, accounts, sync, transport, shared_rooms, config.federation.enabled)
+    more_rooms = build_more_rooms(core, below)
     federation = build_federation(core, transport, shared_rooms, accounts, rooms, sync)
     encryption = build_e2ee(core, accounts, sync, transport, federation)
     sliding_sync = build_sliding_sync(core, accounts, rooms_core, rooms, sync, encryption)
     searches = build_search(core, rooms_core, rooms)
+    media = build_media(core, runtime.file_workers, transport)
     delayed_events = build_delayed_events(core, accounts, rooms, limits)
     push = build_push(core, accounts, rooms_core, rooms, sync, transport.http, metrics.registry)
     measure_when_asked(metrics.registry, sync.notifier, federation.sender, searches)
@@ -154,6 +159,7 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
         encryption=encryption,
         sliding_sync=sliding_sync,
         searches=searches,
+        media=media,
         push=push,
         delayed_events=delayed_events,
         metrics=metrics,
@@ -162,13 +168,19 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
             "health": collect(HealthApi(checks)),
             "client": [
                 *collect(LandingApi(core.server_name, config.public_baseurl, config.registration.mode)),
-                *_endpoints_of(accounts, rooms, more_rooms, sync, encryption, sliding_sync, searches, push),
-                *delayed_events.endpoints,
+                *_endpoints_of(accounts, rooms, more_rooms, sync, encryption, sliding_sync, searches),
+                *_endpoints_of(delayed_events, push, media),
             ],
-            "federation": _for_servers(core, transport, federation, more_rooms, encryption),
+            "federation": _for_servers(core, transport, federation, more_rooms, encryption, media),
             "metrics": collect(MetricsApi(metrics)),
         },
     )
+
+
+def _metrics() -> Metrics:
+    metrics = Metrics()
+    metrics.registry.register(storage_metrics.REGISTRY)
+    return metrics
 
 
 def _connect(core: Core, accounts: AccountsArea, rooms: Rooms) -> None:
@@ -194,6 +206,7 @@ def _for_servers(
     federation: Federation,
     more_rooms: MoreRooms,
     encryption: Encryption,
+    media: MediaArea,
 ) -> list[BoundEndpoint]:
     if not core.config.federation.enabled:
         return openid_server_endpoints(core)
@@ -203,6 +216,7 @@ def _for_servers(
         *federation.endpoints,
         *more_rooms.federation_endpoints,
         *encryption.federation_endpoints,
+        *media.federation_endpoints,
     ]
 
 
@@ -220,6 +234,7 @@ def _pipeline(
         body_limits={
             "default": sizes.request_body_bytes,
             "federation": sizes.federation_request_body_bytes,
+            "media": core.config.media.max_upload_bytes,
         },
         metrics=metrics,
         clock=core.clock,

@@ -27,11 +27,12 @@ from twisted.web.client import (
 )
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer
+from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
 from homeserver.gateways.addresses import AddressPolicy
 from homeserver.gateways.connecting import AddressForbidden, Connector, Place
+from homeserver.gateways.request_bodies import WholeBody
 from homeserver.gateways.tls import ClientTls
 
 KEEP_ALIVE_S: Final = 50
@@ -100,7 +101,10 @@ class Target:
     host_header: str
 
 
-Sink = Callable[[bytes], object]
+Taker = Callable[[bytes], object]
+"""Takes a piece of a body. If it returns a Deferred, no more is read until that has fired."""
+Sink = Callable[[Headers], Taker]
+"""Is told the headers of an answer whose status is 2xx, and gives what takes its body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +146,7 @@ class HttpClient:
     ) -> Answer:
         """Ask a URL (http or https), following redirects as far as `limits` says. Raises OutboundError.
 
-        The body goes piece by piece to `sink` if there is one and the status is 2xx.
+        The body goes piece by piece to what `sink` gives, if there is one and the status is 2xx.
         """
         deadline = self._reactor.seconds() + limits.seconds
         seen: set[str] = set()
@@ -217,7 +221,8 @@ class HttpClient:
             raw.setRawHeaders(name, [value])
         async with _Slot(self._slots, target, self._manners.connections_per_host):
             response = await self._respond(target, method, path, raw, body)
-            reader = _Reader(max_bytes, sink if 200 <= response.code < 300 else None)
+            take = sink(response.headers) if sink is not None and 200 <= response.code < 300 else None
+            reader = _Reader(max_bytes, take)
             if (
                 response.length is not None
                 and isinstance(response.length, int)
@@ -239,7 +244,7 @@ class HttpClient:
         )
         uri = _pool_uri(target, path)
         for again in (method in _REPEATABLE, False):
-            producer = None if body is None else _Body(body)
+            producer = None if body is None else WholeBody(body)
             try:
                 return await agent.request(method.encode(), uri, headers, producer)
             except (ResponseNeverReceived, RequestTransmissionFailed) as error:
@@ -302,39 +307,14 @@ class _Fixed:
         return self._endpoint
 
 
-@implementer(IBodyProducer)
-class _Body:
-    """A body that is bytes already: written in one go."""
-
-    def __init__(self, body: bytes) -> None:
-        self.length = len(body)
-        self._body = body
-
-    def startProducing(self, consumer: Any) -> Deferred[None]:
-        """Write all of it."""
-        consumer.write(self._body)
-        done: Deferred[None] = Deferred()
-        done.callback(None)
-        return done
-
-    def pauseProducing(self) -> None:
-        """Nothing is left to pause."""
-
-    def resumeProducing(self) -> None:
-        """Nothing is left to resume."""
-
-    def stopProducing(self) -> None:
-        """Nothing is left to stop."""
-
-
 class _Reader(Protocol):
     """Reads a body up to a limit; over it, or cancelled, it drops the connection at once."""
 
-    def __init__(self, limit: int, sink: Sink | None) -> None:
+    def __init__(self, limit: int, take: Taker | None) -> None:
         self.limit = limit
         self.done: Deferred[bytes] = Deferred(lambda _: self._stop())
         self._pieces: list[bytes] = []
-        self._sink = sink or self._pieces.append
+        self._take = take or self._pieces.append
 
     def connectionMade(self) -> None:
         """Refuse at once what announced itself as too large."""
@@ -348,9 +328,13 @@ class _Reader(Protocol):
             self._fail(AnswerTooLarge("the answer is too large"))
             return
         try:
-            self._sink(data)
+            busy = self._take(data)
         except Exception as error:
             self._fail(error)
+            return
+        if isinstance(busy, Deferred) and not busy.called and self.transport is not None:
+            self.transport.pauseProducing()
+            _ = busy.addBoth(self._go_on)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The body has ended: whole, of unknown length (taken as whole), or cut."""
@@ -360,6 +344,11 @@ class _Reader(Protocol):
             self.done.callback(b"".join(self._pieces))
         else:
             self.done.errback(NoAnswer(f"the answer was cut: {reason.getErrorMessage()[:200]}"))
+
+    def _go_on(self, result: object) -> object:
+        if not self.done.called and self.transport is not None:
+            self.transport.resumeProducing()
+        return result
 
     def _fail(self, error: Exception) -> None:
         if not self.done.called:

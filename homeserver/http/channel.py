@@ -58,11 +58,13 @@ class Channel(HTTPChannel):
     lost: Callable[["Channel"], None]
     refused: Callable[[str], None]
     peer_address = ""
+    _networkProducer: Any
     deadline = inf
     busy = False
     _idle = False
     _draining = False
     _body_started = 0.0
+    _held_since: float | None = None
 
     def connectionMade(self) -> None:
         """Start with the patience of a request's head: a handshake is part of it."""
@@ -110,6 +112,8 @@ class Channel(HTTPChannel):
             return
         received = self.requests[-1].received
         if not self._draining:
+            if self._held_since is not None:
+                return
             self.deadline = self._body_started + self.limits.body_grace + received / self.limits.body_min_rate
         elif received > self.limits.linger_bytes:
             self.loseConnection()
@@ -148,8 +152,28 @@ class Channel(HTTPChannel):
         super().resumeProducing()
         self.deadline = inf if self.busy else self.now() + self.limits.idle_timeout
 
+    def hold_body(self) -> None:
+        """Read no more of a body until whoever takes it has caught up. The client is not to blame for the wait."""
+        if self._held_since is None:
+            self._held_since = self.now()
+            self.deadline = inf
+            self._networkProducer.pauseProducing()
+
+    def go_on_with_body(self) -> None:
+        """Read on."""
+        held_since, self._held_since = self._held_since, None
+        if held_since is None or getattr(self.transport, "disconnecting", False):
+            return
+        self._body_started += self.now() - held_since
+        if not self.busy and self.requests:
+            received = self.requests[-1].received
+            self.deadline = self._body_started + self.limits.body_grace + received / self.limits.body_min_rate
+        if not self._waitingForTransport:
+            self._networkProducer.resumeProducing()
+
     def drain(self) -> None:
         """Throw away the rest of a refused body."""
+        self.go_on_with_body()
         self._draining = True
         self.deadline = self.now() + self.limits.linger_timeout
 

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, NewType, TypeVar, Union, get_args, get_o
 
 import msgspec
 
+from homeserver.http.bodies import BodyStream
 from homeserver.http.request import Request
 from homeserver.protocol import identifiers
 from homeserver.protocol.errors import BadJson, InvalidParam, MatrixError, MissingParam, NotJson
@@ -31,6 +32,7 @@ _IDENTIFIERS: Final[dict[Any, TextDecoder]] = {
     identifiers.EventID: identifiers.parse_event_id,
     identifiers.ServerName: identifiers.parse_server_name,
     identifiers.DeviceID: identifiers.parse_device_id,
+    identifiers.MediaID: identifiers.parse_media_id,
 }
 _INTEGER = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 
@@ -71,12 +73,15 @@ def text_decoder(kind: Any) -> TextDecoder:
 
 
 def body_decoder(kind: Any, empty_body_ok: bool) -> BodyDecoder:
-    """Return a decoder of a body: `bytes` as sent, `dict[str, Any]` any object, otherwise what msgspec can build.
+    """Return a decoder of a body: `bytes` as sent, `BodyStream` while it arrives, `dict[str, Any]` any object,
+    otherwise what msgspec can build.
 
     The decoders raise NotJson, BadJson (naming the path in the JSON) and MissingParam.
     """
     if kind is bytes:
         return lambda request: request.body
+    if kind is BodyStream:
+        return lambda request: request.stream
     decode = _object if get_origin(kind) is dict and get_args(kind) == (str, Any) else _typed(kind)
     return _or_empty(decode) if empty_body_ok else decode
 

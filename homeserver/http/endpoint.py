@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
 from homeserver.http.authentication import Marker
+from homeserver.http.bodies import BodyStream
 from homeserver.http.decoding import (
     BodyDecoder,
     TextDecoder,
@@ -113,6 +114,11 @@ class Endpoint:
     body_name: str | None
     body_type: object
     decode_body: BodyDecoder | None
+
+    @property
+    def streamed(self) -> bool:
+        """Whether it is called when the head of a request is there, and reads the body while it arrives."""
+        return self.body_type is BodyStream
 
     def arguments(self, request: Request, path_values: Mapping[str, str]) -> dict[str, Any]:
         """Decode everything but the principal. Raises MissingParam, InvalidParam, NotJson, BadJson."""

@@ -70,6 +70,8 @@ STATUS: Final[Mapping[type[MatrixError], int]] = {
     errors.DuplicateAnnotation: 400,
     errors.NotYetUploaded: 504,
     errors.CannotOverwriteMedia: 409,
+    errors.ElsewhereTooLarge: 502,
+    errors.NoThumbnail: 400,
     errors.UrlNotSet: 400,
     errors.BadStatus: 502,
     errors.ConnectionFailed: 502,

@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from twisted.internet.defer import CancelledError
+
+from homeserver.http.bodies import BodyStream
 from homeserver.http.encoding import Stream
 from homeserver.http.heads import Heads
 from homeserver.http.pipeline import Answer, Pipeline, Prepared
@@ -54,6 +57,10 @@ class Connection(Protocol):
 
     def drain(self) -> None: ...
 
+    def hold_body(self) -> None: ...
+
+    def go_on_with_body(self) -> None: ...
+
 
 class Exchange:
     """A request on its way in, then its answer on its way out."""
@@ -69,6 +76,7 @@ class Exchange:
         "_received",
         "_refused",
         "_request",
+        "_stream",
         "_target",
         "_task",
         "headers",
@@ -87,6 +95,7 @@ class Exchange:
         self._head_only = False
         self._refused = False
         self._request: Request | None = None
+        self._stream: BodyStream | None = None
         self._task: Task[Answer] | StreamSender | None = None
 
     # What Twisted's channel calls, by its names.
@@ -106,7 +115,10 @@ class Exchange:
         if self._refused:
             return
         if self._received > self._limit:
-            self._refuse(TooLarge(f"The body is larger than {self._limit} bytes"))
+            self._overflow(TooLarge(f"The body is larger than {self._limit} bytes"))
+            return
+        if self._stream is not None:
+            self._stream.feed(data)
             return
         if not isinstance(self._match, Match):
             return
@@ -124,6 +136,9 @@ class Exchange:
             return
         if self._refused:
             self._finish(connection)
+        elif self._stream is not None:
+            stream, self._stream, self.headers = self._stream, None, _NO_HEADERS
+            stream.finish()
         elif self._method == "OPTIONS" and isinstance(self._match, MatrixError):
             self._send(_PREFLIGHT)
         elif isinstance(self._match, Match):
@@ -135,6 +150,8 @@ class Exchange:
         """Cancel what is only done for this client; anything else runs to its end."""
         self._connection = None
         match = self._match
+        if self._stream is not None:
+            self._break_off(CancelledError())
         if isinstance(self._task, StreamSender) or (
             isinstance(match, Match) and match.route.target.endpoint.long_poll
         ):
@@ -168,12 +185,16 @@ class Exchange:
         if length is not None and length > self._limit:
             self._refuse(TooLarge(f"The body is larger than {self._limit} bytes"))
             return False
-        return True
+        if isinstance(self._match, Match) and self._match.route.target.endpoint.streamed:
+            self._answer_while_arriving(self._match, length)
+        return not self._refused
 
     def cancel(self) -> None:
         """Stop working on the answer: nobody waits for it."""
         if self._request is not None:
             self._request.abandoned = True
+        if self._stream is not None:
+            self._stream.fail(CancelledError())
         if self._task is not None:
             self._task.cancel()
 
@@ -183,15 +204,43 @@ class Exchange:
         return self._connection.serving
 
     def _answer(self, connection: Connection, match: Match[Prepared]) -> None:
-        serving = connection.serving
-        request_id = serving.pipeline.next_request_id()
-        address = self._address(connection)
-        request = Request(self._method, self._target, self.headers, bytes(self._body), address, request_id)
+        request = self._begun(connection, None)
         self.headers, self._body = _NO_HEADERS, b""
+        self._start(connection, match, request)
+
+    def _answer_while_arriving(self, match: Match[Prepared], length: int | None) -> None:
+        connection = self._connection
+        if connection is None:
+            return
+        self._stream = BodyStream(length, connection.hold_body, connection.go_on_with_body)
+        self._start(connection, match, self._begun(connection, self._stream))
+
+    def _begun(self, connection: Connection, stream: BodyStream | None) -> Request:
+        request_id = connection.serving.pipeline.next_request_id()
+        address = self._address(connection)
+        body = bytes(self._body)
+        return Request(self._method, self._target, self.headers, body, address, request_id, stream)
+
+    def _start(self, connection: Connection, match: Match[Prepared], request: Request) -> None:
         self._request = request
-        task = Task(serving.pipeline.answer(match, request, self._gzip), self._send, request_id)
+        answering = connection.serving.pipeline.answer(match, request, self._gzip)
+        task = Task(answering, self._send, request.request_id)
         self._task = task
         task.start()
+
+    def _overflow(self, error: MatrixError) -> None:
+        """Refuse a body that turns out too large: by itself, or through whoever reads it."""
+        if self._stream is None:
+            self._refuse(error)
+        else:
+            self._stream.fail(error)
+
+    def _break_off(self, error: BaseException) -> None:
+        """Tell whoever reads the body that no more of it will come."""
+        if self._request is not None:
+            self._request.abandoned = True
+        if self._stream is not None:
+            self._stream.fail(error)
 
     def _address(self, connection: Connection) -> str:
         """Return the client's address: the last one a trusted proxy added, for what stands before it is hearsay."""
@@ -210,12 +259,14 @@ class Exchange:
     def _refuse(self, error: MatrixError) -> None:
         """Answer now, and throw away for a while what is still to come, so that the client sees the answer."""
         connection = self._connection
-        if connection is None:
-            return
+        if connection is not None:
+            self._write_early(connection, self._refusal(connection, error))
+
+    def _write_early(self, connection: Connection, answer: Answer) -> None:
         self._refused = True
-        self._body = b""
+        self._body, self._stream = b"", None
         connection.persistent = False
-        self._write(connection, self._refusal(connection, error))
+        self._write(connection, answer)
         connection.drain()
 
     def _send(self, answer: Answer) -> None:
@@ -225,6 +276,9 @@ class Exchange:
         if answer.stream is not None and (connection is None or self._head_only):
             StreamSender(answer.stream, None, lambda: None, request_id).start()
         if connection is None:
+            return
+        if self._stream is not None:
+            self._write_early(connection, answer)
             return
         self._write(connection, answer)
         if answer.stream is None or self._head_only:

@@ -6,6 +6,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
+from homeserver.http.bodies import BodyStream
 from homeserver.protocol.errors import InvalidParam, NotJson
 
 _EMPTY: Final[dict[str, list[str]]] = {}
@@ -15,7 +16,7 @@ _UNREAD: Final = object()
 
 
 class Request:
-    """A request whose body has arrived.
+    """A request whose body has arrived, or arrives as a `stream` while it is answered.
 
     `target` is the request target as it was sent (path and query, percent-encoded), which is what servers sign.
     `address` is the client's address in text; behind a trusted proxy the one the proxy saw. `abandoned` tells that
@@ -32,6 +33,7 @@ class Request:
         "method",
         "principal",
         "request_id",
+        "stream",
         "target",
     )
 
@@ -43,6 +45,7 @@ class Request:
         body: bytes,
         address: str,
         request_id: str,
+        stream: BodyStream | None = None,
     ) -> None:
         self.method = method
         self.target = target
@@ -50,6 +53,7 @@ class Request:
         self.body = body
         self.address = address
         self.request_id = request_id
+        self.stream = stream
         self.abandoned = False
         self.principal: object = None
         self._query: dict[str, list[str]] | None = None

@@ -364,6 +364,14 @@ class CannotOverwriteMedia(
     """The media ID has content already."""
 
 
+class ElsewhereTooLarge(TooLarge, says="Another server's content is too large"):
+    """Content of another server that is larger than this one passes on."""
+
+
+class NoThumbnail(Unknown, says="Cannot generate thumbnails for the requested content"):
+    """The content is no picture, or a broken one."""
+
+
 class UrlNotSet(MatrixError, errcode="M_URL_NOT_SET", says="The application service has no URL"):
     """The application service has no URL to ping."""
 

@@ -19,6 +19,7 @@ RoomAlias = NewType("RoomAlias", str)
 RoomIDOrAlias = NewType("RoomIDOrAlias", str)
 EventID = NewType("EventID", str)
 DeviceID = NewType("DeviceID", str)
+MediaID = NewType("MediaID", str)
 
 StateKey: TypeAlias = tuple[str, str]
 """The place of a state event in the state of its room: its `type` and its `state_key`."""
@@ -28,6 +29,7 @@ MAX_DEVICE_ID_BYTES = 512
 
 _SERVER_NAME = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]{2,45})\]|[A-Za-z0-9.-]{1,255})(?::[0-9]{1,5})?")
 _ROOM_DOMAIN = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^:\[\]]*)(?::[0-9]{1,5})?")
+_MEDIA_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _NEW_LOCALPART = re.compile(r"[a-z0-9._=/+-]+")
 
 
@@ -88,6 +90,15 @@ def parse_device_id(text: str) -> DeviceID:
     if not text or not _storable(text, MAX_DEVICE_ID_BYTES):
         raise InvalidParam("Not a device ID")
     return DeviceID(text)
+
+
+def parse_media_id(text: str) -> MediaID:
+    """The part of an [`mxc://` URI](https://spec.matrix.org/v1.19/client-server-api/#matrix-content-mxc-uris) that
+    names the content on its server. Nothing else is let through: other servers and clients write these.
+    """
+    if _MEDIA_ID.fullmatch(text) is None:
+        raise InvalidParam("Not a media ID")
+    return MediaID(text)
 
 
 def validate_new_localpart(text: str, server_name: str = "") -> str:

@@ -28,7 +28,7 @@ def test_the_example_is_the_defaults() -> None:
 def test_the_example_is_still_right_with_every_setting_switched_on() -> None:
     config = parse(re.sub(r"(?m)^#(?! \S)", "", example()), Path("/srv"))
     assert config.registration.shared_secret == "change-me"
-    assert config.media == defaults(base_dir=Path("/srv"), environ={}).media
+    assert config.media.path == defaults(base_dir=Path("/srv"), environ={}).media.path
 
 
 def test_every_setting_is_in_the_reference() -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, get_args, get_origin
 from urllib.parse import quote, urlencode
 
 from homeserver.http.authentication import Marker, no_auth, optional_access_token, server_signature
+from homeserver.http.bodies import BodyStream
 from homeserver.http.endpoint import BoundEndpoint, Endpoint, Parameter, Place
 from homeserver.protocol import identifiers
 from tests.harness.client import Client, Reply
@@ -26,6 +27,7 @@ _EXAMPLES: Final[dict[Any, str]] = {
     identifiers.EventID: "$walk",
     identifiers.ServerName: "test",
     identifiers.DeviceID: "WALK",
+    identifiers.MediaID: "walk",
     str: "walk",
     int: "1",
     bool: "true",
@@ -44,7 +46,11 @@ def needing_credentials(endpoints: Iterable[BoundEndpoint]) -> list[BoundEndpoin
 
 def taking_json(endpoints: Iterable[BoundEndpoint]) -> list[BoundEndpoint]:
     """Return the endpoints that read a JSON body."""
-    return [each for each in endpoints if each.endpoint.decode_body and each.endpoint.body_type is not bytes]
+    return [
+        each
+        for each in endpoints
+        if each.endpoint.decode_body and each.endpoint.body_type not in (bytes, BodyStream)
+    ]
 
 
 def refuses_strangers(client: Client, bound: BoundEndpoint) -> None:
@@ -83,6 +89,12 @@ def example_target(declared: Endpoint) -> str:
         if each.place is Place.QUERY and each.required
     ]
     return f"{path}?{urlencode(query)}" if query else path
+
+
+def ask_as_is(client: Client, declared: Endpoint, headers: Mapping[str, str] | None = None) -> Reply:
+    """Ask an endpoint for anything, with the credentials that the client has, and headers if there are any."""
+    always = dict(headers or {})
+    return _sent(client, declared, b"{}", {declared.auth: lambda method, target, body: always})
 
 
 def _sent(

@@ -19,11 +19,6 @@ NOT_BUILT: Final = frozenset(
     """
 POST /_matrix/client/v1/appservice/{appserviceId}/ping
 GET /_matrix/client/v1/auth_metadata
-GET /_matrix/client/v1/media/config
-GET /_matrix/client/v1/media/download/{serverName}/{mediaId}
-GET /_matrix/client/v1/media/download/{serverName}/{mediaId}/{fileName}
-GET /_matrix/client/v1/media/preview_url
-GET /_matrix/client/v1/media/thumbnail/{serverName}/{mediaId}
 GET /_matrix/client/v3/account/3pid
 POST /_matrix/client/v3/account/3pid
 POST /_matrix/client/v3/account/3pid/add
@@ -39,16 +34,6 @@ GET /_matrix/client/v3/login/sso/redirect
 GET /_matrix/client/v3/login/sso/redirect/{idpId}
 POST /_matrix/client/v3/register/email/requestToken
 POST /_matrix/client/v3/register/msisdn/requestToken
-GET /_matrix/federation/v1/media/download/{mediaId}
-GET /_matrix/federation/v1/media/thumbnail/{mediaId}
-POST /_matrix/media/v1/create
-GET /_matrix/media/v3/config
-GET /_matrix/media/v3/download/{serverName}/{mediaId}
-GET /_matrix/media/v3/download/{serverName}/{mediaId}/{fileName}
-GET /_matrix/media/v3/preview_url
-GET /_matrix/media/v3/thumbnail/{serverName}/{mediaId}
-POST /_matrix/media/v3/upload
-PUT /_matrix/media/v3/upload/{serverName}/{mediaId}
     """.strip().splitlines()
 )
 # What a homeserver need not have, by the reason.

@@ -1,0 +1,119 @@
+"""Construction of the media repository."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from config.media import MediaConfig
+from federation.server_api.media import ServerMediaApi
+from homeserver.app.core import Core
+from homeserver.app.wiring_federation_transport import FederationTransport
+from homeserver.background.media_upkeep import MediaUpkeep
+from homeserver.client_api.media import MediaApi, OldMediaApi
+from homeserver.client_api.media_previews import MediaPreviewsApi
+from homeserver.client_api.media_upload import MediaUploadApi
+from homeserver.gateways.media_files import LocalFiles, MediaFiles
+from homeserver.gateways.media_processes import MediaProcesses, WorkLimits
+from homeserver.gateways.media_spool import FileWorkers, Spool
+from homeserver.gateways.s3_files import Redirects, S3Files, S3Store
+from homeserver.http.endpoint import BoundEndpoint, collect
+from homeserver.services.media.arrivals import Arrivals
+from homeserver.services.media.downloads import Downloads, Frozen
+from homeserver.services.media.library import Library
+from homeserver.services.media.page_fetching import PageFetcher, PageLimits
+from homeserver.services.media.previews import PreviewRules, Previews
+from homeserver.services.media.remote_media import RemoteMedia
+from homeserver.services.media.thumbnails import Thumbnails
+from homeserver.services.media.uploads import UploadRules, Uploads
+
+_INCOMING: Final = "incoming"
+"""The folder of files in the making, beside the whole ones: to keep one is to rename it."""
+
+
+@dataclass(frozen=True, slots=True)
+class MediaArea:
+    """Media."""
+
+    library: Library
+    processes: MediaProcesses
+    upkeep: MediaUpkeep
+    endpoints: list[BoundEndpoint]
+    federation_endpoints: list[BoundEndpoint]
+
+    def start(self) -> None:
+        """Begin what is done from time to time."""
+        self.upkeep.start()
+
+    def stop(self) -> None:
+        """End it, and the processes that work on pictures."""
+        self.upkeep.stop()
+        self.processes.stop()
+
+
+def build_media(core: Core, workers: FileWorkers, transport: FederationTransport) -> MediaArea:
+    """Construct the area."""
+    config, database, clock, random = core.config.media, core.database, core.clock, core.random
+    spool = Spool(config.path / _INCOMING, workers, random)
+    library = Library(database, media_files(config, spool, workers), spool, clock, random)
+    arrivals = Arrivals(clock)
+    elsewhere = None
+    if core.config.federation.enabled:
+        elsewhere = RemoteMedia(transport.client, transport.http, library, clock, config.max_remote_bytes)
+    frozen = Frozen(core.server_name, config.unauthenticated_before_ms)
+    downloads = Downloads(frozen, database, library, arrivals, elsewhere, clock)
+    processes = MediaProcesses(
+        WorkLimits(
+            config.thumbnails.processes,
+            config.thumbnails.max_pixels,
+            config.thumbnails.memory_bytes,
+            config.thumbnails.timeout_ms / 1000,
+        ),
+        workers,
+        clock,
+    )
+    thumbnails = Thumbnails(database, library, processes, clock)
+    rules = UploadRules(
+        core.server_name, config.max_upload_bytes, config.max_pending_uploads, config.pending_lifetime_ms
+    )
+    uploads = Uploads(rules, database, library, arrivals, clock, random)
+    previews = _previews(core, transport, library, processes) if config.url_previews.enabled else None
+    return MediaArea(
+        library=library,
+        processes=processes,
+        upkeep=MediaUpkeep(uploads, library, previews, clock),
+        endpoints=collect(
+            MediaUploadApi(uploads),
+            MediaApi(downloads, thumbnails, config.max_upload_bytes),
+            OldMediaApi(downloads, thumbnails),
+            MediaPreviewsApi(previews),
+        ),
+        federation_endpoints=collect(ServerMediaApi(core.server_name, downloads, thumbnails, random)),
+    )
+
+
+def _previews(
+    core: Core, transport: FederationTransport, library: Library, processes: MediaProcesses
+) -> Previews:
+    config = core.config.media.url_previews
+    limits = PageLimits(config.max_page_bytes, config.max_image_bytes, config.accept_language)
+    fetcher = PageFetcher(transport.http, library, processes, limits)
+    rules = PreviewRules(core.server_name, config.lifetime_ms, config.deny_hosts)
+    return Previews(rules, core.database, library, fetcher, core.clock, core.random)
+
+
+def media_files(config: MediaConfig, spool: Spool, workers: FileWorkers) -> MediaFiles:
+    """Where files are kept, as configured."""
+    s3 = config.s3
+    if s3.bucket is None:
+        return LocalFiles(config.path, workers)
+    store = S3Store(
+        bucket=s3.bucket,
+        prefix=s3.prefix,
+        endpoint=s3.endpoint,
+        region=s3.region,
+        access_key_id=s3.access_key_id,
+        secret_access_key=s3.secret_access_key,
+        path_style=s3.path_style,
+        connections=s3.connections,
+    )
+    seconds = 0 if s3.presigned_lifetime_ms is None else s3.presigned_lifetime_ms // 1000
+    return S3Files(store, Redirects(seconds, s3.cdn_base_url), spool, workers)

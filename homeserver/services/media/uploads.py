@@ -1,0 +1,162 @@
+"""Content that our users bring, at once or for an address that they were given before.
+
+https://spec.matrix.org/v1.19/client-server-api/#content-repository
+"""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from homeserver.clock import Clock, Randomness
+from homeserver.gateways.media_spool import Spooled
+from homeserver.protocol import content_disposition
+from homeserver.protocol.errors import CannotOverwriteMedia, Forbidden, LimitExceeded, NotFound, UserSuspended
+from homeserver.protocol.identifiers import MediaID, ServerName
+from homeserver.protocol.requester import Requester
+from homeserver.services.media.arrivals import Arrivals
+from homeserver.services.media.library import Library
+from homeserver.services.media.model import MediaName
+from storage.database import Database
+from storage.tables.media import Media, MediaRows
+from storage.transaction import Transaction
+
+T = TypeVar("T")
+
+_ID_LETTERS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class UploadRules:
+    """Whose server it is, and how much a user may bring."""
+
+    server_name: ServerName
+    max_bytes: int
+    max_pending: int
+    pending_lifetime_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """Content on its way in, with what the client says of it."""
+
+    body: AsyncIterator[bytes]
+    content_type: str | None
+    filename: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """An address, and until when (ms since the epoch) its content may be uploaded."""
+
+    name: MediaName
+    expires_ts: int
+
+
+class Uploads:
+    """Takes content."""
+
+    def __init__(
+        self,
+        rules: UploadRules,
+        database: Database,
+        library: Library,
+        arrivals: Arrivals,
+        clock: Clock,
+        random: Randomness,
+    ) -> None:
+        self._rules = rules
+        self._database = database
+        self._library = library
+        self._arrivals = arrivals
+        self._clock = clock
+        self._random = random
+
+    async def upload(self, who: Requester, brought: Brought) -> MediaName:
+        """Take content and give it an address. Raises TooLarge, UserSuspended."""
+        _check(who)
+        name = self._new_name()
+        media_type = content_disposition.content_type(brought.content_type)
+        filename = content_disposition.filename(brought.filename)
+
+        def refer(whole: Spooled, tx: Transaction) -> None:
+            now = self._clock.now_ms()
+            MediaRows(tx).add(
+                name.origin, name.media_id, whole.sha256, who.user_id, media_type, filename, now
+            )
+
+        await self._take(brought.body, refer)
+        return name
+
+    async def reserve(self, who: Requester) -> Reserved:
+        """Give an address for content that will come. Raises LimitExceeded, UserSuspended."""
+        _check(who)
+        name, now = self._new_name(), self._clock.now_ms()
+        expires_ts = now + self._rules.pending_lifetime_ms
+
+        def reserve(tx: Transaction) -> None:
+            rows = MediaRows(tx)
+            rows.lock_uploads(who.user_id)
+            pending = rows.pending(who.user_id, now)
+            if pending is not None and pending.number >= self._rules.max_pending:
+                soonest = pending.first_expires_ts or expires_ts
+                raise LimitExceeded(
+                    "Too many addresses still wait for their content", retry_after_ms=max(1, soonest - now)
+                )
+            rows.reserve(name.origin, name.media_id, who.user_id, now, expires_ts)
+
+        await self._database.transact(reserve)
+        return Reserved(name, expires_ts)
+
+    async def fill(self, who: Requester, name: MediaName, brought: Brought) -> None:
+        """Take the content of an address. Raises NotFound, Forbidden, CannotOverwriteMedia, TooLarge."""
+        _check(who)
+        self._check_fillable(who, name, await self._database.read(lambda tx: _find(tx, name)))
+        media_type = content_disposition.content_type(brought.content_type)
+        filename = content_disposition.filename(brought.filename)
+
+        def refer(whole: Spooled, tx: Transaction) -> None:
+            now = self._clock.now_ms()
+            filled = MediaRows(tx).fill(name.origin, name.media_id, whole.sha256, media_type, filename, now)
+            if not filled:
+                self._check_fillable(who, name, _find(tx, name))
+
+        await self._take(brought.body, refer)
+        self._arrivals.arrived(name)
+
+    async def expire(self) -> int:
+        """Forget the addresses whose content did not come in time; how many that were."""
+        now = self._clock.now_ms()
+        return await self._database.transact(lambda tx: MediaRows(tx).expire(now))
+
+    def _check_fillable(self, who: Requester, name: MediaName, media: Media | None) -> None:
+        if media is None or media.origin != self._rules.server_name:
+            raise NotFound("There is no such media ID")
+        if media.user_id != who.user_id:
+            raise Forbidden("Somebody else was given this media ID")
+        if media.sha256 is not None:
+            raise CannotOverwriteMedia
+        if media.expires_ts is not None and media.expires_ts <= self._clock.now_ms():
+            raise NotFound("The media ID has expired")
+
+    async def _take(self, body: AsyncIterator[bytes], refer: Callable[[Spooled, Transaction], T]) -> T:
+        incoming = self._library.begin(self._rules.max_bytes)
+        try:
+            async for piece in body:
+                await incoming.write(piece)
+            whole = await incoming.finish()
+            return await self._library.keep(whole, lambda tx: refer(whole, tx))
+        except BaseException:
+            await incoming.discard()
+            raise
+
+    def _new_name(self) -> MediaName:
+        return MediaName(self._rules.server_name, MediaID(self._random.letters(_ID_LETTERS)))
+
+
+def _find(tx: Transaction, name: MediaName) -> Media | None:
+    return MediaRows(tx).find(name.origin, name.media_id)
+
+
+def _check(who: Requester) -> None:
+    if who.is_suspended:
+        raise UserSuspended

@@ -1,0 +1,95 @@
+"""The contents of media by their SHA-256, and thumbnails, which are contents made of others."""
+
+from dataclasses import dataclass
+
+from storage.query import Queries, affected, many, maybe, nothing, query
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Bytes that are kept, under the name `file`."""
+
+    sha256: str
+    size: int
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
+class Thumbnail:
+    """A thumbnail, or (`failure`, and no content) why there is none."""
+
+    sha256: str | None
+    size: int | None
+    file: str | None
+    content_type: str
+    failure: str | None
+    made_ts: int
+
+
+class MediaContents(Queries):
+    @query(
+        "select sha256, size, file from media_contents where sha256 = %(sha256)s for key share",
+        maybe(Content),
+    )
+    def claim(self, sha256: str) -> Content | None:
+        """Find bytes, and keep them from being deleted until the transaction ends."""
+
+    @query("select sha256, size, file from media_contents where sha256 = %(sha256)s", maybe(Content))
+    def find(self, sha256: str) -> Content | None: ...
+
+    @query(
+        """insert into media_contents (sha256, size, file, created_ts)
+           values (%(sha256)s, %(size)s, %(file)s, %(now)s) on conflict (sha256) do nothing""",
+        affected,
+    )
+    def add(self, sha256: str, size: int, file: str, now: int) -> int: ...
+
+    @query(
+        """delete from media_contents c where c.sha256 in (
+               select u.sha256 from media_contents u
+               where u.created_ts < %(before)s
+                 and not exists (select from media m where m.sha256 = u.sha256)
+                 and not exists (select from media_thumbnails t where t.sha256 = u.sha256)
+               limit %(limit)s for update of u skip locked)
+           returning c.sha256, c.size, c.file""",
+        many(Content),
+    )
+    def delete_unused(self, before: int, limit: int) -> list[Content]:
+        """Forget bytes that nothing refers to and that are no newer than a moment ago."""
+
+    @query("select file from media_contents where file = any(%(files)s)", many(str))
+    def known_files(self, files: list[str]) -> list[str]: ...
+
+
+class MediaThumbnails(Queries):
+    @query(
+        """select t.sha256, c.size, c.file, t.content_type, t.failure, t.made_ts
+           from media_thumbnails t left join media_contents c using (sha256)
+           where t.source = %(source)s and t.width = %(width)s and t.height = %(height)s
+             and t.method = %(method)s and t.animated = %(animated)s""",
+        maybe(Thumbnail),
+    )
+    def find(self, source: str, width: int, height: int, method: str, animated: bool) -> Thumbnail | None: ...
+
+    @query(
+        """insert into media_thumbnails
+               (source, width, height, method, animated, sha256, content_type, failure, made_ts)
+           values (%(source)s, %(width)s, %(height)s, %(method)s, %(animated)s, %(sha256)s, %(content_type)s,
+               %(failure)s, %(now)s)
+           on conflict (source, width, height, method, animated) do update
+               set sha256 = excluded.sha256, content_type = excluded.content_type, failure = excluded.failure,
+                   made_ts = excluded.made_ts""",
+        nothing,
+    )
+    def put(
+        self,
+        source: str,
+        width: int,
+        height: int,
+        method: str,
+        animated: bool,
+        sha256: str | None,
+        content_type: str,
+        failure: str | None,
+        now: int,
+    ) -> None: ...

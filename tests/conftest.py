@@ -6,11 +6,20 @@ import pytest
 import structlog
 from hypothesis import settings
 
+from tests.harness import conformance
+
 pytest_plugins = ["tests.harness.postgres"]
 
 # A machine under load is slow at times: laws are about values, not about time.
 settings.register_profile("meridian", deadline=None)
 settings.load_profile("meridian")
+
+
+@pytest.fixture(autouse=True)
+def _servers_speak_as_specified() -> Iterator[None]:
+    """What passed between servers in a test is what the specification has."""
+    yield
+    assert conformance.noticed() == []
 
 
 @pytest.fixture(autouse=True)

@@ -11,16 +11,12 @@ import structlog
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 
 from federation.inbox.edus import EduDispatch
+from federation.inbox.rooms import Rooms, all_refused
 from federation.wire.transactions import MAX_EDUS, MAX_PDUS, Transaction
 from homeserver.clock import Clock
 from homeserver.protocol.errors import InvalidParam, MatrixError
-from homeserver.protocol.events.parsing import parse_pdu
-from homeserver.protocol.identifiers import EventID, RoomID, ServerName, is_room_id
-from homeserver.protocol.room_versions import RoomVersion
-from homeserver.services.keyed_locks import KeyedLocks
-from homeserver.services.rooms.inbound_invites import InboundInvites
-from homeserver.services.rooms.ingest.receiving import EventReceiver, Outcome
-from homeserver.services.rooms.server_access import ServerAccess
+from homeserver.protocol.identifiers import RoomID, ServerName, is_room_id
+from homeserver.services.rooms.ingest.receiving import Outcome
 from storage.database import Database, DatabaseUnavailable
 from storage.journal import Journal, Write
 from storage.tables.received_transactions import RECEIVED_TRANSACTIONS, ReceivedTransactions
@@ -31,33 +27,6 @@ MAX_TXN_ID_BYTES = 255
 REMEMBERED_MS = 3 * 24 * 3600 * 1000
 """How long we know that we have had a transaction. Its sender repeats it only until it has an answer."""
 EXPIRE_EVERY_S = 3600.0
-
-
-class Rooms:
-    """How events come into rooms, and who may bring them."""
-
-    def __init__(self, receiver: EventReceiver, access: ServerAccess, invites: InboundInvites) -> None:
-        self._receiver = receiver
-        self._access = access
-        self._invites = invites
-        self._queues: KeyedLocks[RoomID] = KeyedLocks()
-
-    async def take(self, origin: ServerName, room_id: RoomID, pdus: Sequence[Any]) -> Outcome:
-        """Take the events of one room. One server's wait for another's: their events mostly build on each other."""
-        async with self._queues.holding(room_id):
-            head = await self._receiver.participating(room_id)
-            if head is None:
-                return await self._outside(origin, room_id, pdus)
-            if not await self._access.is_allowed(head, origin):
-                return _all_refused(pdus, "The room keeps your server out", head.room_version)
-            return await self._receiver.receive(origin, head, pdus)
-
-    async def _outside(self, origin: ServerName, room_id: RoomID, pdus: Sequence[Any]) -> Outcome:
-        outcome: Outcome = {}
-        for pdu in pdus:
-            if not await self._invites.withdrawn(origin, room_id, pdu):
-                outcome.update(_all_refused([pdu], "This server is not in the room"))
-        return outcome
 
 
 class TransactionInbox:
@@ -148,24 +117,9 @@ class TransactionInbox:
         try:
             return await self._rooms.take(origin, room_id, pdus)
         except MatrixError as error:
-            return _all_refused(pdus, error.message)
+            return all_refused(pdus, error.message)
         except (CancelledError, DatabaseUnavailable):
             raise  # the transaction fails, and is repeated
         except Exception:
             log.exception("events of a room set aside by a bug", origin=origin, room_id=room_id)
-            return _all_refused(pdus, "internal error")
-
-
-def _all_refused(pdus: Sequence[Any], reason: str, version: RoomVersion | None = None) -> Outcome:
-    """The same answer for all that name their event ID; the others' IDs depend on the version of a room that
-    we may not know.
-    """
-    outcome: Outcome = {}
-    for pdu in pdus:
-        try:
-            event_id = pdu["event_id"] if version is None else parse_pdu(pdu, version).event_id
-        except (KeyError, TypeError, MatrixError):
-            continue
-        if isinstance(event_id, str):
-            outcome[EventID(event_id)] = reason
-    return outcome
+            return all_refused(pdus, "internal error")

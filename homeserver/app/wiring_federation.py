@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
+from federation.inbox.early_events import EarlyEventRetries
 from federation.inbox.edus import EduDispatch
-from federation.inbox.transactions import Rooms as InboxRooms
+from federation.inbox.rooms import Rooms as InboxRooms
 from federation.inbox.transactions import TransactionInbox
 from federation.sender.presence_lane import PresenceLane
 from federation.sender.recipients import Recipients
@@ -36,6 +37,7 @@ from homeserver.services.rooms.exports import RoomExports
 from homeserver.services.rooms.inbound_invites import InboundInvites
 from homeserver.services.rooms.ingest.backfill import Backfilling, PastEvents
 from homeserver.services.rooms.ingest.checking import PduChecker
+from homeserver.services.rooms.ingest.early import EarlyEvents
 from homeserver.services.rooms.ingest.entering import Entering
 from homeserver.services.rooms.ingest.importing import LargeState, RoomImport
 from homeserver.services.rooms.ingest.missing import MissingHistory
@@ -66,6 +68,7 @@ class SharedRooms:
     """Rooms shared with other servers: how events come in, and what others may have."""
 
     access: ServerAccess
+    servers: RemoteServers
     exports: RoomExports
     preview: RoomPreview
     checker: PduChecker
@@ -84,6 +87,7 @@ class Federation:
 
     shared: SharedRooms
     inbox: TransactionInbox
+    early_events: EarlyEventRetries
     edus: EduDispatch
     sender: FederationSender
     endpoints: list[BoundEndpoint]
@@ -93,7 +97,8 @@ class Federation:
         """Send what is owed, and go on in the background."""
         await self.sender.start()
         shared = self.shared
-        for work in (shared.leaving.keep_trying(), shared.joins.keep_trying(), self.inbox.expire()):
+        works = (shared.leaving.keep_trying(), shared.joins.keep_trying(), self.early_events.keep_trying())
+        for work in (*works, self.inbox.expire()):
             self._background.append(Deferred.fromCoroutine(work))
 
     async def stop(self) -> None:
@@ -143,6 +148,7 @@ def build_shared_rooms(core: Core, rooms: RoomsCore, transport: FederationTransp
     past = PastEvents(ingest.placer, rooms.writer, BlockSequence(database, "backfill_orderings"))
     return SharedRooms(
         access=access,
+        servers=servers,
         exports=RoomExports(access, rooms.events, rooms.states, core.threaded_reads),
         preview=preview,
         checker=ingest.checker,
@@ -197,7 +203,9 @@ def build_federation(
     outside = Outside(name, transport.client, transport.health)
     sender = FederationSender(outside, database, core.journal, recipients, core.clock, core.random)
     edus = EduDispatch()
-    inbox_rooms = InboxRooms(shared.receiver, shared.access, shared.invites)
+    inbox_rooms = InboxRooms(
+        shared.receiver, shared.access, shared.invites, EarlyEvents(database, core.clock)
+    )
     inbox = TransactionInbox(database, core.journal, inbox_rooms, edus, core.clock)
     accounts.profiles.ask_remote(shared.queries.profile)
     exchange = EphemeralExchange(shared.access, sync.typing, sync.receipts, sender)
@@ -212,6 +220,7 @@ def build_federation(
     return Federation(
         shared=shared,
         inbox=inbox,
+        early_events=EarlyEventRetries(inbox_rooms, shared.servers, core.clock),
         edus=edus,
         sender=sender,
         endpoints=collect(

@@ -1,13 +1,14 @@
 """A server that is a test: it has a name, keys and a web server, and sends whatever the test makes up."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import unquote
 
 import orjson
 from twisted.internet.defer import Deferred
 
 from federation.wire.request_signing import authorization
+from homeserver.clock import Clock
 from homeserver.gateways.connecting import Place
 from homeserver.gateways.http_client import Limits, Target
 from homeserver.protocol.canonical_json import encode_canonical
@@ -19,9 +20,27 @@ from homeserver.protocol.identifiers import RoomID, ServerName, UserID
 from homeserver.protocol.room_versions import ROOM_VERSIONS, RoomVersion
 from homeserver.protocol.signing_keys import SigningKey
 from tests.federation.whole_servers import WholeServer, World
+from tests.harness import conformance
 from tests.harness.outside import AUTHORITY, Peer, respond
 
 Answer = Callable[[dict[str, Any]], tuple[int, Any]]
+
+
+class _World(Protocol):
+    @property
+    def clock(self) -> Clock: ...
+
+
+class SendingServer(Protocol):
+    """A server that makes events."""
+
+    name: ServerName
+    user_id: UserID
+    key: SigningKey
+    by_id: dict[str, Event]
+
+    @property
+    def world(self) -> _World: ...
 
 
 class PduServer:
@@ -99,6 +118,7 @@ class PduServer:
         method, path = request.method.decode(), request.uri.decode()
         self.asked.append((method, path))
         body = self._peer.seen[-1].body
+        conformance.notice(conformance.check_request, conformance.Request(method, path, body))
         if path == "/_matrix/key/v2/server":
             respond(request, 200, orjson.dumps(self._keys()))
             return
@@ -132,7 +152,9 @@ class PduServer:
 class RoomOfPdus:
     """A room as a test sees it that is a server in it."""
 
-    def __init__(self, server: PduServer, version: RoomVersion, state: dict[Any, Event], last: Event) -> None:
+    def __init__(
+        self, server: SendingServer, version: RoomVersion, state: dict[Any, Event], last: Event
+    ) -> None:
         self.server = server
         self.version = version
         self.state = state

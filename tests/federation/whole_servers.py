@@ -30,6 +30,7 @@ from tests.harness.client import Client, Reply
 from tests.harness.memory import SeededRandom, at_once
 from tests.harness.outside import AUTHORITY, Names, Streets, http_client, reactor, sleep
 from tests.harness.postgres import TestDatabase
+from tests.harness.wiretap import Wiretap
 
 V3 = "/_matrix/client/v3"
 
@@ -128,7 +129,7 @@ class WholeServer:
         await self.app.start()
         self.site = self.app.site("federation", "client")
         leaf = AUTHORITY.leaf([self.name])
-        self._listening: Any = reactor.listenSSL(0, self.site, leaf.options(), interface="127.0.0.1")
+        self._listening: Any = reactor.listenSSL(0, Wiretap(self.site), leaf.options(), interface="127.0.0.1")
         self.port = self._listening.getHost().port
         self.address = self.world.address(self.name, self.port)
         self.http = Client(self.site)

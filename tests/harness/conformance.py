@@ -1,4 +1,5 @@
-"""Whether answers are what the specification's OpenAPI says: every answer that a test's client sees is checked here.
+"""Whether answers are what the specification's OpenAPI says: every answer that a test's client sees is checked here,
+and so is what servers ask each other (`wiretap`).
 
 The facts are in `openapi_facts.json`, which `openapi_facts.py` makes. Where the specification's prose, or its own
 other files, contradict the OpenAPI, `EXCUSED` says so.
@@ -6,19 +7,36 @@ other files, contradict the OpenAPI, `EXCUSED` says so.
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
+from urllib.parse import parse_qs
 
 from homeserver.http.router import Route, Router
 from homeserver.protocol.errors import MatrixError
 from tests.harness.openapi_facts import FACTS, Shape
 
 _NO_TURN: Final = "without a TURN server there is nothing to tell: browsers refuse a server without addresses"
+_NO_ORIGIN: Final = (
+    "the format of events has no `origin`; what is said here of a template and an invite is older"
+)
+_SENT: Final = ("v2/send_join", "v2/send_leave", "v1/send_knock")
 # By what a deviation says, the reason why it is none.
 EXCUSED: Final[Mapping[str, str]] = {
-    f"GET /_matrix/client/v3/voip/turnServer: .{name} is missing": _NO_TURN
-    for name in ("username", "password", "uris", "ttl")
+    **{
+        f"GET /_matrix/client/v3/voip/turnServer: .{name} is missing": _NO_TURN
+        for name in ("username", "password", "uris", "ttl")
+    },
+    **{
+        f"asking PUT /_matrix/federation/{path}/{{roomId}}/{{eventId}}: .origin is missing": _NO_ORIGIN
+        for path in _SENT
+    },
+    **{
+        f"{asking}PUT /_matrix/federation/v2/invite/{{roomId}}/{{eventId}}: .event.origin is missing": _NO_ORIGIN
+        for asking in ("", "asking ")
+    },
+    "PUT /_matrix/federation/v1/invite/{roomId}/{eventId}: [] is none of the shapes it may have": _NO_ORIGIN,
+    "asking PUT /_matrix/federation/v1/invite/{roomId}/{eventId}: .origin is missing": _NO_ORIGIN,
 }
 
 _SIGILS: Final = {
@@ -48,12 +66,23 @@ class Answer(NamedTuple):
     body: bytes
 
 
-def _read() -> tuple[dict[str, Any], dict[str, Shape]]:
+class Request(NamedTuple):
+    """What is looked at of a request of ours to another server."""
+
+    method: str
+    target: str
+    body: bytes
+
+
+T = TypeVar("T")
+
+
+def _read() -> tuple[dict[str, Any], dict[str, Shape], dict[str, Shape]]:
     facts = json.loads(FACTS.read_text(encoding="utf-8"))
-    return facts["endpoints"], facts["shapes"]
+    return facts["endpoints"], facts["edus"], facts["shapes"]
 
 
-ENDPOINTS, SHAPES = _read()
+ENDPOINTS, EDUS, SHAPES = _read()
 
 
 def _routes() -> Iterator[Route[str]]:
@@ -65,6 +94,7 @@ def _routes() -> Iterator[Route[str]]:
 _router: Final = Router(_routes())
 _watched: Final[list[set[str]]] = []
 _unchecked: Final[list[str]] = []
+_noticed: Final[list[str]] = []
 
 
 @contextmanager
@@ -82,6 +112,21 @@ def unchecked(reason: str) -> Iterator[None]:
     _unchecked.append(reason)
     yield
     _unchecked.pop()
+
+
+def notice(check: Callable[[T], None], exchanged: T) -> None:
+    """Check something where an error would be lost; what is wrong is told by `noticed`."""
+    try:
+        check(exchanged)
+    except AssertionError as error:
+        _noticed.append(str(error))
+
+
+def noticed() -> list[str]:
+    """What was wrong since the last call."""
+    found = list(_noticed)
+    _noticed.clear()
+    return found
 
 
 def specified(method: str, path: str) -> str | None:
@@ -111,6 +156,50 @@ def check(answer: Answer) -> None:
     assert not problems, f"{name}: not as specified: {'; '.join(problems)} in {answer.body[:2000]!r}"
 
 
+def check_request(request: Request) -> None:
+    """Raise AssertionError if a request is not what the specification has."""
+    path, _, query = request.target.partition("?")
+    name = specified(request.method, path)
+    if name is None or _unchecked:
+        return
+    problems = list(
+        _query_deviations(parse_qs(query, keep_blank_values=True), ENDPOINTS[name].get("query", {}))
+    )
+    if "body" in ENDPOINTS[name]:
+        body = _json(request)
+        problems += deviations(body, ENDPOINTS[name]["body"])
+        problems += _edu_deviations(body)
+    elif request.body:
+        problems.append("a body")
+    problems = [problem for problem in problems if f"asking {name}: {problem}" not in EXCUSED]
+    assert not problems, f"asking {name}: not as specified: {'; '.join(problems)} in {request!r:.2000}"
+
+
+def _query_deviations(query: Mapping[str, list[str]], shapes: Mapping[str, Shape]) -> Iterator[str]:
+    for name in shapes:
+        if name.endswith("!") and name[:-1] not in query:
+            yield f"?{name[:-1]} is missing"
+    for name, values in query.items():
+        shape = shapes.get(name, shapes.get(f"{name}!"))
+        if shape is None:
+            yield f"?{name} has no place there"
+        elif not (isinstance(shape, dict) and "list" in shape) and len(values) > 1:
+            yield f"?{name} is there several times"
+        elif shape == "integer" and not values[0].lstrip("-").isdigit():
+            yield f"?{name} is no integer"
+        elif shape == "boolean" and values[0] not in ("true", "false"):
+            yield f"?{name} is neither true nor false"
+
+
+def _edu_deviations(body: Any) -> Iterator[str]:
+    """What is wrong with the ephemeral data in a transaction."""
+    edus = body.get("edus") if isinstance(body, dict) else None
+    for edu in edus if isinstance(edus, list) else ():
+        kind = edu.get("edu_type")
+        if kind in EDUS:
+            yield from deviations(edu, EDUS[kind], f".edus[{kind}]")
+
+
 def _error_deviations(answer: Answer) -> Iterator[str]:
     body = _json(answer)
     if not isinstance(body, dict):
@@ -132,9 +221,9 @@ def _success_deviations(name: str, answer: Answer) -> Iterator[str]:
         yield from deviations(_json(answer), shape)
 
 
-def _json(answer: Answer) -> Any:
+def _json(exchanged: Answer | Request) -> Any:
     try:
-        return json.loads(answer.body)
+        return json.loads(exchanged.body)
     except ValueError:
         return ...
 

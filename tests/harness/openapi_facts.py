@@ -44,6 +44,11 @@ class Reduction:
                 known["query"] = {parameter.removesuffix("!"): shape for parameter, shape in both.items()}
         return dict(sorted(found.items()))
 
+    def edus(self) -> dict[str, Shape]:
+        """The shapes of ephemeral data by its type."""
+        folder = self._root / "data/api/server-server/definitions/event-schemas"
+        return {file.stem: self.shape(self._document(file), file) for file in sorted(folder.glob("m.*.yaml"))}
+
     def _operations(self) -> Iterator[tuple[str, dict[str, Any]]]:
         for api in APIS:
             for file in sorted((self._root / "data/api" / api).glob("*.yaml")):
@@ -224,9 +229,11 @@ def reduced(root: Path) -> dict[str, Any]:
     """Return all facts."""
     reduction = Reduction(root)
     endpoints = reduction.endpoints()
-    used = _used(endpoints, reduction.shapes)
+    edus = reduction.edus()
+    used = _used([endpoints, edus], reduction.shapes)
     return {
         "endpoints": endpoints,
+        "edus": edus,
         "shapes": {name: reduction.shapes[name] for name in sorted(used)},
     }
 

@@ -33,6 +33,7 @@ from tests.harness.memory import SeededRandom, SteppingClock, at_once
 from tests.harness.network import Network
 from tests.harness.outside import Names
 from tests.harness.postgres import TestDatabase
+from tests.harness.wiretap import Wiretap
 
 V3 = "/_matrix/client/v3"
 PATIENCE_S = 300.0
@@ -141,7 +142,7 @@ class Server:
         self.app = build(core, Runtime(InlineWorkers(), at_once, outside), {})
         self.world.result(self._begin(core))
         self.site = self.app.site("federation", "client")
-        self.machine.listen(self.site)
+        self.machine.listen(Wiretap(self.site))
         self.http = Client(self.site)
 
     def kill(self) -> None:
@@ -190,9 +191,15 @@ class Person:
 
     def ask(self, method: str, path: str, body: Any = None, query: dict[str, Any] | None = None) -> Reply:
         """Ask the user's server, while the world goes on."""
+        return self.ask_path(method, f"{V3}{path}", body, query)
+
+    def ask_path(
+        self, method: str, path: str, body: Any = None, query: dict[str, Any] | None = None
+    ) -> Reply:
+        """The same for any path."""
         body = {} if body is None and method != "GET" else body
         http = self.server.http.with_token(self._token)
-        pending = http.start(method, f"{V3}{path}", body, query)
+        pending = http.start(method, path, body, query)
         self.server.world.wait(lambda: pending.done)
         reply = pending.reply
         pending.abandon()

@@ -6,6 +6,7 @@ reason, and the others go on.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -17,6 +18,7 @@ from homeserver.protocol.identifiers import EventID, RoomID, ServerName
 from homeserver.services.rooms.draft import RoomDraft
 from homeserver.services.rooms.heads import RoomHead, RoomHeads
 from homeserver.services.rooms.ingest.checking import PduChecker
+from homeserver.services.rooms.ingest.early import Early
 from homeserver.services.rooms.ingest.entering import Entering
 from homeserver.services.rooms.ingest.missing import MissingHistory
 from homeserver.services.rooms.ingest.order import oldest_first
@@ -29,6 +31,17 @@ log = structlog.get_logger(__name__)
 
 Outcome = dict[EventID, str | None]
 """By event ID: None for an accepted event, else why it was not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What came of received events: ``placed`` are in the room now, those before them included, and ``early`` could
+    not be placed as what they build on is not here.
+    """
+
+    outcome: Outcome
+    placed: list[EventID] = field(default_factory=list)
+    early: list[Early] = field(default_factory=list)
 
 
 class EventReceiver:
@@ -62,7 +75,7 @@ class EventReceiver:
         head = await self._heads.find(room_id)
         return None if head is None or head.summary.local_members == 0 else head
 
-    async def receive(self, origin: ServerName, head: RoomHead, pdus: Sequence[Any]) -> Outcome:
+    async def receive(self, origin: ServerName, head: RoomHead, pdus: Sequence[Any]) -> Received:
         """Take PDUs of one room, in any order, as ``origin`` sent them. Raises nothing for a bad event."""
         checked = await self._checker.check(head.room_id, head.room_version, pdus)
         if checked.malformed or checked.failures:
@@ -75,9 +88,15 @@ class EventReceiver:
             )
         outcome: Outcome = dict(checked.failures)
         outcome.update({event.event_id: None for event in checked.events})
+        received = Received(outcome)
+        sent = set(outcome)
         for event, result in await self.take(origin, head, checked.events):
             outcome[event.event_id] = self._reason(origin, event, result)
-        return outcome
+            if isinstance(result, Placed):
+                received.placed.append(event.event_id)
+            elif isinstance(result.value, MissingEvents) and event.event_id in sent:
+                received.early.append(Early(event, result.value.event_ids))
+        return received
 
     async def placed(self, event_id: EventID) -> StoredEvent | None:
         """An event that has been taken before."""

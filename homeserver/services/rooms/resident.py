@@ -90,7 +90,7 @@ class ResidentServer:
                 content[AUTHORISER] = authoriser
         built = await self._local_events.append(draft, EventIntent(MEMBER, content, user_id, user_id))
         pdu = {key: value for key, value in built.event.pdu.items() if key not in _OURS}
-        return MembershipTemplate(pdu, version.id)
+        return MembershipTemplate({**pdu, "origin": self._author.server_name}, version.id)
 
     async def accept(
         self, origin: ServerName, room_id: RoomID, event_id: EventID, membership: str, pdu: Any

@@ -26,6 +26,7 @@ from homeserver.services.device_list_exchange import DeviceListExchange
 from homeserver.services.device_lists import DeviceLists
 from homeserver.services.device_news import DeviceNews
 from homeserver.services.device_writes import DeviceWrite
+from homeserver.services.encryption_removal import EncryptionRemoval
 from homeserver.services.key_backup import KeyBackup
 from homeserver.services.key_exchange import Elsewhere, KeyExchange
 from homeserver.services.one_time_keys import OneTimeKeys
@@ -101,6 +102,7 @@ def build_e2ee(
     accounts.devices.when_removed(lists.removed)
     accounts.devices.when_changed(lists.changed)
     accounts.login.when_started(lists.changed)
+    accounts.accounts.when_closed(EncryptionRemoval(database, journal, lists).remove)
     _connect(core, federation, [lane, DeviceListLane(exchange)], to_device, remote)
     return Encryption(
         core=core,

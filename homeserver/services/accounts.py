@@ -33,7 +33,7 @@ from storage.transaction import Transaction
 log = structlog.get_logger(__name__)
 
 UserDeparted = Callable[[UserID], Awaitable[None]]
-"""Takes a deactivated user out of all rooms. May be called again for a user that is partly out."""
+"""Does what the closing of an account asks for. May be called again for a user for whom part of it is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +65,15 @@ class Accounts:
         self._devices = devices
         self._passwords = passwords
         self._clock = clock
+        self._closed: list[UserDeparted] = []
         self._departed: list[UserDeparted] = []
         self._erased: list[Callable[[UserID], None]] = []
+
+    def when_closed(self, closed: UserDeparted) -> None:
+        """Connect what is to be gone before the closing of an account is answered, and before others see the user
+        leave.
+        """
+        self._closed.append(closed)
 
     def when_deactivated(self, departed: UserDeparted) -> None:
         """Connect what takes a deactivated user out of their rooms."""
@@ -179,21 +186,33 @@ class Accounts:
             log.info("account deactivated", user=user_id, erase=erase)
             for listener in self._erased if erase else ():
                 listener(user_id)
-            await self._devices.remove_others(user_id, None)
+            await self._strip(user_id)
             detach("departure of a deactivated user", self._depart(user_id), user=user_id)
 
     async def resume_departures(self) -> None:
         """Go on with taking deactivated users out of their rooms, after a restart."""
         for user_id in await self._database.read(lambda tx: Users(tx).departing()):
-            await self._depart(user_id)
+            try:
+                await self._strip(user_id)
+            except Exception:
+                log.exception("not all of a deactivated user is gone yet", user=user_id)
+            else:
+                await self._depart(user_id)
+
+    async def _strip(self, user_id: UserID) -> None:
+        await self._devices.remove_others(user_id, None)
+        for closed in self._closed:
+            await closed(user_id)
 
     async def _depart(self, user_id: UserID) -> None:
         if not self._departed:
             return
-        try:
-            for departed in self._departed:
+        done = True
+        for departed in self._departed:
+            try:
                 await departed(user_id)
-        except Exception:
-            log.exception("a deactivated user is not out of all rooms yet", user=user_id)
-            return
-        await self._database.transact(lambda tx: Users(tx).departed(user_id))
+            except Exception:
+                log.exception("a deactivated user is not out of all rooms yet", user=user_id)
+                done = False
+        if done:
+            await self._database.transact(lambda tx: Users(tx).departed(user_id))

@@ -17,6 +17,7 @@ from homeserver.protocol.errors import (
     MatrixError,
     MissingParam,
     NotFound,
+    UserDeactivated,
 )
 from homeserver.protocol.events.signing import verify_json
 from homeserver.protocol.identifiers import DeviceID, ServerName, UserID, is_user_id, server_of
@@ -29,6 +30,7 @@ from storage.journal import Journal, RunResult
 from storage.query import Entry
 from storage.tables.device_keys import USER_SIGNATURES, CrossSigningKeys, CrossSigningRow, DeviceKeys
 from storage.tables.remote_devices import RemoteDevices
+from storage.tables.users import Users
 from storage.transaction import Transaction
 
 Json = dict[str, Any]
@@ -69,8 +71,7 @@ class CrossSigning:
                 raise InvalidParam("A key names another user")
 
         def run(tx: Transaction, write: DeviceWrite) -> RunResult[None]:
-            stored = CrossSigningKeys(tx)
-            stored.lock_user(user_id)
+            stored = _locked(tx, user_id)
             known = {row.usage: row for row in stored.of_users([user_id])}
             master = publics.get("master") or (known["master"].public_key if "master" in known else None)
             if master is None:
@@ -233,6 +234,13 @@ def _verify_by(obj: Json, user_id: UserID, name: str, public: str) -> None:
     except InvalidParam as error:
         raise InvalidSignature("The signing key is not ed25519") from error
     verify_json(obj, user_id, {name: key})
+
+
+def _locked(tx: Transaction, user_id: UserID) -> CrossSigningKeys:
+    """Keep others from changing keys of a user meanwhile. Raises UserDeactivated."""
+    if not Users(tx).lock_active(user_id):
+        raise UserDeactivated
+    return CrossSigningKeys(tx)
 
 
 def _put(

@@ -9,7 +9,7 @@ import orjson
 
 from homeserver.clock import Clock
 from homeserver.protocol.canonical_json import encode_canonical
-from homeserver.protocol.errors import Forbidden, InvalidParam, NotFound
+from homeserver.protocol.errors import Forbidden, InvalidParam, NotFound, UserDeactivated
 from homeserver.protocol.identifiers import DeviceID, UserID
 from homeserver.services import one_time_keys
 from homeserver.services.device_keys import DeviceKeys, check_device_keys
@@ -21,6 +21,7 @@ from storage.tables.dehydrated_devices import DehydratedDevices as StoredDehydra
 from storage.tables.device_keys import DEVICE_WRITES
 from storage.tables.devices import Devices as StoredDevices
 from storage.tables.to_device import ToDevice
+from storage.tables.users import Users
 from storage.transaction import Transaction
 
 Json = dict[str, Any]
@@ -50,7 +51,7 @@ class DehydratedDevices:
         one_time: Json,
         fallback: Json,
     ) -> None:
-        """Put a device in the place of the one before. Raises BadJson, InvalidParam, Forbidden."""
+        """Put a device in the place of the one before. Raises BadJson, InvalidParam, Forbidden, UserDeactivated."""
         check_device_keys(user_id, device_id, keys)
         name = None if display_name is None else check_display_name(display_name)
         before = await self._find(user_id)
@@ -58,6 +59,8 @@ class DehydratedDevices:
             await self._devices.remove(user_id, [before[0]])
 
         def run(tx: Transaction, write: DeviceWrite) -> RunResult[None]:
+            if not Users(tx).lock_active(user_id):
+                raise UserDeactivated
             if StoredDevices(tx).device(user_id, device_id) is not None:
                 raise Forbidden("There is such a device already")
             StoredDevices(tx).enter(user_id, device_id, name, self._clock.now_ms(), None, None)

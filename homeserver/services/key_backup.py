@@ -10,11 +10,18 @@ from typing import Any, Final
 import orjson
 
 from homeserver.protocol.canonical_json import encode_canonical
-from homeserver.protocol.errors import BadJson, InvalidParam, NotFound, WrongRoomKeysVersion
+from homeserver.protocol.errors import (
+    BadJson,
+    InvalidParam,
+    NotFound,
+    UserDeactivated,
+    WrongRoomKeysVersion,
+)
 from homeserver.protocol.identifiers import RoomID, UserID, is_room_id
 from storage.database import Database
 from storage.tables.key_backup import BackedUp, KeyBackups
 from storage.tables.key_backup import Backup as Backup
+from storage.tables.users import Users
 from storage.transaction import Transaction
 
 Json = dict[str, Any]
@@ -44,9 +51,9 @@ class KeyBackup:
         text = encode_canonical(auth_data).decode()
 
         def run(tx: Transaction) -> int:
-            backups = KeyBackups(tx)
-            backups.lock_user(user_id)
-            return backups.create(user_id, algorithm, text)
+            if not Users(tx).lock_active(user_id):
+                raise UserDeactivated
+            return KeyBackups(tx).create(user_id, algorithm, text)
 
         return str(await self._database.transact(run))
 

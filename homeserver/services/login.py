@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from homeserver.clock import Clock, Randomness
-from homeserver.protocol.errors import BadJson, Forbidden, MissingParam, Unknown, UserLocked
+from homeserver.protocol.errors import BadJson, Forbidden, MissingParam, Unknown, UserDeactivated, UserLocked
 from homeserver.protocol.identifiers import DeviceID, UserID, server_of
 from homeserver.services.accounts import Accounts
 from homeserver.services.devices import check_display_name
@@ -138,6 +138,8 @@ class Login:
         logged_in = self.prepare(user_id, wanted)
 
         def run(tx: Transaction) -> tuple[bool, list[bytes]]:
+            if not Users(tx).lock_active(user_id):
+                raise UserDeactivated  # since the password was checked
             known = StoredDevices(tx).device(user_id, logged_in.device_id) is not None
             return known, self.store(tx, logged_in, wanted)
 

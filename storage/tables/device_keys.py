@@ -102,9 +102,6 @@ class DeviceKeys(Queries):
 class CrossSigningKeys(Queries):
     """Reads and writes cross-signing keys."""
 
-    @query("select user_id from users where user_id = %(user_id)s for update", maybe(UserID))
-    def lock_user(self, user_id: UserID) -> UserID | None: ...
-
     @query(
         "select user_id, usage, public_key, json from cross_signing_keys where user_id = any(%(users)s)",
         many(CrossSigningRow),
@@ -120,8 +117,13 @@ class CrossSigningKeys(Queries):
     )
     def put(self, user_id: UserID, usage: str, public_key: str, json: str) -> None: ...
 
-    @query("delete from cross_signing_keys where user_id = %(user_id)s", affected)
-    def delete(self, user_id: UserID) -> int: ...
+    @query(
+        """with signed as (delete from user_signatures where signer = %(user_id)s)
+           delete from cross_signing_keys where user_id = %(user_id)s""",
+        affected,
+    )
+    def delete(self, user_id: UserID) -> int:
+        """Delete all keys of a user, and what they signed of others; how many keys there were."""
 
     @query(
         """select user_id, public_key, signer_key_id, signature from user_signatures

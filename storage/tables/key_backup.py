@@ -134,8 +134,9 @@ class KeyBackups(Queries):
     )
     def count(self, user_id: UserID, version: int, more: int) -> tuple[int, int]: ...
 
-    @query("select user_id from users where user_id = %(user_id)s for update", maybe(UserID))
-    def lock_user(self, user_id: UserID) -> UserID | None: ...
+    @query("select version from key_backups where user_id = %(user_id)s for update", many(int))
+    def lock_all(self, user_id: UserID) -> list[int]:
+        """Wait for those who add sessions; the versions, deleted ones too."""
 
     @query(
         """with s as (delete from key_backup_sessions where user_id = %(user_id)s)

@@ -75,6 +75,10 @@ class Users(Queries):
     @query("select true from users where user_id = %(user_id)s for update", maybe(bool))
     def lock_row(self, user_id: UserID) -> bool | None: ...
 
+    @query("select true from users where user_id = %(user_id)s and not deactivated for update", maybe(bool))
+    def lock_active(self, user_id: UserID) -> bool | None:
+        """Keep an account from being closed until the transaction ends; None if it is closed."""
+
     @query("select user_id from users where user_id = any(%(user_ids)s) and not deactivated", many(UserID))
     def active_among(self, user_ids: list[UserID]) -> list[UserID]: ...
 

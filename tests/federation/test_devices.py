@@ -166,6 +166,19 @@ class DevicesTest(World):
         await alice.sees(bob, None)
 
     @in_world
+    async def test_a_closed_account_has_no_devices_elsewhere(self) -> None:
+        alice, bob, _ = await self.two()
+        await bob.upload_keys()
+        await alice.sees(bob, "curve")
+        identifier = {"type": "m.id.user", "user": bob.user_id}
+        auth = {"type": "m.login.password", "identifier": identifier, "password": "correct horse"}
+        await bob.person.do("POST", "/account/deactivate", {"auth": auth})
+        await alice.notices(bob, gone=True)
+        await alice.sees(bob, None)
+        kept = "select count(*) from remote_devices where user_id = %s"
+        assert alice.person.server.database.rows(kept, bob.user_id) == [(0,)]
+
+    @in_world
     async def test_what_was_missed_is_fetched(self) -> None:
         alice, bob, _ = await self.two()
         await bob.upload_keys()

@@ -42,7 +42,9 @@ class RateLimits:
     profile: RateLimit = limit("Changes of name, avatar and account data, by user.", 2, 20)
     keys: RateLimit = limit("Encryption keys uploaded, asked for or claimed, by user.", 20, 100)
     uploads: RateLimit = limit("Files uploaded, by user.", 2, 30)
-    downloads: RateLimit = limit("Files and thumbnails downloaded, by user, without a token by address.", 50, 500)
+    downloads: RateLimit = limit(
+        "Files and thumbnails downloaded, by user, without a token by address.", 50, 500
+    )
     searches: RateLimit = limit("Searches for users, rooms and messages, by user.", 2, 20)
     reports: RateLimit = limit("Reports to the administrators, by user.", 0.05, 10)
     lookups: RateLimit = limit("Questions that need no account, by address.", 10, 100)

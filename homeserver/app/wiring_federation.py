@@ -9,6 +9,7 @@ from federation.inbox.early_events import EarlyEventRetries
 from federation.inbox.edus import EduDispatch
 from federation.inbox.rooms import Rooms as InboxRooms
 from federation.inbox.transactions import TransactionInbox
+from federation.sender.greetings import Greetings
 from federation.sender.presence_lane import PresenceLane
 from federation.sender.recipients import Recipients
 from federation.sender.sender import FederationSender, Outside
@@ -90,6 +91,7 @@ class Federation:
     early_events: EarlyEventRetries
     edus: EduDispatch
     sender: FederationSender
+    greetings: Greetings
     endpoints: list[BoundEndpoint]
     _background: list[Deferred[None]]
 
@@ -98,7 +100,7 @@ class Federation:
         await self.sender.start()
         shared = self.shared
         works = (shared.leaving.keep_trying(), shared.joins.keep_trying(), self.early_events.keep_trying())
-        for work in (*works, self.inbox.expire()):
+        for work in (*works, self.inbox.expire(), self.greetings.keep_up()):
             self._background.append(Deferred.fromCoroutine(work))
 
     async def stop(self) -> None:
@@ -223,6 +225,7 @@ def build_federation(
         early_events=EarlyEventRetries(inbox_rooms, shared.servers, core.clock),
         edus=edus,
         sender=sender,
+        greetings=Greetings(name, transport.client, database, core.clock, core.random),
         endpoints=collect(
             TransactionsApi(inbox),
             JoiningApi(name, shared.resident, shared.exports),

@@ -40,7 +40,9 @@ def upload(who: Syncer, content: bytes, media_type: str = "text/plain", **query:
 
 def download(client: Client, name: str, *suffix: str, **headers: str) -> Reply:
     """Download something; parts of it are not in the specification's tables of answers."""
-    return replace(client, specified=False).get("/".join((f"{MEDIA}/download/{name}", *suffix)), None, **headers)
+    return replace(client, specified=False).get(
+        "/".join((f"{MEDIA}/download/{name}", *suffix)), None, **headers
+    )
 
 
 def thumbnail(

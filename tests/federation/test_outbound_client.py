@@ -355,7 +355,9 @@ class Outbound(TestCase):
     async def test_the_body_goes_to_a_sink_piece_by_piece(self) -> None:
         peer = self.peer(always(200, b"x" * 300_000))
         pieces: list[bytes] = []
-        answer = await self.client().request("GET", f"http://127.0.0.1:{peer.port}/", sink=lambda _: pieces.append)
+        answer = await self.client().request(
+            "GET", f"http://127.0.0.1:{peer.port}/", sink=lambda _: pieces.append
+        )
         assert answer.body == b""
         assert sum(map(len, pieces)) == 300_000
         assert len(pieces) > 1

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from federation.client import destinations
+from federation.sender import greetings
 from tests.federation.pdu_server import PduServer
 from tests.federation.test_transactions import Shared
 from tests.federation.whole_servers import World, eventually, in_world
@@ -202,3 +204,26 @@ class TestManyServers(World):
 
         await eventually(equal)
         assert await alice.state(room) == await bob.state(room)
+
+    @in_world
+    async def test_a_server_that_was_away_for_long_gets_at_once_what_it_is_owed(self) -> None:
+        self.patch(destinations, "FIRST_PAUSE_MS", 3_600_000)  # type: ignore[no-untyped-call]
+        self.patch(greetings, "AWAY_MS", -10_000)  # type: ignore[no-untyped-call]
+        alpha, beta = await self.two_servers()
+        alice, bob = await alpha.person("alice"), await beta.person("bob")
+        room = await alice.public_room()
+        await bob.join(room, alpha)
+        await alice.say(room, "before")
+        await bob.hears(room, "before")
+        await beta.stop()
+        await alice.say(room, "meanwhile")
+        health = alpha.app.transport.health
+
+        async def given_up() -> bool:
+            retry_at = health.retry_at_ms(beta.name)
+            return retry_at is not None and retry_at > self.clock.now_ms() + 600_000
+
+        await eventually(given_up)
+        await beta.start()
+        await bob.hears(room, "meanwhile")
+        assert health.retry_at_ms(beta.name) is None

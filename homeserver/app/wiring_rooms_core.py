@@ -31,7 +31,7 @@ def build_rooms_core(core: Core) -> RoomsCore:
     events = EventStore(core.database, core.caches)
     states = StateStore(core.database, events, core.caches)
     heads = RoomHeads(core.database, events, states, core.caches)
-    redactions = RedactionEffects(events, states)
+    redactions = RedactionEffects(core.database, events, states)
     nids = BlockSequence(core.database, "event_nids")
     author = Author(core.server_name, core.signing_key, core.clock, core.random)
     return RoomsCore(

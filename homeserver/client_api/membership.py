@@ -16,6 +16,7 @@ from homeserver.protocol.identifiers import RoomID, RoomIDOrAlias, ServerName, U
 from homeserver.protocol.requester import Requester
 from homeserver.services.rooms.joining import Joining
 from homeserver.services.rooms.membership import Membership
+from homeserver.services.rooms.redactions import REDACT_EVENTS
 from homeserver.services.rooms.third_party_invites import ThirdPartyInvites
 
 Via = Annotated[Query[tuple[ServerName, ...]], named("via", "server_name")]
@@ -34,6 +35,12 @@ class Target(msgspec.Struct, frozen=True):
 
     user_id: UserID
     reason: str | None = None
+
+
+class Ousted(Target, frozen=True):
+    """A body that names a user who is to go, with or without what they said (MSC4293)."""
+
+    redact_events: bool = msgspec.field(name=REDACT_EVENTS, default=False)
 
 
 class Invitee(msgspec.Struct, frozen=True):
@@ -165,9 +172,9 @@ class MembershipApi:
         auth=access_token,
         spec="client-server-api/#post_matrixclientv3roomsroomidkick",
     )
-    async def kick(self, who: Requester, room_id: Path[RoomID], body: Body[Target]) -> None:
+    async def kick(self, who: Requester, room_id: Path[RoomID], body: Body[Ousted]) -> None:
         """Make a user leave."""
-        await self.membership.kick(who, room_id, body.user_id, body.reason)
+        await self.membership.kick(who, room_id, body.user_id, body.reason, redact=body.redact_events)
 
     @endpoint(
         "POST",
@@ -175,9 +182,9 @@ class MembershipApi:
         auth=access_token,
         spec="client-server-api/#post_matrixclientv3roomsroomidban",
     )
-    async def ban(self, who: Requester, room_id: Path[RoomID], body: Body[Target]) -> None:
+    async def ban(self, who: Requester, room_id: Path[RoomID], body: Body[Ousted]) -> None:
         """Ban a user."""
-        await self.membership.ban(who, room_id, body.user_id, body.reason)
+        await self.membership.ban(who, room_id, body.user_id, body.reason, redact=body.redact_events)
 
     @endpoint(
         "POST",

@@ -77,6 +77,16 @@ class Events(Queries):
 
     @query(
         f"""select {EVENT_COLUMNS} from events
+            where room_id = %(room_id)s and pos > %(since)s and sender = %(sender)s and status = 0
+              and redacted_by is null
+            order by pos desc limit %(limit)s""",
+        many(EventRow),
+    )
+    def sent_by(self, room_id: RoomID, sender: UserID, since: int, limit: int) -> list[EventRow]:
+        """The latest events of a user in a room after a position, but for redacted ones."""
+
+    @query(
+        f"""select {EVENT_COLUMNS} from events
             where room_id = %(room_id)s and pos > %(since)s and pos <= %(upto)s
             order by pos desc limit %(limit)s""",
         many(EventRow),

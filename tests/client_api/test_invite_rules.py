@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from storage.database import Database
+from tests.client_api.push_site import PushSite, set_pusher
 from tests.client_api.sync_site import Syncer, SyncSite
 
 RULES = "org.matrix.msc4155.invite_permission_config"
@@ -101,3 +102,25 @@ def test_account_data_of_a_room_is_deleted_by_its_owner_alone(site: SyncSite) ->
 def _data(answer: Any, room: str) -> list[Any]:
     events: list[Any] = answer["rooms"]["join"][room].get("account_data", {}).get("events", [])
     return events
+
+
+def test_ignored_invites_are_in_no_list_of_sliding_sync(site: SyncSite) -> None:
+    alice, bob, carol = site.people("alice", "bob", "carol")
+    alice.put_account_data(RULES, {"ignored_users": [bob.user_id]})
+    bob.invite(bob.create(), alice)
+    shown = carol.create()
+    carol.invite(shown, alice)
+    body = {"lists": {"all": {"ranges": [[0, 10]], "timeline_limit": 1, "required_state": []}}}
+    path = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync"
+    answer = alice.http.post(path, body).json
+    assert (answer["lists"]["all"]["count"], set(answer["rooms"])) == (1, {shown})
+
+
+def test_ignored_invites_are_not_pushed(database: Database) -> None:
+    site = PushSite(database)
+    anna, ben, carl = site.people("anna", "ben", "carl")
+    set_pusher(anna)
+    anna.put_account_data(RULES, {"ignored_users": [ben.user_id]})
+    ben.invite(ben.create(name="Spam"), anna)
+    carl.invite(carl.create(name="Party"), anna)
+    assert [push.get("room_name") for push in site.pushed()] == ["Party"]

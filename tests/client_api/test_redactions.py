@@ -142,3 +142,46 @@ def test_nothing_goes_with_an_event_that_may_not_be_redacted(rooms: RoomsSite) -
     assert bob.try_redact(room, root, **{WITH: ["*"]}).errcode == "M_FORBIDDEN"
     assert bob.event(room, mine)["content"]["body"] == "related"
     assert bob.try_redact(room, mine, **{WITH: "m.thread"}).errcode == "M_BAD_JSON"
+
+
+OUST = "org.matrix.msc4293.redact_events"
+
+
+@pytest.mark.parametrize("action", ["kick", "ban"])
+def test_what_somebody_said_goes_with_them_from_when_they_came(rooms: RoomsSite, action: str) -> None:
+    alice, bob = rooms.people("alice", "bob")
+    room = alice.public_room()
+    bob.join(room)
+    before = bob.say(room, "before")
+    bob.act("leave", room)
+    bob.join(room)
+    spam = [bob.say(room, f"spam {number}") for number in range(3)]
+    kept = alice.say(room, "kept")
+    alice.act(action, room, user_id=bob.user_id, reason="spam", **{OUST: True})
+    for event_id in spam:
+        event = alice.event(room, event_id)
+        assert event["content"] == {}
+        because = event["unsigned"]["redacted_because"]
+        assert (because["type"], because["content"]["reason"]) == ("m.room.member", "spam")
+    assert alice.event(room, before)["content"]["body"] == "before"
+    assert alice.event(room, kept)["content"]["body"] == "kept"
+    assert alice.membership(room, bob) == {"kick": "leave", "ban": "ban"}[action]
+
+
+def test_without_the_flag_or_the_power_everything_stays(rooms: RoomsSite) -> None:
+    alice, bob, carol = rooms.people("alice", "bob", "carol")
+    levels = {"users": {alice.user_id: 100, carol.user_id: 50}, "redact": 75}
+    room = alice.public_room(power_level_content_override=levels, room_version="10")
+    for person in (bob, carol):
+        person.join(room)
+    said = bob.say(room, "said")
+    carol.act("kick", room, user_id=bob.user_id, **{OUST: True})
+    assert alice.event(room, said)["content"]["body"] == "said"
+    bob.join(room)
+    again = bob.say(room, "again")
+    alice.act("kick", room, user_id=bob.user_id)
+    assert alice.event(room, again)["content"]["body"] == "again"
+    bob.join(room)
+    last = bob.say(room, "last")
+    bob.set_state(room, "m.room.member", {"membership": "leave", OUST: True}, bob.user_id)
+    assert alice.event(room, last)["content"]["body"] == "last"

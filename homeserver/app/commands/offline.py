@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from config.config import Config
 from homeserver.app.commands.failure import CommandFailed
 from homeserver.app.runtime import ReactorClock, SystemRandomness
+from homeserver.app.wiring_media import MediaTools, build_media_tools
 from homeserver.protocol.errors import MatrixError
 from homeserver.protocol.identifiers import ServerName
 from homeserver.services.accounts import Accounts
@@ -24,6 +25,10 @@ from homeserver.services.last_seen import LastSeen
 from homeserver.services.moderation import Moderation
 from homeserver.services.passwords import PasswordCosts, Passwords
 from homeserver.services.registration_tokens import RegistrationTokens
+from homeserver.services.rooms.event_store import EventStore
+from homeserver.services.rooms.notability import Notability
+from homeserver.services.rooms.notability_rebuild import NotabilityRebuild
+from homeserver.services.rooms.state_store import StateStore
 from homeserver.services.search.index import MessageIndex
 from homeserver.services.sessions import Lifetimes, Sessions
 from homeserver.services.user_directory_upkeep import UserDirectoryUpkeep
@@ -38,6 +43,7 @@ from storage.workers import InlineWorkers
 T = TypeVar("T")
 
 _CACHE_BYTES = 100_000
+_EVENT_CACHE_BYTES = 30_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +54,10 @@ class Offline:
     moderation: Moderation
     registration_tokens: RegistrationTokens
     message_index: MessageIndex
+    media: MediaTools
     user_directory: UserDirectoryUpkeep
     standing: DestinationStanding
+    notability: NotabilityRebuild
 
 
 @contextmanager
@@ -117,6 +125,15 @@ def _offline(config: Config, database: Database) -> Offline:
         Moderation(name, database, sessions),
         RegistrationTokens(database, clock, random),
         MessageIndex(database, journal, clock),
+        build_media_tools(config, database, clock, random),
         UserDirectoryUpkeep(name, database, journal),
         DestinationStanding(database),
+        _notability(name, database),
     )
+
+
+def _notability(name: ServerName, database: Database) -> NotabilityRebuild:
+    caches = CacheBudget(_EVENT_CACHE_BYTES)
+    events = EventStore(database, caches)
+    states = StateStore(database, events, caches)
+    return NotabilityRebuild(database, events, states, Notability(name, events, states))

@@ -14,6 +14,7 @@ import orjson
 from homeserver.clock import Clock
 from homeserver.protocol.identifiers import RoomID, UserID
 from homeserver.services.push.judging import PushJudge, Told
+from homeserver.services.rooms.invite_permission import ignored_inviters
 from homeserver.services.rooms.notability import NOTIFIES
 from storage.database import Database
 from storage.journal import Journal, Stream
@@ -131,10 +132,15 @@ class PushesOwed:
         told: list[Told] = []
         for row in invites:
             invite = (await self._judge.load((row.event_nid,))).get(row.event_nid)
-            if invite is not None:
+            if invite is not None and not await self._is_hidden(row.user_id, UserID(invite.event.sender)):
                 unheard = ignored.get(row.user_id, frozenset())
                 told += await self._judge.invited(row.user_id, row.room_id, invite, row.pos, unheard)
         return told
+
+    async def _is_hidden(self, user_id: UserID, inviter: UserID) -> bool:
+        """Whether a user does not want to see invites of somebody."""
+        hidden = await self._database.read(lambda tx: ignored_inviters(tx, user_id, (inviter,)))
+        return inviter in hidden
 
 
 def _notifies(fresh: FreshEvent, user_id: UserID, mentioned: frozenset[tuple[UserID, int]]) -> bool:

@@ -1,6 +1,6 @@
 """Whose invites users take. https://spec.matrix.org/v1.19/client-server-api/#invite-permission"""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from homeserver.protocol.canonical_json import decode
@@ -34,6 +34,12 @@ class InvitePermission:
 def invite_verdict(tx: Transaction, user_id: UserID, inviter: UserID) -> Verdict:
     """What becomes of an invite to a local user."""
     return verdict_on(inviter, _content(tx, user_id, PERMISSION), _content(tx, user_id, RULES))
+
+
+def ignored_inviters(tx: Transaction, user_id: UserID, inviters: Collection[UserID]) -> frozenset[UserID]:
+    """Those of some users whose invites a local user is not to see."""
+    permission, rules = _content(tx, user_id, PERMISSION), _content(tx, user_id, RULES)
+    return frozenset(each for each in inviters if verdict_on(each, permission, rules) == "ignore")
 
 
 def _content(tx: Transaction, user_id: UserID, type_: str) -> Any:

@@ -118,6 +118,8 @@ class LocalEvents:
         changes = [] if event.key is None else [StateChange(event.key, replaced, stored, stored)]
         if event.type == "m.room.redaction":
             changes += await self._redactions.redaction_arrived(draft, stored)
+        elif event.type == "m.room.member":
+            changes += await self._redactions.member_ousted(draft, stored, changes)
         draft.advance(stored, after, changes)
         return stored
 

@@ -15,6 +15,7 @@ from homeserver.services.rooms.invite_permission import InvitePermission
 from homeserver.services.rooms.local_events import EventIntent
 from homeserver.services.rooms.member_contents import MemberContents, plain
 from homeserver.services.rooms.outside_rooms import OutsideRooms
+from homeserver.services.rooms.redactions import REDACT_EVENTS
 from homeserver.services.rooms.remote import RemoteMembership
 from homeserver.services.rooms.stored_event import StoredEvent
 
@@ -85,17 +86,34 @@ class Membership:
             # The room may not know of the user, and the user still have an invite from elsewhere.
             await self._outside.leave(who.user_id, room_id, content)
 
-    async def kick(self, who: Requester, room_id: RoomID, target: UserID, reason: str | None = None) -> None:
-        """Make somebody leave. Raises Forbidden."""
+    async def kick(
+        self,
+        who: Requester,
+        room_id: RoomID,
+        target: UserID,
+        reason: str | None = None,
+        *,
+        redact: bool = False,
+    ) -> None:
+        """Make somebody leave; ``redact`` what they said since they came. Raises Forbidden."""
         if target == who.user_id:
             await self.leave(who, room_id, reason)
         else:
-            await self._oust(who, room_id, target, plain("leave", reason), _PRESENT)
+            await self._oust(who, room_id, target, _ousting("leave", reason, redact), _PRESENT)
 
-    async def ban(self, who: Requester, room_id: RoomID, target: UserID, reason: str | None = None) -> None:
-        """Ban somebody, whether they are in the room or not. Raises Forbidden."""
+    async def ban(
+        self,
+        who: Requester,
+        room_id: RoomID,
+        target: UserID,
+        reason: str | None = None,
+        *,
+        redact: bool = False,
+    ) -> None:
+        """Ban somebody, whether they are in the room or not; ``redact`` as in `kick`. Raises Forbidden."""
         require_not_suspended(who)
-        await self._actions.put_state(room_id, EventIntent(MEMBER, plain("ban", reason), who.user_id, target))
+        content = _ousting("ban", reason, redact)
+        await self._actions.put_state(room_id, EventIntent(MEMBER, content, who.user_id, target))
 
     async def unban(self, who: Requester, room_id: RoomID, target: UserID, reason: str | None = None) -> None:
         """End a ban. Raises Forbidden, also if there is none."""
@@ -141,3 +159,8 @@ class Membership:
             await self._actions.append(draft, EventIntent(MEMBER, content, who.user_id, target))
 
         await self._actions.write(room_id, job)
+
+
+def _ousting(membership: str, reason: str | None, redact: bool) -> Content:
+    content = plain(membership, reason)
+    return {**content, REDACT_EVENTS: True} if redact else content

@@ -62,7 +62,7 @@ class Notability:
         entries: list[Entry] = []
         for at, stored in enumerate(timeline):
             event = stored.event
-            stored.thread = await self._thread(event, draft.by_id)
+            stored.thread = await self.thread(event, draft.by_id)
             if stored.redacted_by is None:
                 mentioned = await self.judge(stored, draft.state, draft.unsaved)
                 entries += [MENTIONS.row(user_id, at, event.room_id, stored.nid) for user_id in mentioned]
@@ -89,7 +89,8 @@ class Notability:
     def _highlights(self, event: Event, user_id: UserID, powers: Mapping[StateKey, StoredEvent]) -> bool:
         return default_rules(user_id).evaluate(event, _circumstances(event, user_id, powers)).highlight
 
-    async def _thread(self, event: Event, near: Mapping[EventID, StoredEvent]) -> EventID | None:
+    async def thread(self, event: Event, near: Mapping[EventID, StoredEvent]) -> EventID | None:
+        """The root of the thread that an event is in; its parent may be in ``near``."""
         relation = relation_of(event)
         if relation is None:
             return None

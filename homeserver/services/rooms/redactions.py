@@ -1,18 +1,25 @@
 """What a redaction does to the event that it names, whichever of the two comes first."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import Final
 
 from homeserver.protocol.events.content import PowerLevels
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.redaction import redacted
-from homeserver.protocol.identifiers import EventID, server_of
+from homeserver.protocol.identifiers import EventID, UserID, server_of
 from homeserver.services.rooms.draft import RoomDraft
 from homeserver.services.rooms.event_store import EventStore
 from homeserver.services.rooms.notability import WAS_REDACTED
+from homeserver.services.rooms.powers import POWER_KEYS, power_levels_in
 from homeserver.services.rooms.state_change import StateChange
 from homeserver.services.rooms.state_store import StateStore
 from homeserver.services.rooms.stored_event import Status, StoredEvent
-from storage.tables.events import REDACTIONS
+from storage.database import Database
+from storage.tables.events import REDACTIONS, Events
+
+REDACT_EVENTS: Final = "org.matrix.msc4293.redact_events"
+MOST_STRUCK: Final = 2000
+"""Events of one user that go with them."""
 
 
 class RedactionEffects:
@@ -22,7 +29,8 @@ class RedactionEffects:
     https://spec.matrix.org/v1.19/rooms/v11/#handling-redactions
     """
 
-    def __init__(self, events: EventStore, states: StateStore) -> None:
+    def __init__(self, database: Database, events: EventStore, states: StateStore) -> None:
+        self._database = database
         self._events = events
         self._states = states
 
@@ -49,6 +57,41 @@ class RedactionEffects:
         if target is None or not await self._may_strike(draft, redaction.event, target):
             return []
         return await self._strike(draft, redaction, target)
+
+    async def member_ousted(
+        self, draft: RoomDraft, cause: StoredEvent, changes: Sequence[StateChange]
+    ) -> list[StateChange]:
+        """Strike what a user said since they came, if the event that makes them go says so and its sender may.
+
+        Returns as `redaction_arrived`. https://github.com/matrix-org/matrix-spec-proposals/pull/4293
+        """
+        event = cause.event
+        if event.content.get(REDACT_EVENTS) is not True or event.state_key in (None, event.sender):
+            return []
+        ousted = [change for change in changes if change.key == event.key and change.current is cause]
+        if not ousted or event.membership not in ("leave", "ban"):
+            return []
+        levels = await self._levels(draft, event)
+        if levels.user(event.sender) < max(levels.redact, levels.required("m.room.redaction", False)):
+            return []
+        since = ousted[0].previous
+        struck: list[StateChange] = []
+        for target in await self._said_by(draft, UserID(event.state_key or ""), since):
+            if target.event.type != "m.room.create":
+                struck += await self._strike(draft, cause, target)
+        return struck
+
+    async def _said_by(
+        self, draft: RoomDraft, user_id: UserID, since: StoredEvent | None
+    ) -> list[StoredEvent]:
+        """The latest events of a user, after their own coming in."""
+        room_id = draft.head.room_id
+        pos = 0 if since is None or since.pos is None else since.pos
+        rows = await self._database.read(lambda tx: Events(tx).sent_by(room_id, user_id, pos, MOST_STRUCK))
+        unsaved = [
+            stored for stored in draft.events if stored.event.sender == user_id and stored is not since
+        ]
+        return [*self._events.load(rows), *unsaved]
 
     async def target_arrived(
         self, draft: RoomDraft, target: StoredEvent, redaction_ids: Collection[EventID]
@@ -82,16 +125,13 @@ class RedactionEffects:
             return True
         if server_of(redaction.sender) == server_of(target.event.sender):
             return True
-        found = await self._states.lookup(
-            draft.state, (("m.room.create", ""), ("m.room.power_levels", "")), draft.unsaved
-        )
-        power_levels, create = found.get(("m.room.power_levels", "")), found.get(("m.room.create", ""))
-        levels = PowerLevels.of(
-            redaction.version,
-            None if power_levels is None else power_levels.event,
-            None if create is None else create.event,
-        )
+        levels = await self._levels(draft, redaction)
         return levels.user(redaction.sender) >= levels.redact
+
+    async def _levels(self, draft: RoomDraft, event: Event) -> PowerLevels:
+        return power_levels_in(
+            event.version, await self._states.lookup(draft.state, POWER_KEYS, draft.unsaved)
+        )
 
     async def _strike(
         self, draft: RoomDraft, redaction: StoredEvent, target: StoredEvent

@@ -7,7 +7,7 @@ from typing import Final
 
 from homeserver.protocol.identifiers import RoomID, UserID
 from homeserver.services.account_data import changed_between, of_rooms
-from homeserver.services.rooms.invite_permission import invite_verdict
+from homeserver.services.rooms.invite_permission import ignored_inviters
 from homeserver.services.rooms.rendering import Viewer
 from homeserver.services.sync.ephemera import account_data_events
 from homeserver.services.sync.gather import newcomers_in
@@ -139,22 +139,24 @@ class CatchUp:
 
     async def _stripped(self, asking: Asking, stays: Stays, membership: str) -> dict[RoomID, bytes]:
         found = {}
+        hidden = await self._hidden(asking, stays) if membership == "invite" else frozenset()
         for stay in stays.by_room.values():
             row = stay.row
             if stay.membership != membership or row is None or row.sender in asking.ignored:
                 continue
             if asking.since and not stay.changes and not asking.request.full_state:
                 continue
-            if not asking.request.filter.room.matches_room(stay.room_id):
-                continue
-            if membership == "invite" and await self._is_ignored(asking.user_id, row.sender):
-                continue
-            found[stay.room_id] = await self._sources.stripped.of(row, asking.user_id, stay.event_nid)
+            if row.sender not in hidden and asking.request.filter.room.matches_room(stay.room_id):
+                found[stay.room_id] = await self._sources.stripped.of(row, asking.user_id, stay.event_nid)
         return found
 
-    async def _is_ignored(self, user_id: UserID, inviter: UserID) -> bool:
-        verdict = await self._sources.database.read(lambda tx: invite_verdict(tx, user_id, inviter))
-        return verdict == "ignore"
+    async def _hidden(self, asking: Asking, stays: Stays) -> frozenset[UserID]:
+        """Those whose invites the user's rules ignore."""
+        rows = [stay.row for stay in stays.by_room.values() if stay.membership == "invite"]
+        inviters = {UserID(row.sender) for row in rows if row is not None}
+        if not inviters:
+            return frozenset()
+        return await self._sources.database.read(lambda tx: ignored_inviters(tx, asking.user_id, inviters))
 
 
 def _lately_left(asking: Asking, stay: Stay) -> Part | None:

@@ -143,6 +143,8 @@ class EventPlacer:
             changes = await self._advance(draft, stored, after)
         if stored.event.type == "m.room.redaction":
             changes = [*changes, *await self._redactions.redaction_arrived(draft, stored)]
+        elif stored.event.type == "m.room.member" and arrival.past is None:
+            changes = [*changes, *await self._redactions.member_ousted(draft, stored, changes)]
         # Of the past nothing is told as new; state that it struck was redacted when it was given to us.
         draft.changes.extend(changes if arrival.past is None else ())
 

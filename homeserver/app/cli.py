@@ -18,6 +18,7 @@ from homeserver.app.commands import (
     migrate,
     rebuild,
     registration_token,
+    room,
     rotate_key,
     run,
     user,
@@ -33,6 +34,7 @@ COMMANDS = (
     federation,
     user,
     registration_token,
+    room,
     rotate_key,
     rebuild,
 )

@@ -8,14 +8,25 @@ from prometheus_client import CollectorRegistry, Gauge, Histogram
 from federation.sender.sender import FederationSender
 from homeserver.app.wiring_search import SearchArea
 from homeserver.notifier import Notifier
+from homeserver.services.rooms.state_history import StateMoves
 
 DELIVERY_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 
 
 def measure_when_asked(
-    registry: CollectorRegistry, notifier: Notifier, sender: FederationSender, searches: SearchArea
+    registry: CollectorRegistry,
+    notifier: Notifier,
+    sender: FederationSender,
+    searches: SearchArea,
+    moves: StateMoves,
 ) -> None:
-    """Register what waits: for news here, for other servers to take it, and to be found."""
+    """Register what waits (for news here, for other servers to take it, to be found), and what is odd."""
+    _gauge(
+        registry,
+        "meridian_state_moves",
+        "Entries of rooms' current state that were moved by resolution",
+        lambda: moves.count,
+    )
     _gauge(
         registry,
         "meridian_search_lag_positions",

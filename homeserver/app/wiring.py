@@ -146,7 +146,7 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
     media = build_media(core, runtime.file_workers, transport)
     delayed_events = build_delayed_events(core, accounts, rooms, limits)
     push = build_push(core, accounts, rooms_core, rooms, sync, transport.http, metrics.registry)
-    measure_when_asked(metrics.registry, sync.notifier, federation.sender, searches)
+    measure_when_asked(metrics.registry, sync.notifier, federation.sender, searches, rooms_core.state_moves)
     authenticators = {**accounts.authentication.authenticators(), **transport.authenticators}
     return App(
         core=core,

@@ -10,6 +10,7 @@ from homeserver.services.rooms.notability import Notability
 from homeserver.services.rooms.numbers import BlockSequence
 from homeserver.services.rooms.persist import Persister
 from homeserver.services.rooms.redactions import RedactionEffects
+from homeserver.services.rooms.state_history import StateMoves
 from homeserver.services.rooms.state_store import StateStore
 from homeserver.services.rooms.writer import RoomWriter
 
@@ -25,6 +26,7 @@ class RoomsCore:
     redactions: RedactionEffects
     writer: RoomWriter
     local_events: LocalEvents
+    state_moves: StateMoves
 
 
 def build_rooms_core(core: Core) -> RoomsCore:
@@ -47,4 +49,5 @@ def build_rooms_core(core: Core) -> RoomsCore:
             ),
         ),
         local_events=LocalEvents(events, states, nids, redactions, author),
+        state_moves=StateMoves(core.journal),
     )

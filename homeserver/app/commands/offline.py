@@ -27,6 +27,7 @@ from homeserver.services.registration_tokens import RegistrationTokens
 from homeserver.services.rooms.event_store import EventStore
 from homeserver.services.rooms.notability import Notability
 from homeserver.services.rooms.notability_rebuild import NotabilityRebuild
+from homeserver.services.rooms.state_history import StateHistory
 from homeserver.services.rooms.state_store import StateStore
 from homeserver.services.search.index import MessageIndex
 from homeserver.services.sessions import Lifetimes, Sessions
@@ -56,6 +57,7 @@ class Offline:
     user_directory: UserDirectoryUpkeep
     standing: DestinationStanding
     notability: NotabilityRebuild
+    state_history: StateHistory
 
 
 @contextmanager
@@ -126,6 +128,7 @@ def _offline(config: Config, database: Database) -> Offline:
         UserDirectoryUpkeep(name, database, journal),
         DestinationStanding(database),
         _notability(name, database),
+        StateHistory(database),
     )
 
 

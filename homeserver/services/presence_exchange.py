@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 from homeserver.clock import Clock, Timer
 from homeserver.protocol.identifiers import RoomID, ServerName, UserID, is_user_id, server_of
 from homeserver.protocol.presence import OFFLINE
-from homeserver.services.presence import Presence, Status
+from homeserver.services.presence import IDLE_S, Presence, Status
 from homeserver.services.rooms.detached import detach
 from homeserver.services.rooms.persist import RoomCommit
 from storage.database import Database
@@ -28,6 +28,7 @@ TURN_S: Final = 1.0
 SERVERS_A_TURN: Final = 100
 OWED_TO_ONE: Final = 1000
 """Users whom a server may be owed; beyond that, those of whom it was to be told first go first."""
+MAX_EARLY: Final = 1000
 AT_ONCE: Final = 100
 """Users whose servers are looked for with one query, and newcomers of one write who are noticed."""
 
@@ -60,6 +61,8 @@ class PresenceExchange:
         self._clock = clock
         self._owed: dict[ServerName, dict[UserID, None]] = {}
         self._granted: set[ServerName] = set()
+        self._early: dict[UserID, Content] = {}
+        """What was said of users who are in no room yet: a room may be on its way."""
         self._timer: Timer | None = None
 
     def connect(self, journal: Journal) -> None:
@@ -77,9 +80,18 @@ class PresenceExchange:
         }
         if not entries:
             return
-        known = await self._database.read(lambda tx: Memberships(tx).joined_strangers(list(entries)))
-        for user_id in known:
-            entry = entries[user_id]
+        for user_id, entry in entries.items():
+            self._early[user_id] = entry
+        while len(self._early) > MAX_EARLY:
+            del self._early[next(iter(self._early))]
+        await self._take(list(entries))
+
+    async def _take(self, users: list[UserID]) -> None:
+        """Take what was said of those of some users who are in rooms by now."""
+        for user_id in await self._database.read(lambda tx: Memberships(tx).joined_strangers(users)):
+            entry = self._early.pop(user_id, None)
+            if entry is None:
+                continue
             presence, status_msg = entry.get("presence"), entry.get("status_msg")
             ago = entry.get("last_active_ago")
             if isinstance(presence, str):
@@ -104,7 +116,12 @@ class PresenceExchange:
         if not told:
             return None
         statuses = [self._presence.of(user_id) for user_id in told]
-        return {"push": [{"user_id": each.user_id, **self._presence.content(each)} for each in statuses]}
+        unknown = {"last_active_ago": int(IDLE_S * 1000)}  # it must be there
+        return {
+            "push": [
+                {"user_id": each.user_id, **unknown, **self._presence.content(each)} for each in statuses
+            ]
+        }
 
     def _changed(self, statuses: Sequence[Status]) -> None:
         users = [status.user_id for status in statuses]
@@ -131,6 +148,8 @@ class PresenceExchange:
                 local = [user_id for user_id in came if server_of(user_id) == self._server_name]
                 servers = {server_of(user_id) for user_id in came} - {self._server_name}
                 room_id = each.payload.head.room_id
+                if local and self._early:
+                    detach("presence", self._take(list(self._early)))
                 if local:
                     detach("presence", self._introduce(room_id, local[:AT_ONCE]), room=room_id)
                 elif 0 < len(servers) <= AT_ONCE:

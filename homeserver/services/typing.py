@@ -89,25 +89,22 @@ class Typing:
         return [] if room is None else list(room.users)
 
     def has_changed(self, room_id: RoomID, told: int) -> bool:
-        """Whether who types in a room is something else than what a client believes that was told up to an ephemeral
-        position.
+        """Whether who types in a room may be something else than what a client believes that was told up to an
+        ephemeral position. One that begins is told of each room in which somebody typed lately: it may ask again
+        because it lost an answer.
         """
-        if told < 0:
-            return told == ASTRAY or room_id in self._busy
         room = self._rooms.get(room_id)
-        return room is not None and room.position > told
+        return told == ASTRAY or (room is not None and room.position > max(told, 0))
 
     def changed(self, rooms: Collection[RoomID], told: int) -> list[RoomID]:
         """Those of some rooms of which `has_changed` holds."""
         if told == ASTRAY:
             return list(rooms)
-        if told < 0:
-            return [room_id for room_id in self._busy if room_id in rooms]
         found: list[RoomID] = []
         if self.position <= told:
             return found
         for room_id, room in reversed(self._rooms.items()):
-            if room.position <= told:
+            if room.position <= max(told, 0):
                 break
             if room_id in rooms:
                 found.append(room_id)

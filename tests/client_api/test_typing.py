@@ -100,7 +100,7 @@ def test_end_of_typing_is_told_to_who_only_made_a_first_sync(site: SyncSite) -> 
     put_typing(bert, room)
     put_typing(bert, room, False)
     assert typing_in(anna.joined(room)) == [[]]
-    assert typing_in(anna.first_sync()["rooms"]["join"][room]) == []
+    assert typing_in(anna.first_sync()["rooms"]["join"][room]) == [[]]
 
 
 def test_who_was_told_of_typing_before_a_restart_learns_that_it_ended(site: SyncSite) -> None:

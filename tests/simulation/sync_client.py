@@ -16,6 +16,8 @@ class ClientRoom:
     account_data: dict[str, Any] = field(default_factory=dict)
     receipts: dict[tuple[str, str, str], tuple[str, int]] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
+    typing: list[str] = field(default_factory=list)
+    unread: dict[str, Any] = field(default_factory=dict)
 
     def take(self, news: dict[str, Any]) -> None:
         """Apply what a sync tells of the room."""
@@ -31,7 +33,14 @@ class ClientRoom:
         for event in news["ephemeral"]["events"]:
             if event["type"] == "m.receipt":
                 self._receipts(event["content"])
+            if event["type"] == "m.typing":
+                self.typing = event["content"]["user_ids"]
         self.summary |= news["summary"]
+        self.unread = {
+            name: news[name]
+            for name in ("unread_notifications", "unread_thread_notifications")
+            if name in news
+        }
 
     def known(self) -> dict[Key, tuple[str, Any]]:
         """The state, by event ID and content."""
@@ -66,6 +75,7 @@ class SyncingClient:
     rooms: dict[str, ClientRoom] = field(default_factory=dict)
     invites: set[str] = field(default_factory=set)
     account_data: dict[str, Any] = field(default_factory=dict)
+    presence: dict[str, str] = field(default_factory=dict)
 
     def take(self, answer: dict[str, Any]) -> None:
         """Apply an answer of `/sync`."""
@@ -81,6 +91,17 @@ class SyncingClient:
             self.invites.add(room_id)
         for event in answer.get("account_data", {}).get("events", []):
             self.account_data[event["type"]] = event["content"]
+        for event in answer.get("presence", {}).get("events", []):
+            self.presence[event["sender"]] = event["content"]["presence"]
+
+    def members(self) -> set[str]:
+        """Everybody who is in a room of the user, as far as the client knows."""
+        return {
+            key[1]
+            for room in self.rooms.values()
+            for key, event in room.state.items()
+            if key[0] == "m.room.member" and event["content"].get("membership") == "join"
+        }
 
 
 def _strike(event: Event) -> None:

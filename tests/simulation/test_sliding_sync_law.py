@@ -11,6 +11,7 @@ from storage.database import Database
 from tests.client_api.sliding_client import Slider, SlidingClient, SlidingRoom
 from tests.client_api.sync_site import Syncer
 from tests.harness.postgres import TestDatabase
+from tests.simulation.sync_client import SyncingClient
 from tests.simulation.test_sync_law import Step, World
 
 EXTENSIONS = {
@@ -36,6 +37,8 @@ class SlidingWorld(World):
         self.wishes = wishes
         super().__init__(database, (0, 0), False)
         self.sliders = [Slider(person, "law", accepted=True) for person in self.people[:2]]
+        for client, person in zip(self.known, self.people, strict=False):
+            client.own = {person.user_id}
 
     def request(self, index: int, b: int) -> dict[str, Any]:
         """What a client looks at: a window that slides, now and then all rooms and one more closely."""
@@ -65,6 +68,7 @@ class SlidingWorld(World):
             later = SlidingClient()
             later.take(Slider(watcher, "later", accepted=True).first(**body))
             compare_clients(self.known[index], later)
+            compare_syncs(self.known[index], self.later(watcher))
 
 
 def compare_clients(client: SlidingClient, later: SlidingClient) -> None:
@@ -86,6 +90,25 @@ def compare_clients(client: SlidingClient, later: SlidingClient) -> None:
         assert count == len(now.timeline) or len(room.timeline) >= count
         assert room.account_data == now.account_data
         assert now.receipts.items() <= room.receipts.items()
+
+
+def compare_syncs(sliding: SlidingClient, other: SyncingClient) -> None:
+    """What a client of sliding sync came to know must be what `/sync` tells one that begins now."""
+    joined = {room_id: room for room_id, room in sliding.rooms.items() if room.fields["membership"] == "join"}
+    assert joined.keys() == other.rooms.keys()
+    for room_id, room in joined.items():
+        now = other.rooms[room_id]
+        assert room.state == now.known()
+        count = min(len(room.timeline), len(now.timeline))
+        assert _tail(room, count) == [event_id for event_id, _ in now.tail(count)]
+        assert room.account_data == now.account_data
+        assert room.typing == now.typing
+        own = {key: event_id for key, event_id in room.receipts.items() if key[1] in sliding.own}
+        assert own == {
+            (kind, user_id, thread): event_id
+            for (user_id, kind, thread), (event_id, _) in now.receipts.items()
+            if user_id in sliding.own
+        }
 
 
 def _there(client: SlidingClient) -> dict[str, SlidingRoom]:
@@ -118,7 +141,7 @@ _small = st.integers(0, 20)
 )
 @given(
     steps=st.lists(
-        st.tuples(st.integers(0, 39), st.integers(0, 2), _small, _small), min_size=20, max_size=60
+        st.tuples(st.integers(0, 48), st.integers(0, 2), _small, _small), min_size=20, max_size=60
     ),
     wishes=st.tuples(st.integers(0, 2), st.integers(0, 2)),
 )
@@ -138,6 +161,6 @@ def test_sliding_law_holds_over_a_long_day(database: Database, seed: int) -> Non
     chance = random.Random(seed)
     world = SlidingWorld(database, (seed, seed + 1))
     for number in range(150):
-        world.step((chance.randrange(40), chance.randrange(3), chance.randrange(20), chance.randrange(20)))
+        world.step((chance.randrange(49), chance.randrange(3), chance.randrange(20), chance.randrange(20)))
         if number % 25 == 24:
             world.check()

@@ -12,6 +12,7 @@ from storage.database import Database
 from tests.client_api.accounts_site import PASSWORD
 from tests.client_api.rooms_site import V3, room_path
 from tests.client_api.sync_site import Syncer, SyncSite
+from tests.harness.memory import result_of
 from tests.harness.postgres import TestDatabase
 from tests.simulation.sync_client import SyncingClient
 
@@ -28,11 +29,13 @@ class World:
 
     def __init__(self, database: Database, filters: tuple[int, int], state_after: bool) -> None:
         self.site = SyncSite(database)
+        result_of(self.site.app.sync.presence_record.start())
         self.people = self.site.people(*NAMES)
         self.story: list[str] = []
         self.rooms: list[str] = []
         self.events: list[tuple[str, str]] = []
         self.clients = [SyncingClient(), SyncingClient()]
+        self.threads = filters[0] % 2 == 0
         self.filters = [FILTERS[index % len(FILTERS)] for index in filters]
         self.query: dict[str, Any] = {"use_state_after": True} if state_after else {}
         self.watchers = [_second_device(person) for person in self.people[:2]]
@@ -49,6 +52,14 @@ class World:
             self.redact,
             self.redact,
             self.keep,
+            self.tag,
+            self.type,
+            self.type,
+            self.reply,
+            self.reply,
+            self.look,
+            self.wait,
+            self.ignore,
             self.rename,
             self.lose_answer,
             self.forget_memory,
@@ -133,6 +144,46 @@ class World:
     def keep(self, person: Syncer, a: int, b: int) -> None:
         person.put_account_data(f"type{a % 2}", {"b": b}, self.room(a) if b % 2 else None)
 
+    def tag(self, person: Syncer, a: int, b: int) -> None:
+        path = f"{V3}/user/{person.user_id}/rooms/{self.room(a)}/tags/u.{b % 2}"
+        if b % 3:
+            person.http.put(path, {"order": b / 20})
+        else:
+            person.http.delete(path)
+
+    def type(self, person: Syncer, a: int, b: int) -> None:
+        body = {"typing": b % 3 != 0, "timeout": 1000 * b + 1}
+        person.http.put(room_path(self.room(a), "typing", person.user_id), body)
+
+    def reply(self, person: Syncer, a: int, b: int) -> None:
+        """Say something in a thread, of which the user is told or not."""
+        if self.events:
+            room, root = self.events[-1 - a % min(len(self.events), 6)]
+            relation: Any = {"rel_type": "m.thread", "event_id": root}
+            reply = person.try_say(room, "in a thread", **{"m.relates_to": relation})
+            if reply.status == 200 and b % 2:
+                person.receipt(room, reply.json["event_id"], thread_id=root)
+
+    def look(self, person: Syncer, a: int, b: int) -> None:
+        """Say how one is."""
+        presence = ("online", "unavailable", "offline")[b % 3]
+        path = f"{V3}/presence/{person.user_id}/status"
+        person.http.put(path, {"presence": presence, "status_msg": str(a)})
+        self.site.turn(0.1)
+
+    def wait(self, person: Syncer, a: int, b: int) -> None:
+        self.site.turn(a)
+
+    def ignore(self, person: Syncer, a: int, b: int) -> None:
+        """Mute a room, or do so no more: what is unread of it counts for nothing."""
+        room = self.room(a)
+        path = f"{V3}/pushrules/global/override/{room}"
+        condition = {"kind": "event_match", "key": "room_id", "pattern": room}
+        if b % 2:
+            person.http.put(path, {"conditions": [condition], "actions": []})
+        else:
+            person.http.delete(path)
+
     def rename(self, person: Syncer, a: int, b: int) -> None:
         person.http.put(f"{V3}/profile/{person.user_id}/displayname", {"displayname": f"name {b}"})
 
@@ -150,7 +201,9 @@ class World:
             self.site.forget()
 
     def restart(self, person: Syncer, a: int, b: int) -> None:
+        result_of(self.site.app.sync.presence_record.stop())
         self.site.start()
+        result_of(self.site.app.sync.presence_record.start())
         for each in (*self.people, *self.watchers):
             each.reconnect()
 
@@ -161,21 +214,40 @@ class World:
     def filter(self, index: int, b: int) -> dict[str, Any]:
         limit = (1, 2, 3, 10)[b % 4]
         chosen = self.filters[index]
-        return {**chosen, "room": {**chosen.get("room", {}), "timeline": {"limit": limit}}}
+        timeline = {"limit": limit, "unread_thread_notifications": self.threads}
+        return {**chosen, "room": {**chosen.get("room", {}), "timeline": timeline}}
 
     def check(self) -> None:
         """Compare each client with one that begins now, which is told all members."""
         self.sync(self.people[0], 0, 3)
+        self.site.turn(0.1)
+        self.sync(self.people[0], 0, 3)
         for index, watcher in enumerate(self.watchers):
-            later = SyncingClient()
-            later.take(watcher.first_sync(filter={"room": {"timeline": {"limit": 50}}}))
+            later = self.later(watcher)
             compare(self.clients[index], later, lazy=self.filters[index] != {})
+
+    def later(self, watcher: Syncer) -> SyncingClient:
+        """A client that begins now, and is not seen."""
+        later = SyncingClient()
+        timeline = {"limit": 50, "unread_thread_notifications": self.threads}
+        later.take(watcher.first_sync(filter={"room": {"timeline": timeline}}, set_presence="offline"))
+        return later
 
 
 def compare(client: SyncingClient, later: SyncingClient, *, lazy: bool) -> None:
     """What a client came to know must be what a later first sync tells."""
     assert client.rooms.keys() == later.rooms.keys()
     assert client.invites == later.invites
+    members = later.members()
+    kept, told = (
+        {
+            user: presence
+            for user, presence in each.presence.items()
+            if presence != "offline" and user in members
+        }
+        for each in (client, later)
+    )
+    assert kept == told
     assert {k: v for k, v in client.account_data.items() if k != "m.push_rules"} == {
         k: v for k, v in later.account_data.items() if k != "m.push_rules"
     }
@@ -196,6 +268,8 @@ def compare(client: SyncingClient, later: SyncingClient, *, lazy: bool) -> None:
         assert room.tail(count) == now.tail(count)
         assert room.account_data == now.account_data
         assert room.receipts == now.receipts
+        assert room.typing == now.typing
+        assert room.unread == now.unread
         assert room.summary["m.joined_member_count"] == now.summary["m.joined_member_count"]
         assert room.summary["m.invited_member_count"] == now.summary["m.invited_member_count"]
         if "m.heroes" in now.summary:
@@ -216,7 +290,7 @@ def _second_device(person: Syncer) -> Syncer:
 
 
 _small = st.integers(0, 20)
-_action = st.integers(0, 39)
+_action = st.integers(0, 48)
 
 
 @settings(
@@ -249,6 +323,6 @@ def test_law_holds_over_a_long_day(database: Database, seed: int) -> None:
     chance = random.Random(seed)
     world = World(database, (seed, seed // 2 + 1), state_after=seed == 3)
     for number in range(200):
-        world.step((chance.randrange(40), chance.randrange(3), chance.randrange(20), chance.randrange(20)))
+        world.step((chance.randrange(49), chance.randrange(3), chance.randrange(20), chance.randrange(20)))
         if number % 25 == 24:
             world.check()

@@ -107,14 +107,20 @@ class Live:
             user, loading = self._users.get(user_id), self._loading.get(user_id)
             if user is None and loading is None:
                 continue
+            moved = False
             for change in commit.changes:
                 if change.key == ("m.room.member", user_id):
-                    joined = change.memberships[1] == "join"
+                    before, after = change.memberships
+                    if before == after == "join":
+                        continue  # a new name or picture
+                    moved = True
+                    joined = after == "join"
                     if user is not None:
                         self._set(user, commit.head.room_id, joined)
                     if loading is not None:
                         loading.later.append((commit.head.room_id, joined))
-            self.touched(user_id, pos, membership=True)
+            if moved:
+                self.touched(user_id, pos, membership=True)
 
     def touched(self, user_id: UserID, pos: int, *, membership: bool) -> None:
         """Something of the user's own changed."""

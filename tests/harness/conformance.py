@@ -20,6 +20,7 @@ _NO_TURN: Final = "without a TURN server there is nothing to tell: browsers refu
 _NO_ORIGIN: Final = (
     "the format of events has no `origin`; what is said here of a template and an invite is older"
 )
+_NO_ROOM: Final = "presence is among these events, and has none of this"
 _SENT: Final = ("v2/send_join", "v2/send_leave", "v1/send_knock")
 # By what a deviation says, the reason why it is none.
 EXCUSED: Final[Mapping[str, str]] = {
@@ -34,6 +35,10 @@ EXCUSED: Final[Mapping[str, str]] = {
     **{
         f"{asking}PUT /_matrix/federation/v2/invite/{{roomId}}/{{eventId}}: .event.origin is missing": _NO_ORIGIN
         for asking in ("", "asking ")
+    },
+    **{
+        f"GET /_matrix/client/v3/events: .chunk[].{name} is missing": _NO_ROOM
+        for name in ("event_id", "origin_server_ts", "room_id")
     },
     "PUT /_matrix/federation/v1/invite/{roomId}/{eventId}: [] is none of the shapes it may have": _NO_ORIGIN,
     "asking PUT /_matrix/federation/v1/invite/{roomId}/{eventId}: .origin is missing": _NO_ORIGIN,

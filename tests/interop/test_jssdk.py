@@ -1,5 +1,7 @@
 """matrix-js-sdk, the library under Element, does with our server what a person's client does."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.harness.certificates import Authority
@@ -67,3 +69,23 @@ def test_people_talk_in_secret_across_servers(
     with running(here, there):
         steps = session(installed(), here.url, there.url, script="encrypted.mjs")
     assert steps == [Step(name, "") for name in ENCRYPTED_STEPS]
+
+
+SLIDING_STEPS = [
+    "a list shows the latest rooms first",
+    "an invite comes and is accepted",
+    "a room that is subscribed to comes whole",
+    "typing, receipts, account data and messages to the device arrive",
+    "the position is handed on",
+]
+SLIDING_STEPS_AFTER = ["the position is good after a restart", "a client that begins anew sees everything"]
+
+
+def test_a_person_slides_through_rooms(tmp_path: Path, postgres: TestServer) -> None:
+    """With the class of sliding sync, over a restart of the server."""
+    made = HomeserverProcess(tmp_path / "server", postgres.create_database())
+    handed_on = str(tmp_path / "handed-on.json")
+    for part, expected in (("before", SLIDING_STEPS), ("after", SLIDING_STEPS_AFTER)):
+        with running(made):
+            steps = session(installed(), made.url, part, handed_on, script="sliding.mjs")
+        assert steps == [Step(name, "") for name in expected]

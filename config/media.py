@@ -140,6 +140,24 @@ class MediaConfig:
         default=ByteSize(100 * 10**6),
         minimum=0,
     )
+    max_user_bytes: ByteSize | None = setting(
+        "How much all that one user uploaded may take together. Absent: as much as there is room for.",
+        default=None,
+        minimum=0,
+        example="10GB",
+    )
+    remote_cache_bytes: ByteSize = setting(
+        "How much copies of other servers' files may take; the least recently used give way, and are fetched again "
+        "when somebody wants them.",
+        default=ByteSize(20 * 10**9),
+        minimum=0,
+    )
+    remote_lifetime_ms: Milliseconds | None = setting(
+        "A copy that nobody used for so long is deleted. Absent: only when room is needed.",
+        default=None,
+        minimum=3_600_000,
+        example="30d",
+    )
     max_pending_uploads: int = setting(
         "How many addresses of content that is still to be uploaded a user may have at a time.",
         default=10,

@@ -122,6 +122,7 @@ CREATE TABLE device_list_outbox (
 CREATE TABLE device_list_progress (
     only_row boolean DEFAULT true NOT NULL,
     pos bigint NOT NULL,
+    stream_offset bigint DEFAULT 0 NOT NULL,
     CONSTRAINT device_list_progress_only_row_check CHECK (only_row)
 )
 WITH (fillfactor='10');
@@ -265,7 +266,8 @@ CREATE TABLE media_contents (
     sha256 text NOT NULL COLLATE pg_catalog."C",
     size bigint NOT NULL,
     file text NOT NULL COLLATE pg_catalog."C",
-    created_ts bigint NOT NULL
+    created_ts bigint NOT NULL,
+    suspect_since bigint
 );
 
 CREATE TABLE media_thumbnails (
@@ -608,6 +610,12 @@ CREATE TABLE schema_migrations (
     number integer NOT NULL,
     name text NOT NULL COLLATE pg_catalog."C",
     applied_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE server_alive (
+    only_row boolean DEFAULT true NOT NULL,
+    seen_ts bigint NOT NULL,
+    CONSTRAINT server_alive_only_row_check CHECK (only_row)
 );
 
 CREATE TABLE server_key_documents (
@@ -1002,6 +1010,9 @@ ALTER TABLE ONLY rooms
 ALTER TABLE ONLY schema_migrations
     ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (number);
 
+ALTER TABLE ONLY server_alive
+    ADD CONSTRAINT server_alive_pkey PRIMARY KEY (only_row);
+
 ALTER TABLE ONLY server_key_documents
     ADD CONSTRAINT server_key_documents_pkey PRIMARY KEY (id);
 
@@ -1101,6 +1112,10 @@ CREATE INDEX events_room_pos ON events USING btree (room_id, pos) WHERE (pos IS 
 CREATE INDEX events_timeline ON events USING btree (room_id, depth, ordering) WHERE ((ordering IS NOT NULL) AND (status = 0));
 
 CREATE INDEX events_times ON events USING btree (room_id, origin_server_ts) WHERE ((ordering IS NOT NULL) AND (status = 0));
+
+CREATE INDEX media_contents_suspect ON media_contents USING btree (suspect_since) WHERE (suspect_since IS NOT NULL);
+
+CREATE INDEX media_last_used ON media USING btree (last_used_ts) WHERE ((user_id IS NULL) AND (sha256 IS NOT NULL));
 
 CREATE INDEX media_of_user ON media USING btree (user_id, created_ts);
 

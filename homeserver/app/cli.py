@@ -15,6 +15,7 @@ from homeserver.app.commands import (
     doctor,
     federation,
     init,
+    media,
     migrate,
     rebuild,
     registration_token,
@@ -36,6 +37,7 @@ COMMANDS = (
     registration_token,
     room,
     rotate_key,
+    media,
     rebuild,
 )
 

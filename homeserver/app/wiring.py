@@ -36,6 +36,7 @@ from homeserver.http.pipeline import Authenticator, OffReactor, Pipeline
 from homeserver.http.rate_limits import RateLimits
 from homeserver.http.router import Router
 from homeserver.http.site import Site
+from homeserver.services.media import metrics as media_metrics
 from homeserver.services.passwords import HashWorkers
 from homeserver.services.rooms.departure import Departure
 from storage import metrics as storage_metrics
@@ -180,6 +181,7 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
 def _metrics() -> Metrics:
     metrics = Metrics()
     metrics.registry.register(storage_metrics.REGISTRY)
+    metrics.registry.register(media_metrics.REGISTRY)
     return metrics
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+from config.config import Config
 from config.media import MediaConfig
 from federation.server_api.media import ServerMediaApi
 from homeserver.app.core import Core
@@ -11,19 +12,25 @@ from homeserver.background.media_upkeep import MediaUpkeep
 from homeserver.client_api.media import MediaApi, OldMediaApi
 from homeserver.client_api.media_previews import MediaPreviewsApi
 from homeserver.client_api.media_upload import MediaUploadApi
+from homeserver.clock import Clock, Randomness
 from homeserver.gateways.media_files import LocalFiles, MediaFiles
 from homeserver.gateways.media_processes import MediaProcesses, WorkLimits
 from homeserver.gateways.media_spool import FileWorkers, Spool
 from homeserver.gateways.s3_files import Redirects, S3Files, S3Store
 from homeserver.http.endpoint import BoundEndpoint, collect
+from homeserver.protocol.identifiers import ServerName
 from homeserver.services.media.arrivals import Arrivals
+from homeserver.services.media.checking import Checking
 from homeserver.services.media.downloads import Downloads, Frozen
 from homeserver.services.media.library import Library
 from homeserver.services.media.page_fetching import PageFetcher, PageLimits
 from homeserver.services.media.previews import PreviewRules, Previews
 from homeserver.services.media.remote_media import RemoteMedia
+from homeserver.services.media.retention import CopyRules, Retention
 from homeserver.services.media.thumbnails import Thumbnails
 from homeserver.services.media.uploads import UploadRules, Uploads
+from storage.database import Database
+from storage.workers import InlineWorkers
 
 _INCOMING: Final = "incoming"
 """The folder of files in the making, beside the whole ones: to keep one is to rename it."""
@@ -34,6 +41,7 @@ class MediaArea:
     """Media."""
 
     library: Library
+    retention: Retention
     processes: MediaProcesses
     upkeep: MediaUpkeep
     endpoints: list[BoundEndpoint]
@@ -72,14 +80,20 @@ def build_media(core: Core, workers: FileWorkers, transport: FederationTransport
     )
     thumbnails = Thumbnails(database, library, processes, clock)
     rules = UploadRules(
-        core.server_name, config.max_upload_bytes, config.max_pending_uploads, config.pending_lifetime_ms
+        server_name=core.server_name,
+        max_bytes=config.max_upload_bytes,
+        max_user_bytes=config.max_user_bytes,
+        max_pending=config.max_pending_uploads,
+        pending_lifetime_ms=config.pending_lifetime_ms,
     )
+    retention = _retention(core.config, database, clock)
     uploads = Uploads(rules, database, library, arrivals, clock, random)
     previews = _previews(core, transport, library, processes) if config.url_previews.enabled else None
     return MediaArea(
         library=library,
+        retention=retention,
         processes=processes,
-        upkeep=MediaUpkeep(uploads, library, previews, clock),
+        upkeep=MediaUpkeep(uploads, retention, library, previews, clock),
         endpoints=collect(
             MediaUploadApi(uploads),
             MediaApi(downloads, thumbnails, config.max_upload_bytes),
@@ -88,6 +102,29 @@ def build_media(core: Core, workers: FileWorkers, transport: FederationTransport
         ),
         federation_endpoints=collect(ServerMediaApi(core.server_name, downloads, thumbnails, random)),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class MediaTools:
+    """What commands do with media."""
+
+    library: Library
+    retention: Retention
+    checking: Checking
+
+
+def build_media_tools(config: Config, database: Database, clock: Clock, random: Randomness) -> MediaTools:
+    """Construct what commands need, which wait for files."""
+    workers = InlineWorkers()
+    spool = Spool(config.media.path / _INCOMING, workers, random)
+    library = Library(database, media_files(config.media, spool, workers), spool, clock, random)
+    return MediaTools(library, _retention(config, database, clock), Checking(database, library))
+
+
+def _retention(config: Config, database: Database, clock: Clock) -> Retention:
+    media = config.media
+    rules = CopyRules(ServerName(config.server_name), media.remote_cache_bytes, media.remote_lifetime_ms)
+    return Retention(rules, database, clock)
 
 
 def _previews(

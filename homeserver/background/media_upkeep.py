@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 from homeserver.clock import Clock, Timer
 from homeserver.services.media.library import Library
 from homeserver.services.media.previews import Previews
+from homeserver.services.media.retention import Retention
 from homeserver.services.media.uploads import Uploads
 
 log = structlog.get_logger(__name__)
@@ -21,8 +22,16 @@ INTERVAL_S: Final = 600.0
 class MediaUpkeep:
     """Runs between `start` and `stop`."""
 
-    def __init__(self, uploads: Uploads, library: Library, previews: Previews | None, clock: Clock) -> None:
+    def __init__(
+        self,
+        uploads: Uploads,
+        retention: Retention,
+        library: Library,
+        previews: Previews | None,
+        clock: Clock,
+    ) -> None:
         self._uploads = uploads
+        self._retention = retention
         self._library = library
         self._previews = previews
         self._clock = clock
@@ -45,6 +54,7 @@ class MediaUpkeep:
         await self._uploads.expire()
         if self._previews is not None:
             await self._previews.expire()
+        await self._retention.shrink()
         await self._library.sweep()
         await self._library.clean_incoming()
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from homeserver.protocol.identifiers import MediaID, ServerName, UserID
-from storage.query import Queries, affected, maybe, nothing, query
+from storage.query import Queries, affected, many, maybe, nothing, one, query
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,16 @@ class Pending:
 
     number: int
     first_expires_ts: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A copy of another server's content."""
+
+    origin: ServerName
+    media_id: MediaID
+    sha256: str
+    size: int
 
 
 class MediaRows(Queries):
@@ -97,6 +107,42 @@ class MediaRows(Queries):
     @query("select pg_advisory_xact_lock(hashtextextended(%(user_id)s, 60))", nothing)
     def lock_uploads(self, user_id: UserID) -> None:
         """Let nobody else count this user's uploads until the transaction ends."""
+
+    @query(
+        """select coalesce(sum(c.size), 0)::bigint from media m join media_contents c using (sha256)
+           where m.user_id = %(user_id)s""",
+        one(int),
+    )
+    def bytes_of_user(self, user_id: UserID) -> int: ...
+
+    @query(
+        """select coalesce(sum(c.size), 0)::bigint from media m join media_contents c using (sha256)
+           where m.user_id is null and m.origin <> %(ours)s""",
+        one(int),
+    )
+    def bytes_of_copies(self, ours: ServerName) -> int:
+        """How many bytes copies of other servers' content take (those that are the same counted each)."""
+
+    @query(
+        """select m.origin, m.media_id, m.sha256, c.size from media m join media_contents c using (sha256)
+           where m.user_id is null and m.origin <> %(ours)s and m.last_used_ts < %(before)s
+             and m.quarantined_by is null
+           order by m.last_used_ts limit %(limit)s for update of m skip locked""",
+        many(Copy),
+    )
+    def least_used(self, ours: ServerName, before: int, limit: int) -> list[Copy]:
+        """Copies that were not used since a moment, the least recently used first."""
+
+    @query("delete from media where origin = %(origin)s and media_id = %(media_id)s", affected)
+    def delete(self, origin: ServerName, media_id: MediaID) -> int: ...
+
+    @query(
+        """update media set quarantined_by = %(by)s
+           where sha256 in (select sha256 from media where origin = %(origin)s and media_id = %(media_id)s)""",
+        affected,
+    )
+    def quarantine(self, origin: ServerName, media_id: MediaID, by: str | None) -> int:
+        """Keep content from everybody (or let go of it), under every address that it has."""
 
     @query("delete from media where sha256 is null and expires_ts <= %(now)s", affected)
     def expire(self, now: int) -> int:

@@ -45,17 +45,43 @@ class MediaContents(Queries):
     def add(self, sha256: str, size: int, file: str, now: int) -> int: ...
 
     @query(
-        """delete from media_contents c where c.sha256 in (
-               select u.sha256 from media_contents u
-               where u.created_ts < %(before)s
-                 and not exists (select from media m where m.sha256 = u.sha256)
-                 and not exists (select from media_thumbnails t where t.sha256 = u.sha256)
-               limit %(limit)s for update of u skip locked)
-           returning c.sha256, c.size, c.file""",
+        """select sha256 from media_contents where suspect_since <= %(before)s
+           order by suspect_since limit %(limit)s for update skip locked""",
+        many(str),
+    )
+    def suspects(self, before: int, limit: int) -> list[str]:
+        """Bytes that may have lost their last reference before a moment; nobody can refer to them meanwhile."""
+
+    @query(
+        """select c.sha256, c.size, c.file from media_contents c
+           where c.sha256 = any(%(hashes)s)
+             and not exists (select from media m where m.sha256 = c.sha256)
+             and not exists (select from media_thumbnails t where t.sha256 = c.sha256)""",
         many(Content),
     )
-    def delete_unused(self, before: int, limit: int) -> list[Content]:
-        """Forget bytes that nothing refers to and that are no newer than a moment ago."""
+    def unused(self, hashes: list[str]) -> list[Content]: ...
+
+    @query("update media_contents set suspect_since = null where sha256 = any(%(hashes)s)", nothing)
+    def clear(self, hashes: list[str]) -> None: ...
+
+    @query(
+        """update media_contents c set suspect_since = %(now)s from media_thumbnails t
+           where t.source = any(%(hashes)s) and c.sha256 = t.sha256""",
+        nothing,
+    )
+    def suspect_thumbnails_of(self, hashes: list[str], now: int) -> None: ...
+
+    @query("update media_contents set suspect_since = %(now)s where sha256 = any(%(hashes)s)", nothing)
+    def suspect(self, hashes: list[str], now: int) -> None: ...
+
+    @query("delete from media_contents where sha256 = any(%(hashes)s)", nothing)
+    def delete(self, hashes: list[str]) -> None: ...
+
+    @query(
+        "select sha256, size, file from media_contents where sha256 > %(after)s order by sha256 limit %(limit)s",
+        many(Content),
+    )
+    def page(self, after: str, limit: int) -> list[Content]: ...
 
     @query("select file from media_contents where file = any(%(files)s)", many(str))
     def known_files(self, files: list[str]) -> list[str]: ...

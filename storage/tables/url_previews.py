@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from homeserver.protocol.identifiers import MediaID, ServerName
-from storage.query import Queries, affected, many, maybe, nothing, query
+from storage.query import Queries, many, maybe, nothing, query
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,9 @@ class UrlPreviews(Queries):
         """Forget old previews; the pictures that they had, or empty names."""
 
     @query(
-        "delete from media where origin = %(origin)s and media_id = any(%(media_ids)s) and user_id is null",
-        affected,
+        """delete from media where origin = %(origin)s and media_id = any(%(media_ids)s) and user_id is null
+           returning sha256""",
+        many(str),
     )
-    def delete_pictures(self, origin: ServerName, media_ids: list[MediaID]) -> int: ...
+    def delete_pictures(self, origin: ServerName, media_ids: list[MediaID]) -> list[str]:
+        """Forget pictures; the hashes of their contents."""

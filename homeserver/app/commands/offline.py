@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from config.config import Config
 from homeserver.app.commands.failure import CommandFailed
 from homeserver.app.runtime import ReactorClock, SystemRandomness
+from homeserver.app.wiring_media import MediaTools, build_media_tools
 from homeserver.protocol.errors import MatrixError
 from homeserver.protocol.identifiers import ServerName
 from homeserver.services.accounts import Accounts
@@ -54,6 +55,7 @@ class Offline:
     moderation: Moderation
     registration_tokens: RegistrationTokens
     message_index: MessageIndex
+    media: MediaTools
     user_directory: UserDirectoryUpkeep
     standing: DestinationStanding
     notability: NotabilityRebuild
@@ -125,6 +127,7 @@ def _offline(config: Config, database: Database) -> Offline:
         Moderation(name, database, sessions),
         RegistrationTokens(database, clock, random),
         MessageIndex(database, journal, clock),
+        build_media_tools(config, database, clock, random),
         UserDirectoryUpkeep(name, database, journal),
         DestinationStanding(database),
         _notability(name, database),

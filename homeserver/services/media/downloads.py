@@ -14,6 +14,7 @@ from homeserver.protocol.errors import NotFound, NotYetUploaded
 from homeserver.protocol.identifiers import ServerName
 from homeserver.services.media.arrivals import Arrivals
 from homeserver.services.media.library import Library
+from homeserver.services.media.metrics import BYTES, LOOKUPS, LOST
 from homeserver.services.media.model import MediaName, Shown
 from storage.database import Database
 from storage.tables.media import Media, MediaRows
@@ -80,27 +81,39 @@ class Downloads:
 
     async def find(self, name: MediaName, asking: Asking) -> Shown:
         """Find content. Raises NotFound, NotYetUploaded, and what comes of asking another server."""
+        outcome = "none"
+        try:
+            outcome, shown = await self._find(name, asking)
+        finally:
+            LOOKUPS.labels(outcome).inc()
+        return shown
+
+    async def _find(self, name: MediaName, asking: Asking) -> tuple[str, Shown]:
+        outcome = "ours" if self.is_ours(name) else "copy"
         timeout_ms = min(asking.timeout_ms, LONGEST_WAIT_MS)
         media = await self._known(name, timeout_ms)
         if media is None and self._may_ask(name, asking):
             if self._elsewhere is not None:
                 await self._elsewhere.fetch(name, timeout_ms)
-                media = await self._known(name, 0)
+                media, outcome = await self._known(name, 0), "fetched"
         if media is None or media.quarantined_by is not None:
             raise NotFound("There is no such media")
         private = media.created_ts >= self._frozen.since_ms
         if private and not asking.named:
             raise NotFound("This media is only for users who say who they are")
         await self._note_use(media)
-        return _shown(media, private)
+        return outcome, _shown(media, private)
 
     async def open(self, shown: Shown, start: int, length: int) -> Reading:
         """Read bytes of content. Raises NotFound when it is lost."""
         try:
-            return await self._library.open(shown.file, start, length)
+            reading = await self._library.open(shown.file, start, length)
         except FileLost as error:
+            LOST.inc()
             log.error("media_file_lost", file=shown.file, reason=str(error))
             raise NotFound("The content of this media is lost") from error
+        BYTES.labels("given").inc(length)
+        return reading
 
     def public_url(self, shown: Shown, disposition: str) -> str | None:
         """Where a client can fetch the content by itself, if there is such a place."""

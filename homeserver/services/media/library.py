@@ -6,7 +6,7 @@ without its file. Names of files are not used again, so that bytes which come ba
 deleted get a new one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Final, TypeVar
@@ -16,13 +16,13 @@ from homeserver.gateways.media_files import MediaFiles, Reading
 from homeserver.gateways.media_spool import Incoming, Spool, Spooled
 from homeserver.protocol.errors import MatrixError
 from storage.database import Database
-from storage.tables.media_contents import MediaContents
+from storage.tables.media_contents import Content, MediaContents
 from storage.transaction import Transaction
 
 T = TypeVar("T")
 
 UNUSED_MS: Final = 3_600_000
-"""Bytes that nothing refers to are kept this long: whoever has just brought them may be about to refer to them."""
+"""Bytes that nothing refers to any more are kept this long, in case somebody brings them again."""
 ABANDONED_S: Final = 48 * 3600
 _PAGE: Final = 100
 
@@ -95,21 +95,42 @@ class Library:
         return await self._spool.clean(self._clock.now_ms() / 1000 - ABANDONED_S)
 
     async def sweep(self) -> int:
-        """Delete what nothing refers to; how many files that were."""
+        """Delete what has lost its last reference some time ago; how many files that were."""
         deleted = 0
         while True:
-            before = self._clock.now_ms() - UNUSED_MS
-            unused = await self._database.transact(
-                lambda tx: MediaContents(tx).delete_unused(before, _PAGE)  # noqa: B023 - it runs at once
-            )
+            now = self._clock.now_ms()
+            looked_at, unused = await self._database.transact(lambda tx: _unused(tx, now))  # noqa: B023
             for content in unused:
                 await self._files.delete(content.file)
             deleted += len(unused)
-            if len(unused) < _PAGE:
+            if looked_at < _PAGE:
                 return deleted
+
+    async def size(self, file: str) -> int:
+        """How large a file is. Raises FileLost."""
+        return await self._files.size(file)
+
+    def files(self) -> Iterator[str]:
+        """The names of all files. Takes its time: for commands."""
+        return self._files.names()
+
+    async def delete_file(self, file: str) -> None:
+        """Delete a file that no content has."""
+        await self._files.delete(file)
 
 
 def _referred(tx: Transaction, sha256: str, refer: Callable[[Transaction], T]) -> tuple[T] | None:
     if MediaContents(tx).claim(sha256) is None:
         return None
     return (refer(tx),)
+
+
+def _unused(tx: Transaction, now: int) -> tuple[int, list[Content]]:
+    contents = MediaContents(tx)
+    suspects = contents.suspects(now - UNUSED_MS, _PAGE)
+    unused = contents.unused(suspects)
+    hashes = [each.sha256 for each in unused]
+    contents.clear(suspects)
+    contents.suspect_thumbnails_of(hashes, now)
+    contents.delete(hashes)
+    return len(suspects), unused

@@ -19,6 +19,7 @@ from homeserver.services.media.library import Library
 from homeserver.services.media.page_fetching import NothingToTell, Page, PageFetcher, Picture
 from storage.database import Database
 from storage.tables.media import MediaRows
+from storage.tables.media_contents import MediaContents
 from storage.tables.url_previews import UrlPreviews
 from storage.transaction import Transaction
 
@@ -77,7 +78,8 @@ class Previews:
 
         def expire(tx: Transaction) -> int:
             pictures = UrlPreviews(tx).expire(now, _PAGE)
-            UrlPreviews(tx).delete_pictures(name, [each for each in pictures if each])
+            gone = UrlPreviews(tx).delete_pictures(name, [each for each in pictures if each])
+            MediaContents(tx).suspect(gone, now)
             return len(pictures)
 
         while await self._database.transact(expire) == _PAGE:
@@ -161,7 +163,7 @@ class Previews:
 
     def _put(self, tx: Transaction, url: str, text: str, picture: tuple[MediaID, Picture] | None) -> None:
         name, now, previews = self._rules.server_name, self._clock.now_ms(), UrlPreviews(tx)
-        previews.delete_pictures(name, previews.pictures_of(url))
+        MediaContents(tx).suspect(previews.delete_pictures(name, previews.pictures_of(url)), now)
         lifetime = self._rules.lifetime_ms if text else NOTHING_LIFETIME_MS
         previews.put(url, text, None if picture is None else picture[0], now + lifetime)
         if picture is not None:

@@ -27,6 +27,7 @@ from homeserver.protocol.errors import (
     TooLarge,
 )
 from homeserver.services.media.library import Library
+from homeserver.services.media.metrics import BYTES
 from homeserver.services.media.model import MediaName
 from storage.tables.media import MediaRows
 
@@ -108,6 +109,7 @@ class RemoteMedia:
                     self._clock.now_ms(),
                 ),
             )
+            BYTES.labels("fetched").inc(whole.size)
         except TooLarge as error:
             await incoming.discard()
             raise ElsewhereTooLarge(error.message) from error

@@ -17,6 +17,7 @@ from homeserver.protocol.errors import (
     TooLarge,
 )
 from homeserver.services.media.library import Library
+from homeserver.services.media.metrics import PROCESSING_SECONDS, THUMBNAILS
 from homeserver.services.media.model import Shown
 from homeserver.services.media.thumbnail_sizes import Method, box_for
 from storage.database import Database
@@ -49,12 +50,16 @@ class Thumbnails:
         Raises NoThumbnail for what is no picture, and TooLarge or, if it is not `ours`, ElsewhereTooLarge.
         """
         wish = _bounded(wish)
+        outcome = "kept"
         found = await self._found(shown, wish)
         if found is None:
+            outcome = "made"
             await self._made_once(shown, wish)
             found = await self._found(shown, wish)
         if found is None or found.sha256 is None or found.size is None or found.file is None:
+            THUMBNAILS.labels("none").inc()
             raise _refusal(None if found is None else found.failure, ours)
+        THUMBNAILS.labels(outcome).inc()
         name = _NAMES.get(found.content_type, "thumbnail")
         return Shown(found.sha256, found.size, found.file, found.content_type, name, shown.private)
 
@@ -83,12 +88,13 @@ class Thumbnails:
             making.callback(None)
 
     async def _make(self, shown: Shown, wish: Wish) -> None:
-        target = self._library.place()
+        target, began = self._library.place(), self._clock.seconds()
         try:
             async with self._library.borrow(shown.file) as source:
                 made = await self._processes.thumbnail(source, target, wish)
         except FileLost as error:
             raise NotFound("The content of this media is lost") from error
+        PROCESSING_SECONDS.observe(self._clock.seconds() - began)
         if made.failure is not None:
             await self._library.discard(target)
             failure = made.failure

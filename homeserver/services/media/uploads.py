@@ -15,6 +15,7 @@ from homeserver.protocol.identifiers import MediaID, ServerName
 from homeserver.protocol.requester import Requester
 from homeserver.services.media.arrivals import Arrivals
 from homeserver.services.media.library import Library
+from homeserver.services.media.metrics import BYTES
 from homeserver.services.media.model import MediaName
 from storage.database import Database
 from storage.tables.media import Media, MediaRows
@@ -31,6 +32,7 @@ class UploadRules:
 
     server_name: ServerName
     max_bytes: int
+    max_user_bytes: int | None
     max_pending: int
     pending_lifetime_ms: int
 
@@ -74,12 +76,14 @@ class Uploads:
     async def upload(self, who: Requester, brought: Brought) -> MediaName:
         """Take content and give it an address. Raises TooLarge, UserSuspended."""
         _check(who)
+        await self._check_quota(who)
         name = self._new_name()
         media_type = content_disposition.content_type(brought.content_type)
         filename = content_disposition.filename(brought.filename)
 
         def refer(whole: Spooled, tx: Transaction) -> None:
             now = self._clock.now_ms()
+            self._lock_quota(who, whole.size, tx)
             MediaRows(tx).add(
                 name.origin, name.media_id, whole.sha256, who.user_id, media_type, filename, now
             )
@@ -111,11 +115,13 @@ class Uploads:
         """Take the content of an address. Raises NotFound, Forbidden, CannotOverwriteMedia, TooLarge."""
         _check(who)
         self._check_fillable(who, name, await self._database.read(lambda tx: _find(tx, name)))
+        await self._check_quota(who)
         media_type = content_disposition.content_type(brought.content_type)
         filename = content_disposition.filename(brought.filename)
 
         def refer(whole: Spooled, tx: Transaction) -> None:
             now = self._clock.now_ms()
+            self._lock_quota(who, whole.size, tx)
             filled = MediaRows(tx).fill(name.origin, name.media_id, whole.sha256, media_type, filename, now)
             if not filled:
                 self._check_fillable(who, name, _find(tx, name))
@@ -127,6 +133,20 @@ class Uploads:
         """Forget the addresses whose content did not come in time; how many that were."""
         now = self._clock.now_ms()
         return await self._database.transact(lambda tx: MediaRows(tx).expire(now))
+
+    async def _check_quota(self, who: Requester) -> None:
+        """Refuse before anything is read what cannot be kept."""
+        quota = self._rules.max_user_bytes
+        if quota is not None:
+            if await self._database.read(lambda tx: MediaRows(tx).bytes_of_user(who.user_id)) >= quota:
+                raise Forbidden("You have uploaded as much as you may")
+
+    def _lock_quota(self, who: Requester, size: int, tx: Transaction) -> None:
+        quota = self._rules.max_user_bytes
+        if quota is not None:
+            MediaRows(tx).lock_uploads(who.user_id)
+            if MediaRows(tx).bytes_of_user(who.user_id) + size > quota:
+                raise Forbidden("This would be more than you may upload")
 
     def _check_fillable(self, who: Requester, name: MediaName, media: Media | None) -> None:
         if media is None or media.origin != self._rules.server_name:
@@ -144,10 +164,12 @@ class Uploads:
             async for piece in body:
                 await incoming.write(piece)
             whole = await incoming.finish()
-            return await self._library.keep(whole, lambda tx: refer(whole, tx))
+            kept = await self._library.keep(whole, lambda tx: refer(whole, tx))
         except BaseException:
             await incoming.discard()
             raise
+        BYTES.labels("uploaded").inc(whole.size)
+        return kept
 
     def _new_name(self) -> MediaName:
         return MediaName(self._rules.server_name, MediaID(self._random.letters(_ID_LETTERS)))

@@ -1,0 +1,161 @@
+"""What becomes of content: quotas, quarantine, and deleting what nothing needs."""
+
+from pathlib import Path
+
+import pytest
+
+from homeserver.app.commands.offline import finished
+from homeserver.app.wiring_media import MediaTools, build_media_tools
+from homeserver.protocol.errors import NotFound
+from homeserver.protocol.identifiers import MediaID, ServerName
+from homeserver.services.media.model import MediaName
+from storage.database import Database
+from storage.tables.media import MediaRows
+from tests.client_api.media_site import CREATE, UPLOAD, MediaSite, download, thumbnail, upload
+from tests.client_api.pictures import png
+from tests.harness.memory import SeededRandom, result_of
+
+HOURS_3 = 3 * 3600
+
+
+@pytest.fixture
+def site(database: Database, tmp_path: Path) -> MediaSite:
+    return MediaSite(database, tmp_path, max_user="1KB", remote_cache="1KB")
+
+
+@pytest.fixture
+def tools(site: MediaSite) -> MediaTools:
+    return build_media_tools(site.app.core.config, site.database, site.clock, SeededRandom(99))
+
+
+def named(name: str) -> MediaName:
+    server, _, media_id = name.partition("/")
+    return MediaName(ServerName(server), MediaID(media_id))
+
+
+def copy_of(site: MediaSite, tools: MediaTools, number: int, content: bytes) -> MediaName:
+    """A copy of another server's content, as if it had been fetched."""
+    name = MediaName(ServerName("far.example"), MediaID(f"copy{number}"))
+
+    async def keep() -> None:
+        incoming = tools.library.begin(10_000)
+        await incoming.write(content)
+        whole = await incoming.finish()
+        now = site.clock.now_ms()
+        await tools.library.keep(
+            whole,
+            lambda tx: MediaRows(tx).add(
+                name.origin, name.media_id, whole.sha256, None, "text/plain", None, now
+            ),
+        )
+
+    result_of(keep())
+    return name
+
+
+def test_a_user_has_a_quota(site: MediaSite) -> None:
+    alice = site.person("alice")
+    upload(alice, bytes(600))
+    reply = alice.http.post(UPLOAD, bytes(500))
+    assert (reply.status, reply.errcode) == (403, "M_FORBIDDEN")
+    assert len(site.files()) == 1
+    name = alice.http.post(CREATE).json["content_uri"].removeprefix("mxc://")
+    assert alice.http.put(f"{UPLOAD}/{name}", bytes(500)).errcode == "M_FORBIDDEN"
+    upload(alice, b"x" * 400)
+    assert alice.http.post(UPLOAD, b"x").errcode == "M_FORBIDDEN"
+    upload(site.person("bob"), bytes(600))
+
+
+def test_what_nothing_needs_is_deleted_after_a_while(site: MediaSite, tools: MediaTools) -> None:
+    alice, bob = site.people("alice", "bob")
+    picture = png(300, 200)
+    first, second = upload(alice, picture), upload(bob, picture)
+    thumbnail(alice.http, first, 32, 32)
+    finished(tools.retention.delete(named(first)))
+    assert download(alice.http, first).errcode == "M_NOT_FOUND"
+    site.clock.advance(HOURS_3)
+    assert (finished(tools.library.sweep()), download(bob.http, second).body) == (0, picture)
+    finished(tools.retention.delete(named(second)))
+    assert finished(tools.library.sweep()) == 0
+    site.clock.advance(HOURS_3)
+    assert finished(tools.library.sweep()) == 1
+    site.clock.advance(HOURS_3)
+    assert (finished(tools.library.sweep()), site.files()) == (1, [])
+    site.app.media.processes.stop()
+
+
+def test_what_comes_again_in_the_meantime_stays(site: MediaSite, tools: MediaTools) -> None:
+    alice = site.person("alice")
+    finished(tools.retention.delete(named(upload(alice, b"back"))))
+    again = upload(alice, b"back")
+    site.clock.advance(HOURS_3)
+    finished(tools.library.sweep())
+    assert download(alice.http, again).body == b"back"
+    finished(tools.retention.delete(named(again)))
+    site.clock.advance(HOURS_3)
+    finished(tools.library.sweep())
+    assert site.files() == []
+    assert download(alice.http, upload(alice, b"back")).body == b"back"
+
+
+def test_the_server_tidies_up_by_itself(site: MediaSite, tools: MediaTools) -> None:
+    alice = site.person("alice")
+    site.app.media.start()
+    finished(tools.retention.delete(named(upload(alice, b"gone"))))
+    site.clock.advance(HOURS_3)
+    assert site.files() == []
+    site.app.media.stop()
+
+
+def test_the_least_used_copies_give_way(site: MediaSite, tools: MediaTools) -> None:
+    alice = site.person("alice")
+    upload(alice, b"ours" * 200)
+    copies = []
+    for number in range(4):
+        copies.append(copy_of(site, tools, number, bytes([number]) * 400))
+        site.clock.advance(HOURS_3)
+    assert download(alice.http, str(copies[0]).removeprefix("mxc://")).status == 200  # and now the latest
+    assert finished(tools.retention.shrink()) == 2
+    site.clock.advance(HOURS_3)
+    assert finished(tools.library.sweep()) == 2
+    found = [download(alice.http, str(copy).removeprefix("mxc://")).status for copy in (copies[0], copies[3])]
+    assert (found, len(site.files())) == ([200, 200], 3)
+
+
+def test_content_in_quarantine_is_for_nobody(site: MediaSite, tools: MediaTools) -> None:
+    alice = site.person("alice")
+    first, second = upload(alice, b"bad"), upload(alice, b"bad")
+    assert finished(tools.retention.quarantine(named(first), "an admin")) == 2
+    for name in (first, second):
+        assert download(alice.http, name).errcode == "M_NOT_FOUND"
+        assert thumbnail(alice.http, name, 32, 32).errcode == "M_NOT_FOUND"
+    finished(tools.retention.quarantine(named(first), None))
+    assert download(alice.http, second).body == b"bad"
+    with pytest.raises(NotFound):
+        result_of(tools.retention.quarantine(MediaName(ServerName("test"), MediaID("none")), "an admin"))
+
+
+def test_files_are_checked(site: MediaSite, tools: MediaTools) -> None:
+    alice = site.person("alice")
+    for content in (b"whole", b"lost", b"longer", b"other"):
+        upload(alice, content)
+    assert finished(tools.checking.contents(read=True)) == []
+    by_content = {each.read_bytes(): each for each in site.files()}
+    by_content[b"lost"].unlink()
+    by_content[b"longer"].write_bytes(b"longer!")
+    by_content[b"other"].write_bytes(b"OTHER")
+    stray = site.folder / "00" / "00" / "0000.stray"
+    stray.parent.mkdir(parents=True)
+    stray.write_bytes(b"x")
+    quick = {each.kind for each in finished(tools.checking.contents(read=False))}
+    assert quick == {"lost", "wrong size"}
+    problems = {each.file: each.kind for each in finished(tools.checking.contents(read=True))}
+    assert problems == {
+        by_content[b"lost"].name: "lost",
+        by_content[b"longer"].name: "wrong size",
+        by_content[b"other"].name: "wrong bytes",
+    }
+    strays = finished(tools.checking.strays())
+    assert [each.file for each in strays] == [stray.name]
+    finished(tools.checking.delete_strays(strays))
+    assert not stray.exists()

@@ -14,7 +14,7 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
 
 from homeserver.clock import Clock, Timer
 from homeserver.gateways.push_gateway import gateway_of
-from homeserver.services.push.delivery import Done, PushDelivery, target_of
+from homeserver.services.push.delivery import COUNTS_WAIT_S, Done, PushDelivery, target_of
 from homeserver.services.push.failures import PushFailures
 from storage.tables.push_outbox import EarRow
 
@@ -55,14 +55,16 @@ class PushCourier:
         self._stops = 0
         self._again: set[int] = set()
         self._pauses: dict[int, Timer] = {}
+        self._naps: dict[int, Timer] = {}
 
     def __len__(self) -> int:
         """How many pushers have something coming."""
-        return len(self._queued) + len(self._busy) + len(self._pauses)
+        return len(self._queued) + len(self._busy) + len(self._pauses) + len(self._naps)
 
     def add(self, ears: Iterable[EarRow]) -> None:
         """Something is owed to these."""
         for ear in ears:
+            _cancel(self._naps.pop(ear.id, None))
             self._enqueue(ear.id, "" if ear.url is None else gateway_of(ear.url))
 
     def stop(self) -> None:
@@ -70,11 +72,13 @@ class PushCourier:
         self._stops += 1
         for gateway in self._gateways.values():
             _cancel(gateway.timer)
-        for timer in self._pauses.values():
+        for timer in (*self._pauses.values(), *self._naps.values()):
             _cancel(timer)
         tasks = list(self._tasks.values())
-        for forgotten in (self._gateways, self._queued, self._pauses, self._again, self._busy, self._tasks):
+        for forgotten in (self._gateways, self._queued, self._again, self._busy, self._tasks):
             forgotten.clear()
+        self._pauses.clear()
+        self._naps.clear()
         for task in tasks:
             task.cancel()
 
@@ -134,6 +138,8 @@ class PushCourier:
         self._again.discard(pusher_id)
         if failed:
             self._pause(pusher_id, name, _RETRY_S)
+        elif done is Done.WAITS and not again:
+            self._naps[pusher_id] = self._clock.call_later(COUNTS_WAIT_S, self._wake, pusher_id, name)
         elif again or done is not Done.ALL:
             self._enqueue(pusher_id, name)
         self._pump(name)
@@ -148,6 +154,10 @@ class PushCourier:
 
     def _pause(self, pusher_id: int, name: str, seconds: float) -> None:
         self._pauses[pusher_id] = self._clock.call_later(seconds, self._resume, pusher_id, name)
+
+    def _wake(self, pusher_id: int, name: str) -> None:
+        self._naps.pop(pusher_id, None)
+        self._enqueue(pusher_id, name)
 
     def _resume(self, pusher_id: int, name: str) -> None:
         self._pauses.pop(pusher_id, None)

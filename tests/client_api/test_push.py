@@ -177,6 +177,30 @@ def test_whatever_else_takes_what_is_unread_takes_the_badge_back(site: PushSite,
     assert push["counts"] == {"unread": 0}
 
 
+def test_reading_much_at_once_is_one_push(site: PushSite) -> None:
+    anna, ben, room = two(site)
+    other = ben.public_room()
+    anna.join(other)
+    messages = [(each, ben.say(each, "hello")) for each in (room, other, room)]
+    site.pushed()
+    for each, event_id in messages:
+        anna.receipt(each, event_id)
+        site.pass_time(0.2)
+    assert [push["counts"] for push in site.pushed()] == [{"unread": 0}]
+
+
+def test_counts_that_wait_go_with_the_next_event(site: PushSite) -> None:
+    anna, ben, room = two(site)
+    first = ben.say(room, "one")
+    site.pushed()
+    anna.receipt(room, first)
+    site.pass_time(0.4)
+    ben.say(room, "two")
+    pushes = site.pushed(0.5)
+    assert [(push["content"]["body"], push["counts"]) for push in pushes] == [("two", {"unread": 1})]
+    assert site.pushed() == []
+
+
 def test_counts_are_over_all_rooms(site: PushSite) -> None:
     anna, ben, room = two(site)
     other = ben.public_room()

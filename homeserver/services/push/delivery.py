@@ -33,12 +33,19 @@ class Outcome(Enum):
     EXPIRED = "expired"
 
 
+COUNTS_WAIT_S: Final = 1.0
+"""So long counts wait for something else to go with: who reads elsewhere, reads more than one room."""
+
+
 class Done(Enum):
-    """How a turn of a pusher ended: nothing is left, something is, or it has to be left alone for a while."""
+    """How a turn of a pusher ended: nothing is left, something is, it has to be left alone for a while, or only counts
+    are left, which wait a moment.
+    """
 
     ALL = 1
     SOME = 2
     PAUSED = 3
+    WAITS = 4
 
 
 OutcomeListener = Callable[[Outcome, float | None], object]
@@ -80,6 +87,8 @@ class PushDelivery:
             return Done.ALL
         if not owed:
             return Done.ALL
+        if self._may_wait(owed):
+            return Done.WAITS
         fresh = self._unexpired(owed)
         try:
             if await self._deliver(pusher, pusher.url, owed, fresh):
@@ -91,6 +100,11 @@ class PushDelivery:
             log.info("a push failed", gateway=gateway_of(pusher.url), pusher=pusher_id, why=str(failure))
             await self._post.failures.failed(target, failure.pause_ms)
             return Done.PAUSED
+
+    def _may_wait(self, owed: Iterable[OwedPush]) -> bool:
+        """Whether there is nothing but counts, and these only just changed."""
+        young = self._clock.now_ms() - COUNTS_WAIT_S * 1000
+        return all(row.event_nid is None and row.ts > young for row in owed)
 
     def _unexpired(self, owed: Iterable[OwedPush]) -> list[OwedPush]:
         oldest = self._clock.now_ms() - self._give_up_after_ms

@@ -65,10 +65,10 @@ class Describer:
     async def _inside(self, user_id: UserID, head: RoomHead, sender: UserID) -> dict[str, str]:
         names: dict[str, str | None] = {
             "sender_display_name": await self._display_name(head, sender),
-            "room_name": head.summary.name,
+            "room_name": head.summary.name or head.summary.canonical_alias,
             "room_alias": head.summary.canonical_alias,
         }
-        if not head.summary.name and not head.summary.canonical_alias:
+        if names["room_name"] is None:
             names["room_name"] = await self._name_by_members(user_id, head)
         return {key: name for key, name in names.items() if name}
 

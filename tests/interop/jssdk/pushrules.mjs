@@ -34,5 +34,4 @@ for (const line of readFileSync(0, "utf8").split("\n")) {
     const rule = processor.matchingRuleForEventWithRulesets(event, { global: asked.rules });
     answers.push(JSON.stringify(rule ? [rule.rule_id, rule.actions] : ["", []]));
 }
-process.stdout.write(`${answers.join("\n")}\n`);
-process.exit(0);
+process.stdout.write(`${answers.join("\n")}\n`, () => process.exit(0));

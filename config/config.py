@@ -9,6 +9,7 @@ from config.calls import DelayedEventsConfig, MatrixRtcConfig
 from config.federation import FederationConfig
 from config.fields import setting
 from config.listeners import Listener, address_of
+from config.mail import MailConfig
 from config.media import MediaConfig
 from config.outbound import OutboundConfig
 from config.push import PushConfig
@@ -257,6 +258,7 @@ class Config:
     outbound: OutboundConfig = setting("")
     presence: PresenceConfig = setting("")
     push: PushConfig = setting("")
+    mail: MailConfig = setting("")
     turn: TurnConfig = setting("")
     delayed_events: DelayedEventsConfig = setting("")
     matrix_rtc: MatrixRtcConfig = setting("")

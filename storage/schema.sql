@@ -166,6 +166,19 @@ CREATE TABLE early_events (
     retry_at bigint NOT NULL
 );
 
+CREATE TABLE email_proofs (
+    sid text NOT NULL COLLATE pg_catalog."C",
+    purpose text NOT NULL COLLATE pg_catalog."C",
+    address text NOT NULL COLLATE pg_catalog."C",
+    secret_hash bytea NOT NULL,
+    token_hash bytea NOT NULL,
+    send_attempt bigint NOT NULL,
+    sent integer NOT NULL,
+    created_ts bigint NOT NULL,
+    validated_ts bigint,
+    used boolean DEFAULT false NOT NULL
+);
+
 CREATE SEQUENCE event_nids
     START WITH 1
     INCREMENT BY 256
@@ -717,6 +730,14 @@ CREATE TABLE stream (
 )
 WITH (fillfactor='10');
 
+CREATE TABLE threepids (
+    medium text NOT NULL COLLATE pg_catalog."C",
+    address text NOT NULL COLLATE pg_catalog."C",
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    validated_ts bigint NOT NULL,
+    added_ts bigint NOT NULL
+);
+
 CREATE TABLE to_device_messages (
     user_id text NOT NULL COLLATE pg_catalog."C",
     device_id text NOT NULL COLLATE pg_catalog."C",
@@ -868,6 +889,9 @@ ALTER TABLE ONLY devices
 
 ALTER TABLE ONLY early_events
     ADD CONSTRAINT early_events_pkey PRIMARY KEY (event_id);
+
+ALTER TABLE ONLY email_proofs
+    ADD CONSTRAINT email_proofs_pkey PRIMARY KEY (sid);
 
 ALTER TABLE ONLY events
     ADD CONSTRAINT events_event_id_key UNIQUE (event_id);
@@ -1040,6 +1064,9 @@ ALTER TABLE ONLY state_snapshots
 ALTER TABLE ONLY stream
     ADD CONSTRAINT stream_pkey PRIMARY KEY (only_row);
 
+ALTER TABLE ONLY threepids
+    ADD CONSTRAINT threepids_pkey PRIMARY KEY (medium, address);
+
 ALTER TABLE ONLY to_device_messages
     ADD CONSTRAINT to_device_messages_pkey PRIMARY KEY (user_id, device_id, pos);
 
@@ -1098,6 +1125,10 @@ CREATE INDEX early_events_origin ON early_events USING btree (origin, room_id);
 CREATE INDEX early_events_retry ON early_events USING btree (retry_at);
 
 CREATE INDEX early_events_room ON early_events USING btree (room_id);
+
+CREATE INDEX email_proofs_address ON email_proofs USING btree (address, created_ts);
+
+CREATE INDEX email_proofs_created ON email_proofs USING btree (created_ts);
 
 CREATE INDEX events_notable ON events USING btree (room_id, pos) WHERE (notable > 0);
 
@@ -1192,6 +1223,8 @@ CREATE INDEX state_changes_members ON state_changes USING btree (pos) WHERE (typ
 CREATE INDEX state_changes_openness ON state_changes USING btree (pos) WHERE (type = ANY (ARRAY['m.room.join_rules'::text, 'm.room.history_visibility'::text]));
 
 CREATE INDEX state_snapshots_hash ON state_snapshots USING btree (room_id, set_hash);
+
+CREATE INDEX threepids_user ON threepids USING btree (user_id);
 
 CREATE INDEX to_device_transactions_age ON to_device_transactions USING btree (created_ts);
 

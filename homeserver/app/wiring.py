@@ -16,6 +16,7 @@ from homeserver.app.wiring_delayed_events import DelayedEventsArea, build_delaye
 from homeserver.app.wiring_e2ee import Encryption, build_e2ee
 from homeserver.app.wiring_federation import Federation, build_federation, build_shared_rooms
 from homeserver.app.wiring_federation_transport import FederationTransport, build_federation_transport
+from homeserver.app.wiring_mail import mailer_of
 from homeserver.app.wiring_media import MediaArea, build_media
 from homeserver.app.wiring_openid import openid_server_endpoints
 from homeserver.app.wiring_push import PushArea, build_push
@@ -131,7 +132,7 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
     config = core.config
     metrics = _metrics()
     limits = RateLimits(config.rate_limits.by_name, core.clock, enabled=config.rate_limits.enabled)
-    accounts = build_accounts(core, runtime.hash_workers, limits)
+    accounts = build_accounts(core, runtime.hash_workers, limits, mailer_of(core, runtime.outside))
     rooms_core = build_rooms_core(core)
     transport = build_federation_transport(core, runtime.outside)
     shared_rooms = build_shared_rooms(core, rooms_core, transport)

@@ -1,5 +1,6 @@
 """Construction of accounts: who users are, how they log in, and what they keep about themselves."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from config.config import Config
@@ -22,15 +23,18 @@ from homeserver.client_api.registration import RegistrationApi
 from homeserver.client_api.rtc import RtcApi
 from homeserver.client_api.server_administration import ServerAdministrationApi
 from homeserver.client_api.third_party_networks import ThirdPartyNetworksApi
+from homeserver.client_api.threepids import ConfirmEmailApi, ThreepidsApi
 from homeserver.client_api.versions import VersionsApi
 from homeserver.client_api.voip import VoipApi
 from homeserver.client_api.well_known import SupportApi, WellKnownApi
+from homeserver.gateways.mail import Mailer
 from homeserver.http.endpoint import BoundEndpoint, collect
 from homeserver.http.rate_limits import RateLimits
 from homeserver.services.account_data import AccountData
 from homeserver.services.accounts import Accounts
 from homeserver.services.capabilities import Offered
 from homeserver.services.devices import Devices
+from homeserver.services.email_proofs import EmailProofs
 from homeserver.services.filters import Filters
 from homeserver.services.last_seen import LastSeen
 from homeserver.services.login import Login, PasswordCheck
@@ -40,12 +44,13 @@ from homeserver.services.openid import OpenID
 from homeserver.services.passwords import HashWorkers, PasswordCosts, Passwords
 from homeserver.services.profiles import Profiles
 from homeserver.services.push_rules import PushRules
-from homeserver.services.registration import Parts, Policy, Registration
+from homeserver.services.registration import Emails, Parts, Policy, Registration
 from homeserver.services.sessions import Lifetimes, Sessions
 from homeserver.services.shared_secret_registration import SharedSecretRegistration
+from homeserver.services.threepids import EMAIL_IDENTITY, EmailIdentityStage, Threepids
 from homeserver.services.turn import TurnServer
-from homeserver.services.ui_auth import Stage, UiAuth
-from homeserver.services.ui_auth_stages import DummyStage, PasswordStage, RegistrationTokenStage
+from homeserver.services.ui_auth import Flow, Stage, UiAuth
+from homeserver.services.ui_auth_stages import PASSWORD, DummyStage, PasswordStage, RegistrationTokenStage
 
 _SESSION_BYTES = 450  # a key, a session, its requester and their texts, as sys.getsizeof adds them up
 _FILTER_BYTES = 1500
@@ -82,12 +87,16 @@ class _Identity:
     accounts: Accounts
     login: Login
     ui_auth: UiAuth
+    threepids: Threepids
+    proofs: EmailProofs | None
 
 
-def build_accounts(core: Core, hash_workers: HashWorkers, limits: RateLimits) -> AccountsArea:
-    """Construct the area. `hash_workers` run password hashing, a bounded number at a time."""
+def build_accounts(
+    core: Core, hash_workers: HashWorkers, limits: RateLimits, mailer: Mailer | None = None
+) -> AccountsArea:
+    """Construct the area. `hash_workers` run password hashing; without a ``mailer`` no mails are sent."""
     config, database, journal = core.config, core.database, core.journal
-    identity = _identity(core, hash_workers, limits)
+    identity = _identity(core, hash_workers, limits, mailer)
     profiles = Profiles(core.server_name, database)
     account_data = AccountData(database, journal)
     filters = Filters(database, core.caches.cache("filters", lambda filter: _FILTER_BYTES))
@@ -103,7 +112,7 @@ def build_accounts(core: Core, hash_workers: HashWorkers, limits: RateLimits) ->
         ThirdPartyNetworksApi(),
         *_registration(core, identity),
         *_proving(core, identity),
-        AccountApi(identity.accounts, identity.ui_auth),
+        *_account(core, identity),
         DevicesApi(identity.devices, identity.ui_auth),
         ProfileApi(profiles),
         AccountDataApi(account_data),
@@ -143,7 +152,10 @@ def _transports(config: Config) -> list[dict[str, str]]:
 def _offered(config: Config) -> Offered:
     delayed = config.delayed_events
     transports = len(config.matrix_rtc.transports)
-    return Offered(config.default_room_version, delayed.max_delay_ms, delayed.max_scheduled, transports)
+    mails = config.mail.host is not None
+    return Offered(
+        config.default_room_version, delayed.max_delay_ms, delayed.max_scheduled, transports, mails
+    )
 
 
 def _contacts(support: SupportConfig) -> list[dict[str, str]]:
@@ -152,7 +164,7 @@ def _contacts(support: SupportConfig) -> list[dict[str, str]]:
     return [{name: value for name, value in each.items() if value is not None} for each in every]
 
 
-def _identity(core: Core, hash_workers: HashWorkers, limits: RateLimits) -> _Identity:
+def _identity(core: Core, hash_workers: HashWorkers, limits: RateLimits, mailer: Mailer | None) -> _Identity:
     config, database, journal, clock, random = (
         core.config,
         core.database,
@@ -170,7 +182,14 @@ def _identity(core: Core, hash_workers: HashWorkers, limits: RateLimits) -> _Ide
     devices = Devices(database, journal, sessions, last_seen)
     accounts = Accounts(core.server_name, database, journal, devices, passwords, clock)
     check = PasswordCheck(accounts, passwords, database, limits.bucket("login_failures"))
+    proofs = None
+    if mailer is not None:
+        server = (core.server_name, config.public_baseurl)
+        proofs = EmailProofs(server, database, mailer, clock, random)
+    threepids = Threepids(database, proofs, clock)
+    accounts.when_deactivated(threepids.remove_all)
     stages: list[Stage] = [DummyStage(), PasswordStage(check), RegistrationTokenStage(database, clock)]
+    stages.append(EmailIdentityStage(threepids))
     return _Identity(
         passwords=passwords,
         sessions=sessions,
@@ -179,7 +198,19 @@ def _identity(core: Core, hash_workers: HashWorkers, limits: RateLimits) -> _Ide
         accounts=accounts,
         login=Login(check, sessions, database, clock, random),
         ui_auth=UiAuth(database, stages, clock, random),
+        threepids=threepids,
+        proofs=proofs,
     )
+
+
+def _account(core: Core, identity: _Identity) -> Iterator[object]:
+    """The account as a whole, and the addresses of its owner."""
+    flows: tuple[Flow, ...] = ((PASSWORD,),)
+    if identity.proofs is not None:
+        flows = (*flows, (EMAIL_IDENTITY,))
+        yield ConfirmEmailApi(core.server_name, identity.proofs)
+    yield AccountApi(identity.accounts, identity.ui_auth, flows)
+    yield ThreepidsApi(identity.threepids, identity.ui_auth)
 
 
 def _proving(core: Core, identity: _Identity) -> tuple[LoginApi, LoginTokensApi, OpenIDApi]:
@@ -192,10 +223,19 @@ def _proving(core: Core, identity: _Identity) -> tuple[LoginApi, LoginTokensApi,
 
 def _registration(core: Core, identity: _Identity) -> tuple[RegistrationApi, RegisterApi]:
     config = core.config.registration
-    parts = Parts(identity.accounts, identity.login, identity.passwords, identity.ui_auth, identity.sessions)
-    registration = Registration(
-        Policy(config.mode, config.guests), parts, core.database, core.clock, core.random
+    parts = Parts(
+        identity.accounts,
+        identity.login,
+        identity.passwords,
+        identity.ui_auth,
+        identity.sessions,
+        identity.threepids,
     )
+    emails: Emails = "none"
+    if identity.proofs is not None:
+        emails = "needed" if core.config.mail.required_for_registration else "welcome"
+    policy = Policy(config.mode, config.guests, emails)
+    registration = Registration(policy, parts, core.database, core.clock, core.random)
     by_secret = SharedSecretRegistration(
         config.shared_secret, identity.accounts, identity.login, core.database, core.clock, core.random
     )

@@ -15,7 +15,8 @@ from homeserver.protocol.errors import BadJson, MissingParam
 from homeserver.protocol.identifiers import UserID
 from homeserver.protocol.requester import Requester
 from homeserver.services.accounts import Accounts
-from homeserver.services.ui_auth import Proof, UiAuth, operation_of
+from homeserver.services.threepids import EMAIL_IDENTITY
+from homeserver.services.ui_auth import Flow, Proof, UiAuth, operation_of
 from homeserver.services.ui_auth_stages import PASSWORD
 
 T = TypeVar("T")
@@ -43,6 +44,7 @@ class AccountApi:
 
     accounts: Accounts
     ui_auth: UiAuth
+    password_flows: tuple[Flow, ...] = ((PASSWORD,),)
 
     @endpoint(
         "GET",
@@ -70,7 +72,7 @@ class AccountApi:
         """Change the password, after user-interactive authentication."""
         if "new_password" not in body and "auth" not in body:
             raise MissingParam("Missing `new_password`")
-        proof, user_id = await self._proven(who, request, body)
+        proof, user_id = await self._proven(who, request, body, self.password_flows)
         change = _read(proof.body, PasswordChange)
         await self.accounts.set_password(
             user_id, change.new_password, log_out=change.logout_devices, keep=who
@@ -87,18 +89,19 @@ class AccountApi:
         self, who: Requester | None, request: Request, body: Body[dict[str, Any]]
     ) -> dict[str, Any]:
         """Close the account for ever, after user-interactive authentication."""
-        proof, user_id = await self._proven(who, request, body)
+        proof, user_id = await self._proven(who, request, body, ((PASSWORD,),))
         await self.accounts.deactivate(user_id, erase=_read(proof.body, Deactivation).erase)
         return {"id_server_unbind_result": "success"}
 
     async def _proven(
-        self, who: Requester | None, request: Request, body: dict[str, Any]
+        self, who: Requester | None, request: Request, body: dict[str, Any], flows: tuple[Flow, ...]
     ) -> tuple[Proof, UserID]:
-        """Whoever has no access token is the one whose password they know."""
+        """Whoever has no access token is the one whose password they know, or whose mails they read."""
         asked_by = None if who is None else who.user_id
         operation, auth = operation_of(request.method, request.target, body, asked_by)
-        proof = await self.ui_auth.prove(operation, auth, ((PASSWORD,),))
-        return proof, asked_by or UserID(proof.findings[PASSWORD])
+        proof = await self.ui_auth.prove(operation, auth, flows)
+        findings = proof.findings
+        return proof, asked_by or UserID(findings.get(PASSWORD) or findings[EMAIL_IDENTITY])
 
 
 def _read(body: Any, kind: type[T]) -> T:

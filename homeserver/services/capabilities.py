@@ -51,6 +51,7 @@ class Offered:
     max_delay_ms: int
     max_scheduled: int
     rtc_transports: int
+    mails: bool = False
 
 
 def versions(offered: Offered) -> dict[str, Any]:
@@ -72,7 +73,7 @@ def capabilities(offered: Offered) -> dict[str, Any]:
         "m.set_displayname": {"enabled": True},
         "m.set_avatar_url": {"enabled": True},
         "m.profile_fields": {"enabled": True},
-        "m.3pid_changes": {"enabled": False},
+        "m.3pid_changes": {"enabled": offered.mails},
         "m.get_login_token": {"enabled": True},
         "m.forget_forced_upon_leave": {"enabled": False},
         "org.matrix.msc4140.delayed_events": {

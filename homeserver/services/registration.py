@@ -18,6 +18,7 @@ from homeserver.services.last_seen import Caller
 from homeserver.services.login import LoggedIn, Login, NewSession
 from homeserver.services.passwords import Passwords
 from homeserver.services.sessions import Sessions
+from homeserver.services.threepids import EMAIL_IDENTITY, Threepids, registered_proof
 from homeserver.services.ui_auth import Flow, Operation, Proof, UiAuth
 from homeserver.services.ui_auth_stages import DUMMY, REGISTRATION_TOKEN
 from storage.database import Database
@@ -29,6 +30,8 @@ from storage.transaction import Transaction
 log = structlog.get_logger(__name__)
 
 Mode = Literal["open", "token", "closed"]
+Emails = Literal["none", "welcome", "needed"]
+"""Whether people give an e-mail address when they register."""
 
 _FLOWS: Mapping[Mode, tuple[Flow, ...]] = {
     "open": ((DUMMY,),),
@@ -75,6 +78,16 @@ class Policy:
 
     mode: Mode
     guests: bool
+    emails: Emails = "none"
+
+    @property
+    def flows(self) -> tuple[Flow, ...]:
+        """The ways to register. An address stands in for the dummy."""
+        plain = _FLOWS[self.mode]
+        if self.emails == "none":
+            return plain
+        proven = tuple((*(stage for stage in flow if stage != DUMMY), EMAIL_IDENTITY) for flow in plain)
+        return proven if self.emails == "needed" else (*plain, *proven)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +99,7 @@ class Parts:
     passwords: Passwords
     ui_auth: UiAuth
     sessions: Sessions
+    threepids: Threepids
 
 
 class Registration:
@@ -96,6 +110,8 @@ class Registration:
     ) -> None:
         self._mode: Mode = policy.mode
         self._guests = policy.guests
+        self._flows = policy.flows
+        self._threepids = parts.threepids
         self._accounts = parts.accounts
         self._login = parts.login
         self._passwords = parts.passwords
@@ -116,7 +132,7 @@ class Registration:
         remembered, result = await self._ui_auth.peek(auth)
         if result is None:
             await self._check(_wishes(operation.body or remembered), caller)
-        proof = await self._ui_auth.prove(operation, auth, _FLOWS[self._mode], keep=True)
+        proof = await self._ui_auth.prove(operation, auth, self._flows, keep=True)
         wishes = _wishes(proof.body)
         if proof.result is not None:
             return await self._again(proof.result, wishes, caller)
@@ -189,6 +205,9 @@ class Registration:
             elif not Users(tx).promote_guest(guest, hashed):
                 raise UserInUse
             self._use_token(tx, proof)
+            if EMAIL_IDENTITY in proof.findings:
+                email = registered_proof(proof.findings[EMAIL_IDENTITY])
+                self._threepids.store(tx, account.user_id, email)
             if logged_in is not None and wanted is not None:
                 self._login.store(tx, logged_in, wanted)
 

@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from config.loading import parse
 from homeserver.app.core import Core
 from homeserver.app.wiring_accounts import AccountsArea, build_accounts
+from homeserver.gateways.mail import Mailer
 from homeserver.http.metrics import Metrics
 from homeserver.http.pipeline import Pipeline
 from homeserver.http.rate_limits import RateLimits
@@ -101,7 +102,11 @@ class AccountsSite:
     """A server's accounts behind real HTTP, with a clock that stands still."""
 
     def __init__(
-        self, database: Database, settings: str = "", step: Callable[[], None] | None = None
+        self,
+        database: Database,
+        settings: str = "",
+        step: Callable[[], None] | None = None,
+        mailer: Mailer | None = None,
     ) -> None:
         self.config = parse(_merged(SETTINGS, settings), Path("/nowhere"))
         self.clock = SteppingClock()
@@ -125,7 +130,7 @@ class AccountsSite:
         limits = RateLimits(
             self.config.rate_limits.by_name, self.clock, enabled=self.config.rate_limits.enabled
         )
-        self.area: AccountsArea = build_accounts(core, self.hashing, limits)
+        self.area: AccountsArea = build_accounts(core, self.hashing, limits, mailer)
         metrics = Metrics()
         pipeline = Pipeline(
             authenticators=self.area.authentication.authenticators(),

@@ -44,9 +44,17 @@ def configuration(wishes: dict[str, Any]) -> dict[str, Any]:
         "federation": {"ca_file": federation.get("ca_path"), "allow_networks": ["127.0.0.0/8", "::1/128"]},
         "presence": {"federate": True},
         "outbound": {"verify_tls": wishes.get("outbound", {}).get("verify_tls", False)},
+        "push": {"allow_http": True},
         "media": {"path": paths["media_dir"]},
         "log": {"level": "info", "format": "json"},
     }
+    if smtp := wishes.get("smtp"):
+        found["mail"] = {
+            "host": smtp["host"],
+            "port": smtp["port"],
+            "security": "none",
+            "sender": smtp["from"],
+        }
     database = wishes.get("database")
     if database:
         found["database"] = make_dsn(**database["args"])

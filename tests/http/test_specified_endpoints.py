@@ -19,21 +19,12 @@ NOT_BUILT: Final = frozenset(
     """
 POST /_matrix/client/v1/appservice/{appserviceId}/ping
 GET /_matrix/client/v1/auth_metadata
-GET /_matrix/client/v3/account/3pid
 POST /_matrix/client/v3/account/3pid
-POST /_matrix/client/v3/account/3pid/add
 POST /_matrix/client/v3/account/3pid/bind
-POST /_matrix/client/v3/account/3pid/delete
-POST /_matrix/client/v3/account/3pid/email/requestToken
-POST /_matrix/client/v3/account/3pid/msisdn/requestToken
 POST /_matrix/client/v3/account/3pid/unbind
-POST /_matrix/client/v3/account/password/email/requestToken
-POST /_matrix/client/v3/account/password/msisdn/requestToken
 PUT /_matrix/client/v3/directory/list/appservice/{networkId}/{roomId}
 GET /_matrix/client/v3/login/sso/redirect
 GET /_matrix/client/v3/login/sso/redirect/{idpId}
-POST /_matrix/client/v3/register/email/requestToken
-POST /_matrix/client/v3/register/msisdn/requestToken
     """.strip().splitlines()
 )
 # What a homeserver need not have, by the reason.

@@ -9,6 +9,7 @@ from tests.harness.postgres import TestServer
 from tests.harness.process import HomeserverProcess, running
 from tests.harness.synapse import SynapseProcess
 from tests.system.federation_stories import FederationStories, Homes
+from tests.system.wider_stories import WiderStories
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +42,31 @@ class TestOurRooms(FederationStories):
 
 class TestRoomsOfSynapse(FederationStories):
     """Our people come into rooms that were made on the Synapse."""
+
+    @pytest.fixture
+    def homes(self, pair: tuple[HomeserverProcess, SynapseProcess]) -> Homes:
+        """Synapse is here."""
+        ours, synapse = pair
+        return Homes(synapse, ours)
+
+
+class TestMoreInOurRooms(WiderStories):
+    """The wider stories, in rooms of ours of the newest version."""
+
+    @pytest.fixture
+    def homes(self, pair: tuple[HomeserverProcess, SynapseProcess]) -> Homes:
+        """Ours is here."""
+        ours, synapse = pair
+        return Homes(ours, synapse)
+
+    @pytest.fixture
+    def version(self) -> str:
+        """One will do."""
+        return "12"
+
+
+class TestMoreInRoomsOfSynapse(TestMoreInOurRooms):
+    """The same in rooms of the Synapse."""
 
     @pytest.fixture
     def homes(self, pair: tuple[HomeserverProcess, SynapseProcess]) -> Homes:

@@ -9,6 +9,7 @@ from tests.harness.certificates import Authority
 from tests.harness.postgres import TestServer
 from tests.harness.process import HomeserverProcess, running
 from tests.system.federation_stories import FederationStories, Homes
+from tests.system.wider_stories import WiderStories
 
 
 @pytest.fixture(scope="module")
@@ -30,5 +31,5 @@ def version() -> str:
     return DEFAULT_ROOM_VERSION
 
 
-class TestTwoOfOurs(FederationStories):
+class TestTwoOfOurs(FederationStories, WiderStories):
     """The stories."""

@@ -39,6 +39,19 @@ def test_people_edit_react_and_talk_in_threads(server: HomeserverProcess) -> Non
     assert steps == [Step(name, "") for name in RELATING_STEPS]
 
 
+SPACE_STEPS = [
+    "a space shows its rooms before one is in them",
+    "a card of a room is shown",
+    "who is in the space enters its restricted room",
+    "a room is upgraded, and who was in it follows",
+]
+
+
+def test_people_gather_rooms_in_a_space_and_move_on(server: HomeserverProcess) -> None:
+    steps = session(installed(), server.url, script="spaces.mjs")
+    assert steps == [Step(name, "") for name in SPACE_STEPS]
+
+
 ENCRYPTED_STEPS = [
     "two people with two devices each",
     "an encrypted room is read on all devices",

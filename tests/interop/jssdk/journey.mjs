@@ -30,6 +30,26 @@ export function within(promise, what, patience = PATIENCE_MS) {
     return Promise.race([promise, late]);
 }
 
+/** A client that syncs, for who is logged in. */
+export async function started(url, account) {
+    const client = sdk.createClient({
+        baseUrl: url,
+        accessToken: account.access_token,
+        userId: account.user_id,
+        deviceId: account.device_id,
+    });
+    await client.startClient({ initialSyncLimit: 5, lazyLoadMembers: true, pollTimeout: 30000, threadSupport: true });
+    await until(() => client.isInitialSyncComplete(), "the initial sync");
+    return client;
+}
+
+/** Somebody new, and the client that they use. */
+export async function person(url, name) {
+    const auth = { type: "m.login.dummy" };
+    const account = await sdk.createClient({ baseUrl: url }).registerRequest({ username: name, password: PASSWORD, auth });
+    return started(url, account);
+}
+
 /** Do steps in order. Each prints {"step": NAME, "problem": TEXT} on a line; the first problem ends the process. */
 export async function run(steps) {
     for (const [name, step] of Object.entries(steps)) {

@@ -1,28 +1,11 @@
 // Two people edit, react and talk in threads by matrix-js-sdk: `JSSDK=FOLDER node relations.mjs URL`.
 
 import assert from "node:assert/strict";
-import { PASSWORD, logger, run, sdk, until } from "./journey.mjs";
+import { PASSWORD, logger, person, run, sdk, started, until } from "./journey.mjs";
 
 logger.setLevel("error", false);
 
 const url = process.argv[2];
-
-async function started(account) {
-    const client = sdk.createClient({
-        baseUrl: url,
-        accessToken: account.access_token,
-        userId: account.user_id,
-        deviceId: account.device_id,
-    });
-    await client.startClient({ initialSyncLimit: 5, lazyLoadMembers: true, pollTimeout: 30000, threadSupport: true });
-    await until(() => client.isInitialSyncComplete(), "the initial sync");
-    return client;
-}
-
-async function person(name) {
-    const auth = { type: "m.login.dummy" };
-    return started(await sdk.createClient({ baseUrl: url }).registerRequest({ username: name, password: PASSWORD, auth }));
-}
 
 const edit = (client, room, event, text) =>
     client.sendEvent(room, "m.room.message", {
@@ -38,7 +21,7 @@ let rosa, sven, room, message, root, last;
 
 const steps = {
     async "edits are shown"() {
-        [rosa, sven] = await Promise.all([person("rosa-js"), person("sven-js")]);
+        [rosa, sven] = await Promise.all([person(url, "rosa-js"), person(url, "sven-js")]);
         room = (await rosa.createRoom({ preset: "private_chat", invite: [sven.getUserId()] })).room_id;
         await until(() => sven.getRoom(room)?.getMyMembership() === "invite", "the invite");
         await sven.joinRoom(room);
@@ -84,7 +67,7 @@ const steps = {
             identifier: { type: "m.id.user", user: "sven-js" },
             password: PASSWORD,
         });
-        const later = await started(login);
+        const later = await started(url, login);
         const there = await until(() => later.getRoom(room), "the room");
         await there.createThreadsTimelineSets();
         await there.fetchRoomThreads();

@@ -85,6 +85,13 @@ class SessionConfig:
         minimum=1_000,
         example="30d",
     )
+    expire_inactive_devices_after_ms: Milliseconds | None = setting(
+        "Devices that have not been seen for so long are logged out: their keys, and the messages that wait for "
+        "them, are deleted. Dehydrated devices stay. Absent: never.",
+        default=None,
+        minimum=86_400_000,
+        example="365d",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from homeserver.app.wiring_accounts import AccountsArea
 from homeserver.app.wiring_federation import Federation
 from homeserver.app.wiring_federation_transport import FederationTransport
 from homeserver.app.wiring_sync import SyncArea
+from homeserver.background.device_upkeep import DeviceUpkeep
 from homeserver.client_api.dehydrated_device import DehydratedDeviceApi
 from homeserver.client_api.key_backup import KeyBackupApi
 from homeserver.client_api.keys import KeysApi
@@ -27,12 +28,14 @@ from homeserver.services.device_lists import DeviceLists
 from homeserver.services.device_news import DeviceNews
 from homeserver.services.device_writes import DeviceWrite
 from homeserver.services.encryption_removal import EncryptionRemoval
+from homeserver.services.inactive_devices import InactiveDevices
 from homeserver.services.key_backup import KeyBackup
 from homeserver.services.key_exchange import Elsewhere, KeyExchange
 from homeserver.services.one_time_keys import OneTimeKeys
 from homeserver.services.remote_device_lists import RemoteDeviceLists
 from homeserver.services.to_device import ToDevice
 from storage.journal import Landed
+from storage.leases import Leases
 
 _EXPIRE_EVERY_S = 3600.0
 
@@ -53,6 +56,7 @@ class Encryption:
     lane: ToDeviceLane
     endpoints: list[BoundEndpoint]
     federation_endpoints: list[BoundEndpoint]
+    upkeep: DeviceUpkeep | None
     _background: list[Deferred[None]]
 
     async def start(self) -> None:
@@ -61,9 +65,13 @@ class Encryption:
         if self.core.config.federation.enabled:
             await self.exchange.start()
             self.federation.sender.lane_filled(await self.lane.destinations())
+        if self.upkeep is not None:
+            self.upkeep.start()
 
     async def stop(self) -> None:
         """End what works in the background."""
+        if self.upkeep is not None:
+            await self.upkeep.stop()
         await self.exchange.stop()
         for task in self._background:
             _ = task.addErrback(_trap_cancellation)
@@ -122,8 +130,18 @@ def build_e2ee(
             DehydratedDeviceApi(dehydrated),
         ),
         federation_endpoints=collect(FederationDevicesApi(name, device_keys, one_time, exchange)),
+        upkeep=_upkeep(core, accounts),
         _background=[],
     )
+
+
+def _upkeep(core: Core, accounts: AccountsArea) -> DeviceUpkeep | None:
+    after_ms = core.config.sessions.expire_inactive_devices_after_ms
+    if after_ms is None:
+        return None
+    inactive = InactiveDevices(core.database, accounts.devices, after_ms, core.clock)
+    leases = Leases(core.database, core.clock, f"devices {core.random.letters(12)}")
+    return DeviceUpkeep(inactive, leases, core.clock)
 
 
 def _connect(

@@ -95,6 +95,7 @@ class DeviceListExchange:
             stream_id = StoredLists(tx).position(user_id)  # first: what changes meanwhile is told again
             rows = StoredKeys(tx).all_devices(user_id)
             signing = CrossSigningKeys(tx).of_users([user_id])
+            stream_id += StoredLists(tx).stream_offset()
             return stream_id, rows, {row.usage: orjson.loads(row.json) for row in signing}
 
         return await self._database.read(read)
@@ -229,6 +230,7 @@ def _owed(tx: Transaction, destination: ServerName, limit: int) -> tuple[list[Ow
         for row in CrossSigningKeys(tx).of_users(users):
             signing.setdefault(row.user_id, {})[row.usage] = orjson.loads(row.json)
     edus: list[Json] = []
+    offset = lists.stream_offset()
     sent: dict[UserID, int] = {}
     for each in owed:
         if each.device_id == CROSS_SIGNING:
@@ -238,8 +240,8 @@ def _owed(tx: Transaction, destination: ServerName, limit: int) -> tuple[list[Ow
         content: Json = {
             "user_id": each.user_id,
             "device_id": each.device_id,
-            "stream_id": each.pos,
-            "prev_id": [] if prev is None else [prev],
+            "stream_id": each.pos + offset,
+            "prev_id": [] if prev is None else [prev + offset],
         }
         sent[each.user_id] = each.pos
         device = found.get((each.user_id, DeviceID(each.device_id)))

@@ -88,9 +88,10 @@ class ToDevice:
             await self._write(_Sending(UserID(sender), event_type, checked, origin, message_id))
 
     async def expire(self) -> None:
-        """Forget requests that nobody repeats any more."""
+        """Forget requests that nobody repeats any more, and messages that nobody can get."""
         before = self._clock.now_ms() - REMEMBERED_MS
         await self._database.transact(lambda tx: StoredMessages(tx).expire(before))
+        await self._database.transact(lambda tx: StoredMessages(tx).sweep())
 
     async def _write(self, sending: _Sending) -> None:
         prefix = self._random.letters(16)

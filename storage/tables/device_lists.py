@@ -192,6 +192,24 @@ class DeviceLists(Queries):
     @query("update device_list_progress set pos = %(pos)s where pos < %(pos)s", nothing)
     def set_progress(self, pos: int) -> None: ...
 
+    @query("select stream_offset from device_list_progress", one(int))
+    def stream_offset(self) -> int:
+        """What is added to positions where other servers are told of them as stream IDs."""
+
+    @query("update device_list_progress set stream_offset = stream_offset + %(step)s", nothing)
+    def step_stream(self, step: int) -> None: ...
+
+    @query("delete from device_list_sent", nothing)
+    def forget_all_sent(self) -> None:
+        """Whatever is told next does not follow on what was told before."""
+
+    @query(
+        """select distinct user_id from device_keys where user_id > %(after)s order by user_id limit %(limit)s""",
+        many(UserID),
+    )
+    def owners(self, after: UserID, limit: int) -> list[UserID]:
+        """Local users who have devices with keys, by ID."""
+
     @query("select device_id from device_keys where user_id = %(user_id)s", many(DeviceID))
     def devices(self, user_id: UserID) -> list[DeviceID]:
         """The devices that have keys."""

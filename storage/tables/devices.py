@@ -78,6 +78,21 @@ class Devices(Queries):
     def device(self, user_id: UserID, device_id: DeviceID) -> Device | None: ...
 
     @query(
+        """select user_id, device_id from devices d
+           where (d.user_id, d.device_id) > (%(user_id)s, %(device_id)s)
+             and greatest(d.created_ts, coalesce(d.last_seen_ts, 0)) < %(before)s
+             and not exists (select from users u where u.user_id = d.user_id and u.appservice_id is not null)
+             and not exists (select from dehydrated_devices z
+                             where z.user_id = d.user_id and z.device_id = d.device_id)
+           order by user_id, device_id limit %(limit)s""",
+        many(tuple[UserID, DeviceID]),
+    )
+    def unseen_since(
+        self, before: int, user_id: UserID, device_id: DeviceID, limit: int
+    ) -> list[tuple[UserID, DeviceID]]:
+        """Devices behind a place, in the order of IDs, that people have and that were not seen since a time."""
+
+    @query(
         "update devices set display_name = %(display_name)s where user_id = %(user_id)s and device_id = %(device_id)s",
         affected,
     )

@@ -84,6 +84,13 @@ class RemoteDevices(Queries):
     def mark_stale(self, user_id: UserID, now: int) -> None: ...
 
     @query(
+        """update remote_device_lists
+           set stale_since = coalesce(stale_since, %(now)s), retry_at = 0, failures = 0""",
+        nothing,
+    )
+    def mark_all_stale(self, now: int) -> None: ...
+
+    @query(
         """update remote_device_lists set failures = failures + 1, retry_at = %(retry_at)s
            where user_id = %(user_id)s""",
         nothing,

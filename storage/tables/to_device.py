@@ -34,6 +34,14 @@ class ToDevice(Queries):
     def expire(self, before: int) -> int: ...
 
     @query(
+        """delete from to_device_messages m where not exists (
+             select from devices d where d.user_id = m.user_id and d.device_id = m.device_id)""",
+        affected,
+    )
+    def sweep(self) -> int:
+        """Delete messages to devices that are gone: they were sent while another node removed these."""
+
+    @query(
         """select distinct d.user_id, d.device_id
            from unnest(%(users)s::text[], %(devices)s::text[]) as wanted (user_id, device_id)
            join devices d on d.user_id = wanted.user_id

@@ -20,11 +20,14 @@ from homeserver.protocol.errors import MatrixError
 from homeserver.protocol.identifiers import ServerName
 from homeserver.services.accounts import Accounts
 from homeserver.services.destination_standing import DestinationStanding
+from homeserver.services.device_lists import DeviceLists
 from homeserver.services.devices import Devices
+from homeserver.services.encryption_standing import EncryptionStanding
 from homeserver.services.last_seen import LastSeen
 from homeserver.services.moderation import Moderation
 from homeserver.services.passwords import PasswordCosts, Passwords
 from homeserver.services.registration_tokens import RegistrationTokens
+from homeserver.services.restoration import Restoration
 from homeserver.services.rooms.event_store import EventStore
 from homeserver.services.rooms.notability import Notability
 from homeserver.services.rooms.notability_rebuild import NotabilityRebuild
@@ -58,6 +61,8 @@ class Offline:
     media: MediaTools
     user_directory: UserDirectoryUpkeep
     standing: DestinationStanding
+    encryption: EncryptionStanding
+    restoration: Restoration
     notability: NotabilityRebuild
     state_history: StateHistory
 
@@ -130,6 +135,8 @@ def _offline(config: Config, database: Database) -> Offline:
         build_media_tools(config, database, clock, random),
         UserDirectoryUpkeep(name, database, journal),
         DestinationStanding(database),
+        EncryptionStanding(database),
+        Restoration(name, database, journal, DeviceLists(name, database, journal), clock),
         _notability(name, database),
         StateHistory(database),
     )

@@ -13,12 +13,13 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 DEFAULT_FILE = Path("homeserver.yaml")
 
 
-def add_config_option(command: argparse.ArgumentParser) -> None:
-    """Let the command take `-c FILE`."""
+def add_config_option(command: argparse.ArgumentParser, *, also_before: bool = False) -> None:
+    """Let the command take `-c FILE`. ``also_before``: the command above it takes it too."""
     command.add_argument(
         "-c",
         "--config",
         type=Path,
+        default=argparse.SUPPRESS if also_before else None,
         metavar="FILE",
         help=f"the configuration (default: {DEFAULT_FILE} in the working directory, if it is there)",
     )

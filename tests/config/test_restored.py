@@ -1,0 +1,82 @@
+"""`homeserver restored`: a database from a backup is made fit to be served again."""
+
+from pathlib import Path
+
+import pytest
+
+from homeserver.app.cli import main
+from homeserver.protocol.identifiers import ServerName
+from homeserver.services.restoration import STEP
+from storage.database import Database
+from tests.client_api.e2ee import V3, Device, one_time_keys
+from tests.client_api.sync_site import SyncSite
+from tests.harness.memory import result_of
+from tests.harness.postgres import TestDatabase
+
+
+@pytest.fixture(autouse=True)
+def _configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, test_database: TestDatabase) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("homeserver.yaml").write_text(f"server_name: test\ndatabase: {test_database.dsn!r}\n")
+
+
+def test_no_key_of_before_is_given_away_and_clients_upload_new_ones(database: Database) -> None:
+    site = SyncSite(database)
+    alice, bob = Device.register(site, "alice"), Device.register(site, "bob")
+    alice.upload(
+        device_keys=alice.device_keys(),
+        one_time_keys=one_time_keys("A", "B"),
+        fallback_keys=one_time_keys("F"),
+    )
+    assert main(["restored"]) == 0
+    site.start()
+    assert alice.first_sync()["device_one_time_keys_count"] == {"signed_curve25519": 0}
+    assert [key.partition(":")[2] for key in bob.claim(alice)] == ["F"]
+    alice.upload(one_time_keys=one_time_keys("C"))
+    assert [key.partition(":")[2] for key in bob.claim(alice)] == ["C"]
+
+
+def test_a_server_that_runs_notices(database: Database) -> None:
+    site = SyncSite(database)
+    alice = Device.register(site, "alice")
+    alice.upload(device_keys=alice.device_keys(), one_time_keys=one_time_keys("A"))
+    assert alice.first_sync()["device_one_time_keys_count"] == {"signed_curve25519": 1}
+    assert main(["restored"]) == 0
+    Device.register(site, "bob").upload(one_time_keys=one_time_keys("X"))
+    assert alice.sync()["device_one_time_keys_count"] == {"signed_curve25519": 0}
+
+
+def test_others_are_told_of_all_devices_under_numbers_that_are_new_and_asked_for_theirs(
+    database: Database, test_database: TestDatabase, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = SyncSite(database)
+    alice = Device.register(site, "alice")
+    room = alice.public_room()
+    alice.upload_device_keys()
+    rows = test_database.rows
+    rows(
+        "insert into room_servers (room_id, server, joined_members, joined_pos) values (%s, 'far.example', 1, 1)",
+        room,
+    )
+    rows("insert into device_list_sent values ('far.example', %s, 5)", alice.user_id)
+    rows("insert into remote_device_lists (user_id, stream_id) values ('@carl:far.example', 7)")
+    capsys.readouterr()
+    assert main(["restored"]) == 0
+    assert "of the devices of 1 users" in capsys.readouterr().out
+    owed = rows(
+        "select user_id, device_id from device_list_outbox where destination = 'far.example' order by 2"
+    )
+    assert owed == [(alice.user_id, ""), (alice.user_id, alice.device_id)]
+    assert rows("select 1 from remote_device_lists where stale_since is null") == []
+    site.start()
+
+    _, told = result_of(site.app.encryption.exchange.owed(ServerName("far.example"), 10))
+    (update,) = [edu["content"] for edu in told if edu["edu_type"] == "m.device_list_update"]
+    assert update["stream_id"] > STEP
+    assert update["prev_id"] == []
+
+
+def test_it_may_be_done_again_and_on_an_empty_database(database: Database) -> None:
+    assert [main(["restored"]), main(["restored"])] == [0, 0]
+    site = SyncSite(database)
+    assert Device.register(site, "alice").here.get(f"{V3}/account/whoami").status == 200

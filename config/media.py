@@ -158,6 +158,12 @@ class MediaConfig:
         minimum=3_600_000,
         example="30d",
     )
+    redacted_lifetime_ms: Milliseconds = setting(
+        "When all events that showed a user's file were redacted, and it is nobody's avatar, the file is deleted after "
+        "so long. What encrypted events show is not known to the server, and stays.",
+        default=Milliseconds(7 * 24 * 3_600_000),
+        minimum=60_000,
+    )
     max_pending_uploads: int = setting(
         "How many addresses of content that is still to be uploaded a user may have at a time.",
         default=10,

@@ -295,6 +295,19 @@ CREATE TABLE media_thumbnails (
     made_ts bigint NOT NULL
 );
 
+CREATE TABLE media_uses (
+    media_id text NOT NULL COLLATE pg_catalog."C",
+    event_id text NOT NULL COLLATE pg_catalog."C",
+    sender text NOT NULL COLLATE pg_catalog."C",
+    gone_ts bigint
+);
+
+CREATE TABLE media_uses_progress (
+    only_row boolean DEFAULT true NOT NULL,
+    pos bigint NOT NULL,
+    CONSTRAINT media_uses_progress_only_row_check CHECK (only_row)
+);
+
 CREATE TABLE membership_changes (
     user_id text NOT NULL COLLATE pg_catalog."C",
     pos bigint NOT NULL,
@@ -926,6 +939,12 @@ ALTER TABLE ONLY media
 ALTER TABLE ONLY media_thumbnails
     ADD CONSTRAINT media_thumbnails_pkey PRIMARY KEY (source, width, height, method, animated);
 
+ALTER TABLE ONLY media_uses
+    ADD CONSTRAINT media_uses_pkey PRIMARY KEY (media_id, event_id);
+
+ALTER TABLE ONLY media_uses_progress
+    ADD CONSTRAINT media_uses_progress_pkey PRIMARY KEY (only_row);
+
 ALTER TABLE ONLY membership_changes
     ADD CONSTRAINT membership_changes_pkey PRIMARY KEY (user_id, pos, room_id);
 
@@ -1155,6 +1174,10 @@ CREATE INDEX media_pending ON media USING btree (user_id, expires_ts) WHERE (sha
 CREATE INDEX media_sha256 ON media USING btree (sha256);
 
 CREATE INDEX media_thumbnails_sha256 ON media_thumbnails USING btree (sha256);
+
+CREATE INDEX media_uses_event ON media_uses USING btree (event_id);
+
+CREATE INDEX media_uses_gone ON media_uses USING btree (gone_ts) WHERE (gone_ts IS NOT NULL);
 
 CREATE INDEX membership_changes_pos ON membership_changes USING btree (pos);
 

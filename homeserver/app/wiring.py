@@ -99,7 +99,7 @@ class App:
         await self.sync.presence_record.stop()
         self.sync.stop()
         self.sliding_sync.upkeep.stop()
-        self.media.stop()
+        await self.media.stop()
         await self.searches.stop()
         await self.push.stop()
         await self.delayed_events.work.stop()

@@ -8,6 +8,7 @@ from config.media import MediaConfig
 from federation.server_api.media import ServerMediaApi
 from homeserver.app.core import Core
 from homeserver.app.wiring_federation_transport import FederationTransport
+from homeserver.background.following import Following
 from homeserver.background.media_upkeep import MediaUpkeep
 from homeserver.client_api.media import MediaApi, OldMediaApi
 from homeserver.client_api.media_previews import MediaPreviewsApi
@@ -29,7 +30,9 @@ from homeserver.services.media.remote_media import RemoteMedia
 from homeserver.services.media.retention import CopyRules, Retention
 from homeserver.services.media.thumbnails import Thumbnails
 from homeserver.services.media.uploads import UploadRules, Uploads
+from homeserver.services.media.uses import MediaUseIndex
 from storage.database import Database
+from storage.leases import Leases
 from storage.workers import InlineWorkers
 
 _INCOMING: Final = "incoming"
@@ -43,6 +46,9 @@ class MediaArea:
     library: Library
     retention: Retention
     processes: MediaProcesses
+    uses: MediaUseIndex
+    leases: Leases
+    following: Following
     upkeep: MediaUpkeep
     endpoints: list[BoundEndpoint]
     federation_endpoints: list[BoundEndpoint]
@@ -50,11 +56,14 @@ class MediaArea:
     def start(self) -> None:
         """Begin what is done from time to time."""
         self.upkeep.start()
+        self.following.start()
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """End it, and the processes that work on pictures."""
         self.upkeep.stop()
         self.processes.stop()
+        await self.following.stop()
+        await self.leases.stop()
 
 
 def build_media(core: Core, workers: FileWorkers, transport: FederationTransport) -> MediaArea:
@@ -87,13 +96,18 @@ def build_media(core: Core, workers: FileWorkers, transport: FederationTransport
         pending_lifetime_ms=config.pending_lifetime_ms,
     )
     retention = _retention(core.config, database, clock)
+    uses = MediaUseIndex(core.server_name, database, core.journal, clock, config.redacted_lifetime_ms)
+    leases = Leases(database, clock, f"media {random.letters(12)}")
     uploads = Uploads(rules, database, library, arrivals, clock, random)
     previews = _previews(core, transport, library, processes) if config.url_previews.enabled else None
     return MediaArea(
         library=library,
         retention=retention,
         processes=processes,
-        upkeep=MediaUpkeep(uploads, retention, library, previews, clock),
+        uses=uses,
+        leases=leases,
+        following=Following("media uses", uses.step, leases, core.journal, clock),
+        upkeep=MediaUpkeep(uploads, retention, uses, library, previews, clock),
         endpoints=collect(
             MediaUploadApi(uploads),
             MediaApi(downloads, thumbnails, config.max_upload_bytes),

@@ -13,6 +13,7 @@ from homeserver.services.media.library import Library
 from homeserver.services.media.previews import Previews
 from homeserver.services.media.retention import Retention
 from homeserver.services.media.uploads import Uploads
+from homeserver.services.media.uses import MediaUseIndex
 
 log = structlog.get_logger(__name__)
 
@@ -26,12 +27,14 @@ class MediaUpkeep:
         self,
         uploads: Uploads,
         retention: Retention,
+        uses: MediaUseIndex,
         library: Library,
         previews: Previews | None,
         clock: Clock,
     ) -> None:
         self._uploads = uploads
         self._retention = retention
+        self._uses = uses
         self._library = library
         self._previews = previews
         self._clock = clock
@@ -54,6 +57,7 @@ class MediaUpkeep:
         await self._uploads.expire()
         if self._previews is not None:
             await self._previews.expire()
+        await self._uses.release()
         await self._retention.shrink()
         await self._library.sweep()
         await self._library.clean_incoming()

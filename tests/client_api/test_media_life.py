@@ -13,6 +13,8 @@ from storage.database import Database
 from storage.tables.media import MediaRows
 from tests.client_api.media_site import CREATE, UPLOAD, MediaSite, download, thumbnail, upload
 from tests.client_api.pictures import png
+from tests.client_api.rooms_site import V3
+from tests.client_api.sync_site import Syncer
 from tests.harness.memory import SeededRandom, result_of
 
 HOURS_3 = 3 * 3600
@@ -100,11 +102,11 @@ def test_what_comes_again_in_the_meantime_stays(site: MediaSite, tools: MediaToo
 
 def test_the_server_tidies_up_by_itself(site: MediaSite, tools: MediaTools) -> None:
     alice = site.person("alice")
-    site.app.media.start()
+    site.app.media.upkeep.start()
     finished(tools.retention.delete(named(upload(alice, b"gone"))))
     site.clock.advance(HOURS_3)
     assert site.files() == []
-    site.app.media.stop()
+    site.app.media.upkeep.stop()
 
 
 def test_the_least_used_copies_give_way(site: MediaSite, tools: MediaTools) -> None:
@@ -159,3 +161,61 @@ def test_files_are_checked(site: MediaSite, tools: MediaTools) -> None:
     assert [each.file for each in strays] == [stray.name]
     finished(tools.checking.delete_strays(strays))
     assert not stray.exists()
+
+
+# --- What events show -----------------------------------------------------------------------------
+
+DAYS_8 = 8 * 24 * 3600
+
+
+def show(who: Syncer, room: str, name: str) -> str:
+    """Show a file in a room; the event's ID."""
+    return who.say(room, "a picture", msgtype="m.image", url=f"mxc://{name}")
+
+
+def let_time_pass(site: MediaSite, tools: MediaTools) -> None:
+    """Let the server do what it does behind events, and what it does after a week."""
+    uses = site.app.media.uses
+    while result_of(uses.step()):
+        pass
+    site.clock.advance(DAYS_8)
+    result_of(uses.release())
+    site.clock.advance(HOURS_3)
+    result_of(tools.library.sweep())
+
+
+def test_a_file_goes_when_the_event_that_showed_it_was_redacted(site: MediaSite, tools: MediaTools) -> None:
+    alice = site.person("alice")
+    room, name = alice.create(), upload(alice, b"shown")
+    event = show(alice, room, name)
+    let_time_pass(site, tools)
+    assert download(alice.http, name).status == 200
+    alice.redact(room, event)
+    while result_of(site.app.media.uses.step()):
+        pass
+    assert download(alice.http, name).status == 200
+    let_time_pass(site, tools)
+    assert (download(alice.http, name).errcode, site.files()) == ("M_NOT_FOUND", [])
+
+
+def test_a_file_stays_while_anything_shows_it(site: MediaSite, tools: MediaTools) -> None:
+    alice, bob = site.people("alice", "bob")
+    room = alice.public_room()
+    bob.join(room)
+    name, avatar = upload(alice, b"shown"), upload(alice, b"avatar")
+    first = show(alice, room, name)
+    show(bob, room, name)
+    worn = show(alice, room, avatar)
+    alice.http.put(f"{V3}/profile/{alice.user_id}/avatar_url", {"avatar_url": f"mxc://{avatar}"})
+    for event in (first, worn):
+        alice.redact(room, event)
+    let_time_pass(site, tools)
+    assert [download(alice.http, each).status for each in (name, avatar)] == [200, 200]
+
+
+def test_nobody_has_a_file_deleted_by_showing_it(site: MediaSite, tools: MediaTools) -> None:
+    alice, mallory = site.people("alice", "mallory")
+    name, room = upload(alice, b"secret"), mallory.create()
+    mallory.redact(room, show(mallory, room, name))
+    let_time_pass(site, tools)
+    assert download(alice.http, name).body == b"secret"

@@ -41,12 +41,12 @@ class DelayedEventsWork:
         self._running = Deferred.fromCoroutine(self._run())
 
     async def stop(self) -> None:
-        """Begin to send no more, and wait for what is being sent."""
+        """Send no more."""
         running, self._running = self._running, None
         if running is not None:
             running.cancel()
             await running
-            await self._due.settle()
+            await self._due.end()
             await self._leases.stop()
 
     def wake(self) -> None:

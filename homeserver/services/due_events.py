@@ -11,7 +11,7 @@ from typing import Protocol
 
 import orjson
 import structlog
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 
 from homeserver.clock import Clock
 from homeserver.protocol.errors import Forbidden, MatrixError, NotFound, Unknown, UserDeactivated, UserLocked
@@ -68,10 +68,12 @@ class DueEvents:
         but = list(self._under_way)
         return await self._database.read(lambda tx: DelayedEvents(tx).next_due(but))
 
-    async def settle(self) -> None:
-        """Wait until nothing is under way."""
-        while self._under_way:
-            await DeferredList(list(self._under_way.values()))
+    async def end(self) -> None:
+        """Break off what is under way: what is not on its way into the database stays scheduled."""
+        under_way = list(self._under_way.values())
+        for each in under_way:
+            each.cancel()
+        await DeferredList(under_way)
 
     async def send_now(self, delay_id: str) -> EventID:
         """Send one that is not due yet; if it was sent already, the event that it became.
@@ -100,6 +102,8 @@ class DueEvents:
         try:
             async with self._rooms.holding(delayed.room_id):
                 await self._send_or_fail(delayed)
+        except CancelledError:
+            log.info("a delayed event is sent after the next start", delay_id=delayed.delay_id)
         except Exception:
             log.exception("a delayed event could not be sent yet", delay_id=delayed.delay_id)
         finally:
@@ -108,7 +112,7 @@ class DueEvents:
     async def _send_or_fail(self, delayed: DelayedEvent) -> None:
         try:
             await self._send(delayed)
-        except DatabaseUnavailable:
+        except (DatabaseUnavailable, CancelledError):
             raise
         except Exception as error:
             if not await self._is_as_read(delayed):

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from homeserver.app.outside import Outside
 from storage.database import Database
 from tests.client_api.rooms_site import V3, room_path
-from tests.client_api.sync_site import Syncer, SyncSite
+from tests.client_api.sync_site import Syncer, SyncSite, no_services
 from tests.harness.client import Reply
 from tests.harness.memory import result_of
+from tests.harness.outside import Names
 
 UNSTABLE = "/_matrix/client/unstable/org.matrix.msc4140"
 DELAY = "org.matrix.msc4140.delay"
@@ -336,3 +338,32 @@ def test_what_ended_is_forgotten_after_a_week(site: CallSite, alice: Syncer) -> 
     site.clock.twisted.advance(8 * 24 * 3600)
     site.turn(1)
     assert alice.http.get(f"{UNSTABLE}/delayed_events/{delay_id}").errcode == "M_NOT_FOUND"
+
+
+class MuteNames(Names):
+    """A resolver that never answers."""
+
+    def resolveHostName(self, receiver: Any, hostName: str, portNumber: int = 0, *_: Any, **__: Any) -> Any:
+        self.asked.append(hostName)
+
+
+class CutOffSite(CallSite):
+    """A site that finds nobody."""
+
+    names = MuteNames()
+
+    def outside(self) -> Outside:
+        return Outside(self.clock.twisted, self.names, no_services)
+
+
+def test_one_that_waits_for_another_server_is_kept_when_the_server_ends(database: Database) -> None:
+    site = CutOffSite(database)
+    alice = site.person("alice")
+    invite = {"state_key": "@far:away.test", "content": {"membership": "invite"}}
+    hanging = delay_id_of(schedule(alice, alice.create(), 5000, "t", "m.room.member", **invite))
+    site.turn(6)
+    assert "away.test" in site.names.asked
+    site.again()
+    alice.reconnect()
+    assert scheduled(alice) == [hanging]
+    site.rest()

@@ -128,3 +128,11 @@ class TestPolicyServers(Shared):
         for content in ({"via": evil.name}, {"via": 5, "public_keys": {}}, {"public_keys": {"ed25519": "x"}}):
             await alice.set_state(room, "m.room.policy", content)
             await alice.say(room, "hello")
+
+    @in_world
+    async def test_a_template_for_another_server_is_not_for_it_to_sign(self) -> None:
+        alpha, _, room, evil, _ = await self.protected(lambda request: (400, FORBIDDEN))
+        target = f"/_matrix/federation/v1/make_leave/{room}/{evil.user_id}"
+        status, _ = await evil.ask(alpha, "GET", target)
+        assert status == 200
+        assert not any("policy" in path for _, path in evil.asked)

@@ -10,7 +10,7 @@ from homeserver.protocol.base64 import encode_base64
 from homeserver.protocol.events.building import build_event
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.hashes import reference_hash
-from homeserver.protocol.identifiers import EventID, RoomID, ServerName, UserID
+from homeserver.protocol.identifiers import EventID, RoomID, ServerName, UserID, server_of
 from homeserver.protocol.room_versions import EventFormat, EventIDFormat, RoomVersion
 from homeserver.protocol.signing_keys import SigningKey
 from homeserver.services.rooms.draft import RoomDraft
@@ -72,7 +72,7 @@ class LocalEvents:
         self._approver: Approver | None = None
 
     def approve_by(self, approver: Approver) -> None:
-        """Let events be approved before they are added."""
+        """Let events of our users be approved before they are added; templates for other servers are not sent by us."""
         self._approver = approver
 
     async def append(
@@ -89,7 +89,7 @@ class LocalEvents:
         state = await self._states.lookup(draft.state, {*keys, _CREATE, *own_key}, draft.unsaved)
         event = await self._build(draft, intent, [state[key].event for key in keys if key in state])
         check_auth(event, lambda event_type, state_key: _event(state.get((event_type, state_key))))
-        if self._approver is not None:
+        if self._approver is not None and server_of(event.sender) == self._author.server_name:
             event = await self._approver.approved(draft, event)
         return await self.append_built(draft, event, state.get(event.key) if event.key else None, transaction)
 

@@ -1,11 +1,13 @@
 """Who is pushed when: one pusher after the other at each gateway, a bounded number at a time.
 
 A gateway that does not answer is left alone, and what is for it waits; so does what is for a single pusher that its
-gateway does not take.
+gateway does not take. What makes a sound goes before what does not: a word to one person does not wait for a room of
+thousands. And all of it gives way to who sends messages: when the event loop is late, there is a rest before the next
+one.
 """
 
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Container, Iterable
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -22,6 +24,11 @@ log = structlog.get_logger(__name__)
 
 AT_ONCE: Final = 64
 """Over all gateways."""
+LATE_S: Final = 0.003
+"""An event loop that is so late has much to do."""
+REST: Final = 8.0
+"""Rest then, as a multiple of how late it is."""
+_LONGEST_REST_S: Final = 0.5
 _RETRY_S: Final = 10.0
 """After a failure that has nothing to do with the gateway."""
 
@@ -29,9 +36,10 @@ _RETRY_S: Final = 10.0
 class _Gateway:
     """What waits for one gateway, and how many deliveries are under way to it."""
 
-    __slots__ = ("busy", "timer", "waiting")
+    __slots__ = ("busy", "timer", "urgent", "waiting")
 
     def __init__(self) -> None:
+        self.urgent: deque[int] = deque()
         self.waiting: deque[int] = deque()
         self.busy = 0
         self.timer: Timer | None = None
@@ -61,11 +69,11 @@ class PushCourier:
         """How many pushers have something coming."""
         return len(self._queued) + len(self._busy) + len(self._pauses) + len(self._naps)
 
-    def add(self, ears: Iterable[EarRow]) -> None:
-        """Something is owed to these."""
-        for ear in ears:
+    def add(self, ears: Iterable[EarRow], urgent: Container[int] = ()) -> None:
+        """Something is owed to these, to some of them urgently."""
+        for ear in sorted(ears, key=lambda ear: ear.id not in urgent):
             _cancel(self._naps.pop(ear.id, None))
-            self._enqueue(ear.id, "" if ear.url is None else gateway_of(ear.url))
+            self._enqueue(ear.id, "" if ear.url is None else gateway_of(ear.url), urgent=ear.id in urgent)
 
     def stop(self) -> None:
         """Deliver no more: what is left stays in the outbox."""
@@ -82,33 +90,45 @@ class PushCourier:
         for task in tasks:
             task.cancel()
 
-    def _enqueue(self, pusher_id: int, name: str) -> None:
+    def _enqueue(self, pusher_id: int, name: str, *, urgent: bool = False) -> None:
         if pusher_id in self._busy:
             self._again.add(pusher_id)
-        elif pusher_id not in self._queued and pusher_id not in self._pauses:
-            self._queued.add(pusher_id)
-            self._gateways.setdefault(name, _Gateway()).waiting.append(pusher_id)
-            self._pump(name)
+            return
+        gateway = self._gateways.setdefault(name, _Gateway())
+        if pusher_id in self._queued:
+            if not urgent or pusher_id in gateway.urgent:
+                return
+            gateway.waiting.remove(pusher_id)
+        elif pusher_id in self._pauses:
+            return
+        self._queued.add(pusher_id)
+        (gateway.urgent if urgent else gateway.waiting).append(pusher_id)
+        self._pump(name)
 
     def _pump(self, name: str) -> None:
         """Begin as many deliveries to a gateway as there may be."""
         gateway = self._gateways.get(name)
         if gateway is None:
             return
-        while gateway.waiting and gateway.busy < self._per_gateway:
+        while (gateway.urgent or gateway.waiting) and gateway.busy < self._per_gateway:
             pause = self._failures.seconds_until_retry(name)
             if pause > 0:
                 if gateway.timer is None or not gateway.timer.active():
                     gateway.timer = self._clock.call_later(pause, self._pump, name)
                 return
-            pusher_id = gateway.waiting.popleft()
+            pusher_id = (gateway.urgent or gateway.waiting).popleft()
             self._queued.discard(pusher_id)
             rest = self._failures.seconds_until_retry(target_of(pusher_id))
             if rest > 0:
                 self._pause(pusher_id, name, rest)
                 continue
             self._begin(pusher_id, name, gateway)
-        if not gateway.waiting and not gateway.busy and self._gateways.get(name) is gateway:
+        if (
+            not gateway.urgent
+            and not gateway.waiting
+            and not gateway.busy
+            and self._gateways.get(name) is gateway
+        ):
             _cancel(gateway.timer)
             del self._gateways[name]
 
@@ -123,6 +143,7 @@ class PushCourier:
         done, failed = Done.ALL, False
         try:
             async with self._slot():
+                await self._give_way()
                 done = await self._delivery.deliver(pusher_id)
         except CancelledError:
             return
@@ -143,6 +164,13 @@ class PushCourier:
         elif again or done is not Done.ALL:
             self._enqueue(pusher_id, name)
         self._pump(name)
+
+    async def _give_way(self) -> None:
+        began = self._clock.seconds()
+        await self._clock.sleep(0)
+        late = self._clock.seconds() - began
+        if late > LATE_S:
+            await self._clock.sleep(min(REST * late, _LONGEST_REST_S))
 
     @asynccontextmanager
     async def _slot(self) -> AsyncIterator[None]:

@@ -98,7 +98,7 @@ class PushOutbox:
                 log.exception("what is to be pushed could not be found out, and is tried again")
                 await self._clock.sleep(_RETRY_S)
                 continue
-            self._courier.add(found.ears)
+            self._courier.add(found.ears, found.urgent)
             if found.more:
                 await self._clock.sleep(min(REST * (self._clock.seconds() - began), _LONGEST_REST_S))
             else:

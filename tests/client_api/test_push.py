@@ -298,6 +298,19 @@ def test_one_gateway_does_not_hold_up_another(site: PushSite) -> None:
     assert texts(site.other_gateway.take()) == ["hello"]
 
 
+def test_what_makes_a_sound_goes_first(database: Database) -> None:
+    site = PushSite(database, {"push": {"allow_http": True, "requests_per_gateway": 1}})
+    _anna, ben, room = two(site)
+    others = site.people("carl", "dora", "emil")
+    for other in others:
+        other.join(room)
+        set_pusher(other, other.user_id)
+    ben.say(room, "to all", **mention(others[2]))
+    keys = [push["devices"][0]["pushkey"] for push in site.pushed()]
+    assert keys[0] == others[2].user_id
+    assert len(keys) == 4
+
+
 def test_what_was_read_or_redacted_meanwhile_is_not_pushed_any_more(site: PushSite) -> None:
     anna, ben, room = two(site)
     site.gateway.away()

@@ -39,10 +39,13 @@ _REDACTION: Final = "m.room.redaction"
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a step found: whether there is more to do, and the pushers to which something is owed now."""
+    """What a step found: whether there is more to do, and the pushers to which something is owed now. The ``urgent``
+    ones of them, by number, make a sound or name the user.
+    """
 
     more: bool
     ears: Sequence[EarRow] = ()
+    urgent: frozenset[int] = frozenset()
 
 
 @dataclass(slots=True)
@@ -93,6 +96,7 @@ class PushesOwed:
             return Found(more=False)
         told = await self._told(work)
         ears: Sequence[EarRow] = ()
+        loud = {each.user_id for each in told if is_loud(each.verdict.actions)}
         if told or work.counting or work.upto - work.was >= NOTE_EVERY:
             now = self._clock.now_ms()
             written = await self._database.transact(lambda tx: _write(tx, work, told, now))
@@ -101,7 +105,7 @@ class PushesOwed:
                 return Found(more=True)
             ears = written
         self._at = work.upto
-        return Found(work.more, ears)
+        return Found(work.more, ears, frozenset(ear.id for ear in ears if ear.user_id in loud))
 
     async def _told(self, work: _Work) -> list[Told]:
         """Judge the new events for everybody who may be told of them."""
@@ -141,6 +145,14 @@ class PushesOwed:
         """Whether a user does not want to see invites of somebody."""
         hidden = await self._database.read(lambda tx: ignored_inviters(tx, user_id, (inviter,)))
         return inviter in hidden
+
+
+def is_loud(actions: Iterable[object]) -> bool:
+    """Whether the actions of a rule make a sound, or highlight."""
+    tweaks = [action for action in actions if isinstance(action, dict)]
+    return any(tweak.get("set_tweak") == "sound" for tweak in tweaks) or any(
+        tweak.get("set_tweak") == "highlight" and tweak.get("value", True) is True for tweak in tweaks
+    )
 
 
 def _notifies(fresh: FreshEvent, user_id: UserID, mentioned: frozenset[tuple[UserID, int]]) -> bool:

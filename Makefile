@@ -7,6 +7,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PACKAGES := config federation homeserver storage
 LOCK_OPTIONS := --quiet --generate-hashes --allow-unsafe --strip-extras \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
@@ -16,11 +17,11 @@ LOCK_OPTIONS := --quiet --generate-hashes --allow-unsafe --strip-extras \
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
 
-venv: $(VENV)/.installed ## make .venv with .venv/bin/homeserver
+venv: $(VENV)/.compiled ## make .venv with .venv/bin/homeserver
 
 dev: $(VENV)/.dev-installed ## the same, with the developers' tools
 
-run: venv ## start a server in ./data (http://127.0.0.1:8008)
+run: $(VENV)/.compiled ## start a server in ./data (http://127.0.0.1:8008)
 	$(BIN)/homeserver run
 
 demo: dev ## two federated servers with users and a shared room
@@ -62,6 +63,11 @@ $(VENV)/.installed: requirements.lock pyproject.toml scripts/make-venv
 	PYTHON="$(PYTHON)" sh scripts/make-venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --require-hashes --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# So that a start does not compile, whatever PYTHONDONTWRITEBYTECODE says.
+$(VENV)/.compiled: $(VENV)/.installed $(shell find $(PACKAGES) -name '*.py')
+	@$(BIN)/python -m compileall -q -j 0 $(PACKAGES)
 	@touch $@
 
 $(VENV)/.dev-installed: $(VENV)/.installed requirements-dev.lock

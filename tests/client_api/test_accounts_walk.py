@@ -8,21 +8,31 @@ from homeserver.http.authentication import (
     Marker,
     access_token,
     access_token_or_guest,
+    admin_token,
     optional_access_token,
 )
+from homeserver.protocol.identifiers import UserID
 from tests.client_api.accounts_site import AccountsSite
 from tests.harness import endpoint_walk
 from tests.harness.endpoint_walk import Credentials
+from tests.harness.memory import result_of
 
 
 @pytest.fixture
 def credentials(site: AccountsSite) -> Mapping[Marker, Credentials]:
-    token = site.register("walker").token
+    walker, admin = site.register("walker"), site.register("admin")
+    result_of(site.area.moderation.set_admin(UserID(admin.user_id), True))
+    by_walker = _bearer(walker.token)
+    return {
+        access_token: by_walker,
+        access_token_or_guest: by_walker,
+        optional_access_token: by_walker,
+        admin_token: _bearer(admin.token),
+    }
 
-    def bearer(method: str, target: str, body: bytes) -> Mapping[str, str]:
-        return {"Authorization": f"Bearer {token}"}
 
-    return dict.fromkeys((access_token, access_token_or_guest, optional_access_token), bearer)
+def _bearer(token: str) -> Credentials:
+    return lambda method, target, body: {"Authorization": f"Bearer {token}"}
 
 
 def test_strangers_are_refused(site: AccountsSite) -> None:

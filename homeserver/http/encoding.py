@@ -57,14 +57,20 @@ _CLOSED_POLICY = (
 
 
 def encode_json(value: object) -> bytes:
-    """Return the JSON of a struct, a dict, a list, None (an empty object) or of bytes built already."""
+    """Return the JSON of a struct, a dict, a list, None (an empty object) or of bytes built already.
+
+    What another server told may have numbers and a depth that the fast encoder refuses.
+    """
     if value is None:
         return b"{}"
     if isinstance(value, RawJson):
         return value.body
     if isinstance(value, msgspec.Struct):
         return _structs.encode(value)
-    return orjson.dumps(value, _foreign_to_orjson)
+    try:
+        return orjson.dumps(value, _foreign_to_orjson)
+    except TypeError:
+        return _structs.encode(value)
 
 
 def _foreign_to_orjson(value: Any) -> object:

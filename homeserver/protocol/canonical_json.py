@@ -105,6 +105,15 @@ def check_canonical(value: Any) -> None:
     raise BadJson("The JSON is nested too deeply")
 
 
+def is_canonical(value: Any) -> bool:
+    """Whether a value passes `check_canonical`: every client can read it."""
+    try:
+        check_canonical(value)
+    except BadJson:
+        return False
+    return True
+
+
 def check_depth(value: Any) -> None:
     """What is left of `check_canonical` for room versions 1 to 5: nothing is nested deeper than
     `MAX_DEPTH`.

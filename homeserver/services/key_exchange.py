@@ -17,7 +17,7 @@ from homeserver.protocol.identifiers import DeviceID, ServerName, UserID, server
 from homeserver.services import one_time_keys
 from homeserver.services.device_keys import DeviceKeys, add_signatures, columns, shown
 from homeserver.services.one_time_keys import OneTimeKeys
-from homeserver.services.remote_device_lists import RemoteDeviceLists
+from homeserver.services.remote_device_lists import RemoteDeviceLists, are_keys, signing_key_of
 from storage.tables.remote_devices import RemoteList
 
 Json = dict[str, Any]
@@ -158,11 +158,11 @@ class KeyExchange:
                 keys.devices[UserID(user_id)] = {
                     DeviceID(device_id): each
                     for device_id, each in by_device.items()
-                    if isinstance(each, dict)
+                    if are_keys(UserID(user_id), DeviceID(device_id), each)
                 }
         for usage, found in (("master", answer.master_keys), ("self_signing", answer.self_signing_keys)):
             for user_id, key in found.items():
-                if user_id in devices:
+                if user_id in devices and signing_key_of(usage, UserID(user_id), key) is not None:
                     keys.signing.setdefault(usage, {})[UserID(user_id)] = key
 
     async def _add_kept(self, keys: Keys, wanted: Devices) -> None:
@@ -198,9 +198,10 @@ class KeyExchange:
             failures[server] = FAILED
             return
         for user_id, by_device in answer.one_time_keys.items():
-            for device_id, key in by_device.items() if user_id in devices else ():
-                if device_id in devices[user_id] and isinstance(key, dict):
-                    found.setdefault(UserID(user_id), {})[DeviceID(device_id)] = key
+            for device_id, keys in by_device.items() if user_id in devices else ():
+                if device_id in devices[user_id] and isinstance(keys, dict):
+                    good = {name: key for name, key in keys.items() if one_time_keys.is_key(key)}
+                    found.setdefault(UserID(user_id), {})[DeviceID(device_id)] = good
 
 
 def _add_signing(keys: Keys, row: RemoteList) -> None:

@@ -115,6 +115,13 @@ def answer(rows: Sequence[KeyRow]) -> dict[UserID, dict[DeviceID, dict[str, Any]
     return found
 
 
+def is_key(key: object) -> bool:
+    """Whether something that another server hands out is a key: a text, or a signed object with one."""
+    if isinstance(key, dict):
+        return isinstance(key.get("key"), str) and isinstance(key.get("signatures"), dict)
+    return isinstance(key, str)
+
+
 def _parsed(name: str, key: object) -> tuple[str, str, str, bytes]:
     """Algorithm, ID, JSON and digest of a key: the digest is of what its secret half belongs to."""
     algorithm, colon, key_id = name.partition(":")

@@ -202,8 +202,8 @@ class RemoteDeviceLists:
             USER_DEVICES, server_of(user_id), path={"user_id": user_id}, timeout_s=timeout_s
         )
         devices = _devices(user_id, answer)
-        master = _lenient_key("master", user_id, answer.master_key)
-        self_signing = _lenient_key("self_signing", user_id, answer.self_signing_key)
+        master = signing_key_of("master", user_id, answer.master_key)
+        self_signing = signing_key_of("self_signing", user_id, answer.self_signing_key)
 
         def run(tx: Transaction, write: DeviceWrite) -> RunResult[None]:
             stored = RemoteDevices(tx)
@@ -295,7 +295,7 @@ class _Update:
         self._prev = [each for each in prev_id if type(each) is int]
         self.deleted = content.get("deleted") is True
         self.display_name = _name(content.get("device_display_name"))
-        self.keys = _keys(content.get("keys"))
+        self.keys = _keys(self.user_id, self.device_id, content.get("keys"))
 
     def leaves_gap(self, known: int) -> bool:
         """Whether something lies between the list as it is known and this update."""
@@ -318,8 +318,25 @@ def _name(name: object) -> str | None:
     return name[:256] if isinstance(name, str) and "\0" not in name else None
 
 
-def _keys(keys: object) -> str | None:
-    if not isinstance(keys, dict):
+def are_keys(user_id: UserID, device_id: DeviceID, keys: object) -> bool:
+    """Whether something that another server told are the keys of a device: clients take such, and nothing else."""
+    return (
+        isinstance(keys, dict)
+        and (keys.get("user_id"), keys.get("device_id")) == (user_id, device_id)
+        and isinstance(keys.get("algorithms"), list)
+        and all(isinstance(each, str) for each in keys["algorithms"])
+        and _are_texts(keys.get("keys"))
+        and isinstance(keys.get("signatures"), dict)
+        and all(_are_texts(each) for each in keys["signatures"].values())
+    )
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
+
+
+def _keys(user_id: UserID, device_id: DeviceID, keys: object) -> str | None:
+    if not isinstance(keys, dict) or not are_keys(user_id, device_id, keys):
         return None
     text = encode_canonical(keys).decode()
     return text if len(text) <= 65_536 else None
@@ -333,11 +350,13 @@ def _devices(user_id: UserID, answer: UserDevices) -> dict[DeviceID, RemoteDevic
             try:
                 device_id = _device_id(device.get("device_id"))
                 name = _name(device.get("device_display_name"))
-                found[device_id] = RemoteDevice(user_id, device_id, name, _keys(device.get("keys")))
+                found[device_id] = RemoteDevice(
+                    user_id, device_id, name, _keys(user_id, device_id, device.get("keys"))
+                )
             except MatrixError:
                 continue
-    if answer.user_id != user_id:
-        raise BadGateway("The server answered about another user")
+    if answer.user_id != user_id or not 0 <= answer.stream_id < 2**63:
+        raise BadGateway("The server answered about another user, or no list of devices")
     return found
 
 
@@ -350,7 +369,8 @@ def _signing_key(usage: str, user_id: UserID, key: object) -> str | None:
     return encode_canonical(key).decode()
 
 
-def _lenient_key(usage: str, user_id: UserID, key: Mapping[str, Any] | None) -> str | None:
+def signing_key_of(usage: str, user_id: UserID, key: Mapping[str, Any] | None) -> str | None:
+    """The JSON of a cross-signing key that another server told; None for what is none."""
     try:
         return _signing_key(usage, user_id, key)
     except MatrixError:

@@ -1,7 +1,7 @@
 """Asking other servers for what is theirs: profiles, directories. https://spec.matrix.org/v1.19/server-server-api/"""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -9,10 +9,14 @@ from federation.client.errors import RemoteError
 from federation.client.federation_client import FederationClient
 from federation.wire.public_rooms import PUBLIC_ROOMS, SEARCH_PUBLIC_ROOMS, PublicRooms, PublicRoomsPage
 from federation.wire.queries import PROFILE, ProfileQuery
+from homeserver.protocol.canonical_json import is_canonical
 from homeserver.protocol.errors import Forbidden, InvalidParam, NotFound
 from homeserver.protocol.identifiers import ServerName, UserID, server_of
+from homeserver.services.rooms.remote_cards import card_of
 
 Content = dict[str, Any]
+
+_NOT_OF_LISTS: Final = frozenset(("children_state", "allowed_room_ids", "encryption", "room_version"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +28,16 @@ class RemoteQueries:
     async def profile(self, user_id: UserID, field: str | None) -> Content:
         """A user's profile, or one field of it. Raises NotFound, Forbidden, BadGateway."""
         try:
-            return await self.client.request(PROFILE, server_of(user_id), query=ProfileQuery(user_id, field))
+            answer = await self.client.request(
+                PROFILE, server_of(user_id), query=ProfileQuery(user_id, field)
+            )
         except RemoteError as error:
             if error.status == 404:
                 raise NotFound("User not found") from error
             if error.status == 403:
                 raise Forbidden(error.remote_error) from error
             raise
+        return {name: value for name, value in answer.items() if _is_profile_field(name, value)}
 
     async def public_rooms(self, server: ServerName, request: Content) -> Content:
         """A page of a server's published rooms. Raises NotFound, Forbidden, InvalidParam, BadGateway."""
@@ -50,6 +57,14 @@ class RemoteQueries:
         return _shown(page)
 
 
+def _is_profile_field(name: str, value: object) -> bool:
+    if not is_canonical(value) or (name == "m.tz" and not isinstance(value, str)):
+        return False
+    if name == "avatar_url":
+        return isinstance(value, str) and value.startswith("mxc://")
+    return name != "displayname" or isinstance(value, str)
+
+
 def _page(request: Content) -> PublicRoomsPage:
     known = {name: request[name] for name in PublicRoomsPage.__struct_fields__ if name in request}
     try:
@@ -59,5 +74,12 @@ def _page(request: Content) -> PublicRoomsPage:
 
 
 def _shown(page: PublicRooms) -> Content:
+    """The page, with what is well formed of each room."""
     shown: Content = msgspec.to_builtins(page)
+    cards = [card for card in map(card_of, page.chunk) if card is not None]
+    if not is_canonical(page.total_room_count_estimate):
+        del shown["total_room_count_estimate"]
+    shown["chunk"] = [
+        {name: value for name, value in card.items() if name not in _NOT_OF_LISTS} for card in cards
+    ]
     return shown

@@ -120,7 +120,7 @@ def test_templates_are_built_anew_and_never_signed_as_given(
     @given(st.data(), st.sampled_from(VERSIONS))
     def law(data: st.DataObject, version: str) -> None:
         room = evil.found(version if membership != "knock" or version != "5" else "10")
-        room_id = room.last.room_id
+        room_id: str = room.last.room_id
         evil.lets_in(room)
         _, template = evil.answers["/make_join/"]({})
         template["event"] |= {

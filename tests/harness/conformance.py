@@ -21,6 +21,7 @@ _NO_ORIGIN: Final = (
     "the format of events has no `origin`; what is said here of a template and an invite is older"
 )
 _NO_ROOM: Final = "presence is among these events, and has none of this"
+_NO_KNOCKS: Final = "knocks are younger than what is said of this endpoint"
 _SENT: Final = ("v2/send_join", "v2/send_leave", "v1/send_knock")
 # By what a deviation says, the reason why it is none.
 EXCUSED: Final[Mapping[str, str]] = {
@@ -40,6 +41,8 @@ EXCUSED: Final[Mapping[str, str]] = {
         f"GET /_matrix/client/v3/events: .chunk[].{name} is missing": _NO_ROOM
         for name in ("event_id", "origin_server_ts", "room_id")
     },
+    "GET /_matrix/client/v3/initialSync: "
+    ".rooms[].membership is 'knock', none of ['invite', 'join', 'leave', 'ban']": _NO_KNOCKS,
     "PUT /_matrix/federation/v1/invite/{roomId}/{eventId}: [] is none of the shapes it may have": _NO_ORIGIN,
     "asking PUT /_matrix/federation/v1/invite/{roomId}/{eventId}: .origin is missing": _NO_ORIGIN,
 }

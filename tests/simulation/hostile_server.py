@@ -60,11 +60,13 @@ class HostileServer:
         world.names.names[name] = f"203.0.113.{number}"
         world.network.machine(f"203.0.113.{number}").listen(self)
 
-    def ask(self, server: Server, method: str, target: str, body: Any = None) -> Reply:
+    def ask(self, server: Server, method: str, target: str, body: Any = None, **headers: str) -> Reply:
         """Send a signed request."""
         content = None if body is None else encoded(body)
         signed = authorization(self.key, method, target, self.name, server.name, content)
-        pending = Client(server.site).start(method, target, content, None, {"Authorization": signed})
+        pending = Client(server.site).start(
+            method, target, content, None, {"Authorization": signed, **headers}
+        )
         self.world.wait(lambda: pending.done)
         reply = pending.reply
         pending.abandon()

@@ -8,8 +8,9 @@ https://spec.matrix.org/v1.19/client-server-api/#room-event-format
 
 from typing import Any
 
-from homeserver.protocol.canonical_json import encode_canonical
+from homeserver.protocol.canonical_json import encode_canonical, is_canonical
 from homeserver.protocol.events.event import Event
+from homeserver.protocol.identifiers import is_user_id
 
 
 def client_event(event: Event) -> dict[str, Any]:
@@ -68,14 +69,19 @@ def stripped_from_untrusted(state: Any) -> list[dict[str, Any]]:
     """What of an invite's or a knock's state, as another server sent it, may be shown to our user.
 
     "Servers are expected to prune the events into the stripped state schema"; entries that are not
-    state events are left out.
+    state events are left out, and so are those with numbers or a depth that no event of today has.
     """
     if not isinstance(state, list):
         return []
     return [
         {key: entry[key] for key in ("content", "sender", "state_key", "type")}
         for entry in state
-        if isinstance(entry, dict)
-        and isinstance(entry.get("content"), dict)
-        and all(isinstance(entry.get(key), str) for key in ("sender", "state_key", "type"))
+        if isinstance(entry, dict) and _is_stripped(entry)
     ]
+
+
+def _is_stripped(entry: dict[str, Any]) -> bool:
+    content, sender = entry.get("content"), entry.get("sender")
+    if not (isinstance(content, dict) and isinstance(sender, str) and is_user_id(sender)):
+        return False
+    return is_canonical(content) and all(isinstance(entry.get(key), str) for key in ("state_key", "type"))

@@ -12,6 +12,7 @@ import orjson
 from federation.client.federation_client import FederationClient
 from federation.wire.public_rooms import HIERARCHY, HierarchyOptions
 from homeserver.clock import Clock
+from homeserver.protocol.canonical_json import is_canonical
 from homeserver.protocol.errors import MatrixError
 from homeserver.protocol.identifiers import RoomID, ServerName, UserID, is_room_id
 from homeserver.services.rooms.remote_servers import RemoteServers
@@ -79,10 +80,10 @@ class RemoteCards:
                 )
             except MatrixError:
                 continue
-            room = _card(found.room)
+            room = card_of(found.room)
             if room is None or room["room_id"] != room_id:
                 continue
-            children = [card for card in map(_card, found.children) if card is not None]
+            children = [card for card in map(card_of, found.children) if card is not None]
             answer = RemoteHierarchy(room, children, found.inaccessible_children)
             size = 1000 + 2 * len(orjson.dumps([room, children, answer.inaccessible]))
             self._cache.put(key, _Remembered(self._clock.seconds() + REMEMBERED_S, answer, size))
@@ -100,7 +101,7 @@ class RemoteCards:
         return await self._cards.is_in_any(user_id, card.get("allowed_room_ids", ()))
 
 
-def _card(given: Any) -> Content | None:
+def card_of(given: Any) -> Content | None:
     """What of a card is well formed; None for one that is not."""
     if not isinstance(given, dict):
         return None
@@ -109,7 +110,7 @@ def _card(given: Any) -> Content | None:
         return None
     card: Content = {
         "room_id": room_id,
-        "num_joined_members": count if isinstance(count, int) and not isinstance(count, bool) else 0,
+        "num_joined_members": count if type(count) is int and is_canonical(count) else 0,
         "world_readable": given.get("world_readable") is True,
         "guest_can_join": given.get("guest_can_join") is True,
         "join_rule": "public",
@@ -131,5 +132,6 @@ def _is_child(child: Any) -> bool:
         and isinstance(child.get("state_key"), str)
         and is_room_id(child["state_key"])
         and isinstance(child.get("content"), dict)
-        and isinstance(child.get("origin_server_ts"), int)
+        and type(child.get("origin_server_ts")) is int
+        and is_canonical(child)
     )

@@ -145,9 +145,11 @@ def _previews(
     core: Core, transport: FederationTransport, library: Library, processes: MediaProcesses
 ) -> Previews:
     config = core.config.media.url_previews
-    limits = PageLimits(config.max_page_bytes, config.max_image_bytes, config.accept_language)
+    limits = PageLimits(
+        config.max_page_bytes, config.max_image_bytes, config.accept_language, config.deny_hosts
+    )
     fetcher = PageFetcher(transport.http, library, processes, limits)
-    rules = PreviewRules(core.server_name, config.lifetime_ms, config.deny_hosts)
+    rules = PreviewRules(core.server_name, config.lifetime_ms)
     return Previews(rules, core.database, library, fetcher, core.clock, core.random)
 
 

@@ -160,7 +160,7 @@ class HttpClient:
             if answer.status not in _REDIRECTS or location is None or limits.redirects == 0:
                 return answer
             seen.add(url)
-            previous, url = url, urljoin(url, location)
+            previous, url = url, joined(url, location)
             if url in seen or len(seen) > limits.redirects:
                 raise TooManyRedirects(f"redirected too often, last to {url[:200]}")
             if answer.status == 303 or (answer.status in (301, 302) and method == "POST"):
@@ -251,6 +251,14 @@ class HttpClient:
                 if not again or not _closed_on_us(error.reasons):
                     raise
         raise AssertionError("the loop returns or raises")
+
+
+def joined(url: str, reference: str) -> str:
+    """Where a reference on a page, or a redirect, leads. Raises TooManyRedirects when that is nowhere."""
+    try:
+        return urljoin(url, reference)
+    except ValueError:
+        raise TooManyRedirects("it leads to what is no URL") from None
 
 
 _PRIVATE: Final = frozenset(("authorization", "cookie"))

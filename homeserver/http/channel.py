@@ -136,6 +136,7 @@ class Channel(HTTPChannel):
     def requestDone(self, request: Any) -> None:
         """Wait for the next request, if there may be one."""
         self.busy = False
+        self._held_since = None
         self._idle = True
         self.deadline = self.now() + (
             self.limits.write_timeout if self._waitingForTransport else self.limits.idle_timeout

@@ -121,6 +121,7 @@ class TestPreviews(World):
             "ftp://page.example/",
             "page.example",
             "https://a:b@page.example/",
+            "http://[",
             "",
         ):
             assert (await preview(alice, url)).status == 400, url
@@ -130,10 +131,49 @@ class TestPreviews(World):
     @in_world
     async def test_pictures_of_pages_are_asked_for_by_the_same_rules(self) -> None:
         alice = await self.alice()
-        html = b'<title>T</title><meta property="og:image" content="http://127.0.0.1:1/a.png">'
-        self.page({"/": (HTML, html)})
-        assert (await preview(alice, "https://page.example:8448/")).json == {"og:title": "T"}
+        for number, image in enumerate(
+            (b"http://127.0.0.1:1/a.png", b"http://[", b"javascript:x", b"data:,")
+        ):
+            self.page(
+                {"/": (HTML, b'<title>T</title><meta property="og:image" content="' + image + b'">')},
+                f"{number}.example",
+            )
+            assert (await preview(alice, f"https://{number}.example:8448/")).json == {"og:title": "T"}
         assert "127.0.0.1" not in [place for place, _ in self.streets.called]
+
+    @in_world
+    async def test_redirects_are_followed_by_the_same_rules(self) -> None:
+        alice = await self.alice()
+        places = {
+            "/1": "/dir/page",
+            "/2": "http://127.0.0.1:1/",
+            "/3": "https://x.hidden.example:8448/",
+            "/4": "/4",
+            "/5": "http://[",
+        }
+
+        def answer(asked: Any) -> None:
+            location = places.get(asked.uri.decode())
+            if location is None:
+                html = (
+                    b'<title>There</title><meta property="og:image" content="a.png"><!--' + b"x" * 2_000_000
+                )
+                is_page = asked.uri == b"/dir/page"
+                respond(
+                    asked, 200, html if is_page else png(9, 9), Content_Type=HTML if is_page else "image/png"
+                )
+            else:
+                respond(asked, 302, b"", Location=location)
+
+        peer = Peer(answer, AUTHORITY.leaf(["page.example"])).start()
+        self.addCleanup(peer.stop)
+        self.address("page.example", peer.port)
+        found = (await preview(alice, "https://page.example:8448/1")).json
+        assert (found["og:title"], found["og:image:width"]) == ("There", 9)
+        for path in ("/2", "/3", "/4", "/5"):
+            assert (await preview(alice, f"https://page.example:8448{path}")).json == {}, path
+        assert {place for place, _ in self.streets.called} == {self.names.names["page.example"]}
+        assert "x.hidden.example" not in self.names.asked
 
     @in_world
     async def test_there_are_none_unless_switched_on(self) -> None:

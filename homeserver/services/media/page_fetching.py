@@ -1,14 +1,15 @@
 """Fetching what strangers' pages are made of, within limits, through the client that judges every address."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Final
-from urllib.parse import urljoin
+from urllib.parse import urlsplit
 
 import msgspec
 from twisted.web.http_headers import Headers
 
-from homeserver.gateways.http_client import HttpClient, Limits, OutboundError
+from homeserver.gateways.http_client import Answer, HttpClient, Limits, OutboundError, Sink, joined
 from homeserver.gateways.media_processes import Made, MediaProcesses
 from homeserver.gateways.media_spool import Incoming, Spooled
 from homeserver.protocol.content_disposition import essence
@@ -17,6 +18,7 @@ from homeserver.services.media.library import Library
 
 _SECONDS: Final = 20.0
 _REDIRECTS: Final = 5
+_MOVED: Final = frozenset((301, 302, 303, 307, 308))
 _MAX_OEMBED: Final = 256 * 1024
 _PAGES: Final = frozenset(("text/html", "application/xhtml+xml"))
 _MANY: Final = 1 << 40
@@ -29,6 +31,11 @@ class PageLimits:
     page_bytes: int
     image_bytes: int
     accept_language: str
+    deny_hosts: tuple[str, ...]
+
+    def permits(self, host: str) -> bool:
+        """Whether a host may be asked at all."""
+        return not any(fnmatchcase(host.lower().rstrip("."), pattern.lower()) for pattern in self.deny_hosts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +79,10 @@ class PageFetcher:
         self._processes = processes
         self._limits = limits
 
+    def permits(self, host: str) -> bool:
+        """Whether a host may be asked at all."""
+        return self._limits.permits(host)
+
     async def page(self, url: str) -> Page:
         """Fetch a page, or a picture. Raises NothingToTell."""
         fetched = await self._fetch(url, self._limits.page_bytes)
@@ -98,13 +109,13 @@ class PageFetcher:
             raise NothingToTell("the page cannot be read")
         properties = dict(read.properties)
         if read.oembed is not None:
-            await self._add_oembed(properties, urljoin(fetched.url, read.oembed))
+            await self._add_oembed(properties, fetched.url, read.oembed)
         return Page(fetched.url, properties)
 
-    async def _add_oembed(self, properties: dict[str, str], url: str) -> None:
+    async def _add_oembed(self, properties: dict[str, str], page_url: str, reference: str) -> None:
         """What the page itself says counts first."""
         try:
-            answer = await self._http.request("GET", url, limits=Limits(_MAX_OEMBED, _SECONDS, _REDIRECTS))
+            answer = await self._ask([joined(page_url, reference)], _MAX_OEMBED, {})
             told = msgspec.json.decode(answer.body, type=OEmbed) if answer.status == 200 else OEmbed()
         except (OutboundError, msgspec.MsgspecError, ValueError):
             return
@@ -132,29 +143,46 @@ class PageFetcher:
             "Accept-Language": self._limits.accept_language,
             "Accept": "text/html, image/*;q=0.9, */*;q=0.1",
         }
-        final = url
+        trail = [url]
         try:
             try:
-                answer = await self._http.request(
-                    "GET",
-                    url,
-                    headers=headers,
-                    limits=Limits(_MANY, _SECONDS, _REDIRECTS),
-                    sink=taker.opened,
-                )
-                final = answer.url
+                answer = await self._ask(trail, _MANY, headers, taker.opened)
                 if answer.status != 200:
                     raise NothingToTell(f"it answered {answer.status}")
             except OutboundError as error:
                 if not taker.cut:
                     raise NothingToTell(str(error)) from error
-            return _Fetched(final, taker.content_type, taker.is_page, await incoming.finish())
+            return _Fetched(trail[-1], taker.content_type, taker.is_page, await incoming.finish())
         except (TooLarge, NothingToTell) as error:
             await incoming.discard()
             raise NothingToTell(str(error)) from error
         except BaseException:
             await incoming.discard()
             raise
+
+    async def _ask(
+        self, trail: list[str], max_bytes: int, headers: Mapping[str, str], sink: Sink | None = None
+    ) -> Answer:
+        """Ask the last URL of a trail, and make it longer by redirects. Raises OutboundError."""
+        while True:
+            url = trail[-1]
+            if not self._limits.permits(_host_of(url)):
+                raise OutboundError("its host is not to be asked")
+            limits = Limits(max_bytes, _SECONDS)
+            answer = await self._http.request("GET", url, headers=headers, limits=limits, sink=sink)
+            location = answer.header("Location")
+            if answer.status not in _MOVED or location is None:
+                return answer
+            if len(trail) > _REDIRECTS:
+                raise OutboundError("it redirects too often")
+            trail.append(joined(url, location))
+
+
+def _host_of(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        raise OutboundError("it is no URL") from None
 
 
 @dataclass(frozen=True, slots=True)

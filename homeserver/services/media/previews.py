@@ -5,14 +5,14 @@ https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1mediapreview_
 
 import json
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any, Final
-from urllib.parse import urldefrag, urljoin, urlsplit
+from urllib.parse import urldefrag, urlsplit
 
 import structlog
 from twisted.internet.defer import Deferred, DeferredSemaphore
 
 from homeserver.clock import Clock, Randomness
+from homeserver.gateways.http_client import OutboundError, joined
 from homeserver.protocol.errors import Forbidden, InvalidParam
 from homeserver.protocol.identifiers import MediaID, ServerName
 from homeserver.services.media.library import Library
@@ -35,11 +35,10 @@ _ID_LETTERS: Final = 24
 
 @dataclass(frozen=True, slots=True)
 class PreviewRules:
-    """Whose server it is, how long previews are kept, and which hosts are never asked."""
+    """Whose server it is, and how long previews are kept."""
 
     server_name: ServerName
     lifetime_ms: int
-    deny_hosts: tuple[str, ...]
 
 
 class Previews:
@@ -86,8 +85,8 @@ class Previews:
             pass
 
     def _checked(self, url: str) -> str:
-        url = urldefrag(url.strip())[0]
         try:
+            url = urldefrag(url.strip())[0]
             parts = urlsplit(url)
             host = (parts.hostname or "").rstrip(".")
         except ValueError:
@@ -99,7 +98,7 @@ class Previews:
             or parts.username is not None
         ):
             raise InvalidParam("Not a URL of which there are previews")
-        if any(fnmatchcase(host, pattern.lower()) for pattern in self._rules.deny_hosts):
+        if not self._fetcher.permits(host):
             raise Forbidden("There are no previews of this host")
         return url
 
@@ -157,8 +156,8 @@ class Previews:
         if source is None:
             return None
         try:
-            return await self._fetcher.picture(self._checked(urljoin(page.url, source)))
-        except (NothingToTell, InvalidParam, Forbidden):
+            return await self._fetcher.picture(self._checked(joined(page.url, source)))
+        except (NothingToTell, OutboundError, InvalidParam, Forbidden):
             return None
 
     def _put(self, tx: Transaction, url: str, text: str, picture: tuple[MediaID, Picture] | None) -> None:

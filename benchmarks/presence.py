@@ -42,15 +42,17 @@ class Members(Queries):
 class Polling:
     """A client that polls again and again."""
 
-    def __init__(self, site: SyncSite, user_id: UserID, since: str) -> None:
+    def __init__(self, site: SyncSite, again: "list[Polling]", user_id: UserID, since: str) -> None:
+        """`again`: where it puts itself when it has an answer."""
         self._site = site
+        self._again = again
         self._who = Requester(user_id, DeviceID("D"), None)
         self._since = since
         self.answers = self.told = self.size = 0
-        self.stopped = False
-        self._poll()
+        self.poll()
 
-    def _poll(self) -> None:
+    def poll(self) -> None:
+        """Ask for what is new."""
         request = SyncRequest(Filter(), since=parse_sync_token(self._since), timeout_ms=30_000)
         polling = Deferred.fromCoroutine(self._site.app.sync.sync.sync(self._who, request))
         _ = polling.addCallback(self._answered)
@@ -61,8 +63,7 @@ class Polling:
         self.told += len(answer.get("presence", {}).get("events", ()))
         self.size += len(body)
         self._since = answer["next_batch"]
-        if not self.stopped:
-            self._site.clock.call_later(0, self._poll)
+        self._again.append(self)
 
 
 def populate(database: Database, users: int, chance: random.Random, hall: int, size: int) -> list[UserID]:
@@ -86,25 +87,33 @@ def storm(
     """All of them come online within some seconds, and stay. The processor's seconds for each of both, and how many
     statuses and bytes were told.
     """
-    site = SyncSite(database, {"presence": {"enabled": presence}}, cache=1_000_000_000)
+    site = SyncSite(database, {"presence": {"enabled": presence}}, cache=1_000_000_000, seed=2 * presence)
+    site.person(f"somebody{presence}".lower()).public_room()  # or all positions would be 0
     since = str(site.app.sync.here.ephemeral.token(site.journal.position, 0))
     clients: list[Polling] = []
+    again: list[Polling] = []
     started = process_time()
     steps = int(seconds / STEP_S)
     for step in range(steps):
         coming = names[len(names) * step // steps : len(names) * (step + 1) // steps]
-        clients += [Polling(site, name, since) for name in coming]
-        site.clock.advance(STEP_S)
+        clients += [Polling(site, again, name, since) for name in coming]
+        _step(site, again)
     came = process_time() - started
     started = process_time()
     for _ in range(int(stay / STEP_S)):
-        site.clock.advance(STEP_S)
+        _step(site, again)
     stayed = process_time() - started
-    for client in clients:
-        client.stopped = True
     site.app.sync.closing()
     site.app.sync.stop()
     return came, stayed, sum(client.told for client in clients), sum(client.size for client in clients)
+
+
+def _step(site: SyncSite, again: list[Polling]) -> None:
+    polling = again[:]
+    again.clear()
+    for client in polling:
+        client.poll()
+    site.clock.advance(STEP_S)
 
 
 def main() -> None:

@@ -38,9 +38,11 @@ LOOK_S: Final = 20.0
 """How often, at least, the devices of a local user are looked at."""
 BATCH_S: Final = 0.01
 """Changes within so many seconds are told together."""
-COST_OF_WAKING: Final = 0.001
-COST_OF_TELLING: Final = 0.00005
-"""Seconds until the next batch for each poll that a batch wakes, and for each user whom it may tell it of."""
+COST_OF_WAKING: Final = 0.004
+COST_OF_TELLING: Final = 0.00002
+"""Seconds until the next batch for each poll that a batch wakes, and for each status that is told to one of them: some
+times what that takes.
+"""
 MAX_STATUS: Final = 2048
 MAX_USERS: Final = 100_000
 
@@ -53,8 +55,10 @@ class Audience(Protocol):
     def is_stranger(self, user_id: UserID) -> bool:
         """Whether nothing is known in memory of who shares rooms with a user."""
 
-    def wake(self, user_ids: Sequence[UserID]) -> int:
-        """Wake the polls of those who share rooms with some users; gives how many."""
+    def wake(self, user_ids: Sequence[UserID]) -> tuple[int, int]:
+        """Wake the polls of those who share rooms with some users; gives how many, and how many statuses they are told
+        at most, together.
+        """
 
 
 @dataclass(slots=True)
@@ -328,8 +332,8 @@ class Presence:
             self._strangers.pop(user_id, None)
             if audience is None or audience.is_stranger(user_id):
                 self._strangers[user_id] = status
-        woken = 0 if audience is None else audience.wake(list(dirty))
-        self._next_flush = now + woken * (COST_OF_WAKING + COST_OF_TELLING * len(dirty))
+        woken, told = (0, 0) if audience is None else audience.wake(list(dirty))
+        self._next_flush = now + woken * COST_OF_WAKING + told * COST_OF_TELLING
         self._tell_servers(list(dirty.values()), now)
 
     def _tell_servers(self, statuses: Sequence[Status], now: float) -> None:

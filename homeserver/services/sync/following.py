@@ -43,9 +43,9 @@ class Following:
         """Whether a user has no record: of who shares rooms with them only the database knows."""
         return self._live.present(user_id) is None
 
-    def wake(self, user_ids: Sequence[UserID]) -> int:
+    def wake(self, user_ids: Sequence[UserID]) -> tuple[int, int]:
         """Wake those who share rooms with some users, whose presence changed; gives how many polls that were, of those
-        found at once.
+        found at once, and how many statuses they are told at most.
         """
         strangers = [user_id for user_id in user_ids if self._live.present(user_id) is None]
         if strangers and len(self._notifier):
@@ -53,7 +53,8 @@ class Following:
             _ = waking.addErrback(lambda failure: log.error("presence_failed", error=failure.getTraceback()))
         sharing = [user_id for user_id in self._live.sharing(user_ids) if self._notifier.is_waiting(user_id)]
         self._notifier.wake(sharing)
-        return len(sharing)
+        told = sum(self._live.count_near(user) for each in user_ids if (user := self._live.present(each)))
+        return len(sharing), min(told, len(sharing) * len(user_ids))
 
     def _begin(self, pos: int) -> None:
         self._position = pos

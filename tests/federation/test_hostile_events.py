@@ -220,3 +220,38 @@ def test_values_instead_of_events(world: Simulation, three_databases: tuple[Test
             victims.goes_on(shared, base)
 
     law()
+
+
+def test_a_redaction_of_what_can_be_no_event(
+    world: Simulation, three_databases: tuple[TestDatabase, ...]
+) -> None:
+    victims = Victims(world, three_databases)
+    for version in VERSIONS:
+        room, shared = victims.room(version)
+        base = shared.last
+        for target in ("$x\0", "\0", "$" + "x" * 5000, "", "no ID"):
+            holder = {"redacts": target}
+            redaction = shared.event("m.room.redaction", holder, prev=[base], redacts=target)
+            with no_bugs():
+                assert victims.evil.send(victims.alpha, redaction) == {redaction.event_id: {}}
+                read_everything(victims.alice, room, victims.evil)
+                victims.goes_on(shared, redaction)
+
+
+def test_a_state_of_what_can_be_no_events(
+    world: Simulation, three_databases: tuple[TestDatabase, ...]
+) -> None:
+    victims = Victims(world, three_databases)
+    evil = victims.evil
+    room, shared = victims.room("10")
+    base = shared.last
+    lost, between, after = (shared.message(text) for text in ("lost", "between", "after"))
+    del evil.by_id[lost.event_id]
+    ids = [event.event_id for event in shared.state.values()]
+    odd = ["\0", "$x\0", "x" * 5000, "", "$" + "é" * 300]
+    evil.answers["/state_ids/"] = lambda request: (200, {"pdu_ids": ids + odd, "auth_chain_ids": odd})
+    evil.answers["get_missing_events"] = lambda request: (200, {"events": [between.pdu]})
+    with no_bugs():
+        evil.send(victims.alpha, after)
+        assert after.event_id in told(victims.alice, room)
+        victims.goes_on(shared, base)

@@ -6,7 +6,7 @@ from typing import Final
 from homeserver.protocol.events.content import PowerLevels
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.redaction import redacted
-from homeserver.protocol.identifiers import EventID, UserID, server_of
+from homeserver.protocol.identifiers import EventID, UserID, is_event_id, server_of
 from homeserver.services.rooms.draft import RoomDraft
 from homeserver.services.rooms.event_store import EventStore
 from homeserver.services.rooms.notability import WAS_REDACTED
@@ -38,9 +38,10 @@ class RedactionEffects:
         """Why a redaction may not take effect, which clients must not see then; None also if its target is
         not here yet.
         """
-        if redaction.version.redactions_authorised_by_level or redaction.redacts is None:
+        target_id = _target_id(redaction)
+        if redaction.version.redactions_authorised_by_level or target_id is None:
             return None
-        target = await self._target(draft, redaction.redacts)
+        target = await self._target(draft, target_id)
         if target is None or await self._may_strike(draft, redaction, target):
             return None
         return "the sender may not redact that event"
@@ -49,7 +50,7 @@ class RedactionEffects:
         """Note an accepted redaction of the draft and strike its target, if it is known.
 
         Returns the changes of current state that come of it: an entry may have lost its content."""
-        target_id = redaction.event.redacts
+        target_id = _target_id(redaction.event)
         if target_id is None:
             return []
         draft.entries.append(REDACTIONS.row(target_id, redaction.event.event_id, redaction.event.room_id))
@@ -148,6 +149,11 @@ class RedactionEffects:
         if holder is None or holder.nid != target.nid:
             return []
         return [StateChange(key, target, struck, redaction)]
+
+
+def _target_id(redaction: Event) -> EventID | None:
+    """What a redaction names, unless no event can have that ID."""
+    return redaction.redacts if redaction.redacts is not None and is_event_id(redaction.redacts) else None
 
 
 def _redacted_copy(target: StoredEvent, redaction_id: EventID) -> StoredEvent:

@@ -17,7 +17,7 @@ from federation.wire.events import EVENT, EVENT_AUTH
 from federation.wire.state import STATE, STATE_IDS, AtEvent
 from homeserver.protocol.errors import BadGateway
 from homeserver.protocol.events.event import Event
-from homeserver.protocol.identifiers import EventID, RoomID, ServerName
+from homeserver.protocol.identifiers import EventID, RoomID, ServerName, is_event_id
 from homeserver.services.rooms.event_store import EventStore
 from homeserver.services.rooms.heads import RoomHead
 from homeserver.services.rooms.ingest.checking import PduChecker
@@ -104,8 +104,8 @@ class MissingHistory:
         except BadGateway as error:
             log.info("state at a gap could not be had", origin=origin, event_id=event_id, error=str(error))
             return None
-        state_ids = [EventID(one) for one in ids.pdu_ids]
-        wanted = {*state_ids, *(EventID(one) for one in ids.auth_chain_ids)}
+        state_ids = [EventID(one) for one in ids.pdu_ids if is_event_id(one)]
+        wanted = {*state_ids, *(EventID(one) for one in ids.auth_chain_ids if is_event_id(one))}
         missing = wanted - (await self._events.by_ids(wanted)).keys()
         pdus: list[Any] = []
         if len(missing) > MAX_SINGLE_EVENTS:

@@ -239,7 +239,7 @@ def compare(client: SyncingClient, later: SyncingClient, *, lazy: bool) -> None:
     assert client.rooms.keys() == later.rooms.keys()
     assert client.invites == later.invites
     members = later.members()
-    kept, told = (
+    present, later_present = (
         {
             user: presence
             for user, presence in each.presence.items()
@@ -247,7 +247,7 @@ def compare(client: SyncingClient, later: SyncingClient, *, lazy: bool) -> None:
         }
         for each in (client, later)
     )
-    assert kept == told
+    assert present == later_present
     assert {k: v for k, v in client.account_data.items() if k != "m.push_rules"} == {
         k: v for k, v in later.account_data.items() if k != "m.push_rules"
     }

@@ -3,22 +3,23 @@
 https://spec.matrix.org/v1.19/client-server-api/#server-side-key-backups
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import orjson
 
 from homeserver.http.authentication import access_token
-from homeserver.http.encoding import RawJson
+from homeserver.http.encoding import RawJson, Stream
 from homeserver.http.endpoint import Body, Path, Query, endpoint
 from homeserver.protocol.errors import InvalidParam, NotFound
 from homeserver.protocol.identifiers import RoomID
 from homeserver.protocol.requester import Requester
-from homeserver.services.key_backup import Backup, KeyBackup, shown
+from homeserver.services.key_backup import ALL, AT_A_TIME, BackedUp, Backup, KeyBackup, shown
 
 Json = dict[str, Any]
+_JSON: Final = (("Content-Type", "application/json"),)
 
 
 class NewBackup(msgspec.Struct, frozen=True):
@@ -144,13 +145,12 @@ class KeyBackupApi:
         auth=access_token,
         spec="client-server-api/#get_matrixclientv3room_keyskeys",
     )
-    async def all_sessions(self, who: Requester, version: Query[str]) -> RawJson:
+    async def all_sessions(self, who: Requester, version: Query[str]) -> RawJson | Stream:
         """All sessions by room."""
-        rooms: dict[str, Json] = {}
-        for session in await self.backup.sessions(who.user_id, version):
-            room = rooms.setdefault(session.room_id, {"sessions": {}})
-            room["sessions"][session.session_id] = shown(session)
-        return RawJson(orjson.dumps({"rooms": rooms}))
+        first = await self.backup.sessions(who.user_id, version)
+        if len(first) < AT_A_TIME:
+            return RawJson(b'{"rooms":{%b}}' % b"".join(_by_room(first, None)))
+        return Stream(self._all(who, version, first), headers=_JSON)
 
     @endpoint(
         "GET",
@@ -158,10 +158,14 @@ class KeyBackupApi:
         auth=access_token,
         spec="client-server-api/#get_matrixclientv3room_keyskeysroomid",
     )
-    async def room_sessions(self, who: Requester, room_id: Path[RoomID], version: Query[str]) -> RawJson:
+    async def room_sessions(
+        self, who: Requester, room_id: Path[RoomID], version: Query[str]
+    ) -> RawJson | Stream:
         """The sessions of a room."""
-        sessions = await self.backup.sessions(who.user_id, version, room_id)
-        return RawJson(orjson.dumps({"sessions": {each.session_id: shown(each) for each in sessions}}))
+        first = await self.backup.sessions(who.user_id, version, room_id)
+        if len(first) < AT_A_TIME:
+            return RawJson(b'{"sessions":{%b}}' % b",".join(map(_member, first)))
+        return Stream(self._of_room(who, version, room_id, first), headers=_JSON)
 
     @endpoint(
         "GET",
@@ -210,8 +214,44 @@ class KeyBackupApi:
         """Delete a session."""
         return asdict(await self.backup.remove(who.user_id, version, room_id, session_id))
 
+    async def _all(self, who: Requester, version: str, sessions: list[BackedUp]) -> AsyncIterator[bytes]:
+        room: RoomID | None = None
+        yield b'{"rooms":{'
+        while sessions:
+            yield b"".join(_by_room(sessions, room, ends=False))
+            room = sessions[-1].room_id
+            sessions = await self.backup.after(who.user_id, version, ALL, sessions)
+        yield b"}}}}"
+
+    async def _of_room(
+        self, who: Requester, version: str, room_id: RoomID, sessions: list[BackedUp]
+    ) -> AsyncIterator[bytes]:
+        lead = b'{"sessions":{'
+        while sessions:
+            yield lead + b",".join(map(_member, sessions))
+            lead = b","
+            sessions = await self.backup.after(who.user_id, version, room_id, sessions)
+        yield b"}}"
+
     async def _put(self, who: Requester, version: str, rooms: Mapping[str, Any]) -> Json:
         return asdict(await self.backup.put(who.user_id, version, rooms))
+
+
+def _member(session: BackedUp) -> bytes:
+    return b"%b:%b" % (orjson.dumps(session.session_id), orjson.dumps(shown(session)))
+
+
+def _by_room(sessions: Sequence[BackedUp], room: RoomID | None, *, ends: bool = True) -> Iterator[bytes]:
+    """Sessions in the order of rooms as members of a JSON object; ``room``: whose are open already."""
+    for session in sessions:
+        if session.room_id == room:
+            yield b","
+        else:
+            yield b'%b%b:{"sessions":{' % (b"" if room is None else b"}},", orjson.dumps(session.room_id))
+        room = session.room_id
+        yield _member(session)
+    if ends and sessions:
+        yield b"}}"
 
 
 def _info(backup: Backup) -> Json:

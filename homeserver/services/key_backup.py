@@ -19,8 +19,9 @@ from homeserver.protocol.errors import (
 )
 from homeserver.protocol.identifiers import RoomID, UserID, is_room_id
 from storage.database import Database
-from storage.tables.key_backup import BackedUp, KeyBackups
+from storage.tables.key_backup import BackedUp as BackedUp
 from storage.tables.key_backup import Backup as Backup
+from storage.tables.key_backup import KeyBackups, span
 from storage.tables.users import Users
 from storage.transaction import Transaction
 
@@ -28,6 +29,8 @@ Json = dict[str, Any]
 
 ALL: Final = ""
 """In the place of a room or a session."""
+AT_A_TIME: Final = 500
+"""Sessions that are read together."""
 MAX_SESSION_BYTES: Final = 65_536
 MAX_ID_BYTES: Final = 255
 
@@ -80,7 +83,12 @@ class KeyBackup:
     async def delete(self, user_id: UserID, version: str) -> None:
         """Delete a version and its keys; one that is gone stays so. Raises NotFound for one that never was."""
         number = _number(version)
-        if not await self._database.transact(lambda tx: KeyBackups(tx).delete(user_id, number)):
+
+        def run(tx: Transaction) -> int:
+            KeyBackups(tx).lock_all(user_id)  # sessions that are being added go too
+            return KeyBackups(tx).delete(user_id, number)
+
+        if not await self._database.transact(run):
             raise NotFound("No such backup")
 
     async def put(self, user_id: UserID, version: str, rooms: Mapping[str, Any]) -> State:
@@ -108,12 +116,28 @@ class KeyBackup:
     async def sessions(
         self, user_id: UserID, version: str, room_id: str = ALL, session_id: str = ALL
     ) -> list[BackedUp]:
-        """The sessions of a version, perhaps only of a room, or a single one. Raises NotFound for no such
-        version.
+        """The first sessions of a version, at most `AT_A_TIME` of them, perhaps only of a room, or a single one.
+        Raises NotFound for no such version.
         """
         found = await self.info(user_id, version)
+        return await self._page(user_id, found.version, room_id, session_id, ("", ""))
+
+    async def after(
+        self, user_id: UserID, version: str, room_id: str, sessions: list[BackedUp]
+    ) -> list[BackedUp]:
+        """The sessions that follow on some; empty if these were the last."""
+        if len(sessions) < AT_A_TIME:
+            return []
+        last = (str(sessions[-1].room_id), sessions[-1].session_id)
+        return await self._page(user_id, _number(version), room_id, ALL, last)
+
+    async def _page(
+        self, user_id: UserID, version: int, room_id: str, session_id: str, after: tuple[str, str]
+    ) -> list[BackedUp]:
         return await self._database.read(
-            lambda tx: KeyBackups(tx).sessions(user_id, found.version, room_id, session_id)
+            lambda tx: KeyBackups(tx).sessions(
+                user_id, version, *span(room_id), *span(session_id), *after, AT_A_TIME
+            )
         )
 
     async def remove(self, user_id: UserID, version: str, room_id: str = ALL, session_id: str = ALL) -> State:
@@ -126,7 +150,7 @@ class KeyBackup:
             backup = backups.version(user_id, number)
             if backup is None:
                 raise NotFound("No such backup")
-            gone = backups.remove(user_id, number, room_id, session_id)
+            gone = backups.remove(user_id, number, *span(room_id), *span(session_id))
             if not gone:
                 return State(str(backup.etag), backup.session_count)
             etag, count = backups.count(user_id, number, -gone)

@@ -75,10 +75,15 @@ class DeviceKeys(Queries):
     def put(self, user_id: UserID, device_id: DeviceID, json: str) -> None: ...
 
     @query(
-        """select k.user_id, k.device_id, k.json, d.display_name
-           from unnest(%(users)s::text[], %(devices)s::text[]) as wanted (user_id, device_id)
-           join device_keys k on k.user_id = wanted.user_id
-             and (wanted.device_id = '' or k.device_id = wanted.device_id)
+        """with wanted as materialized (
+             select * from unnest(%(users)s::text[], %(devices)s::text[]) as wanted (user_id, device_id)),
+           found as (
+             select k.* from wanted
+             join device_keys k on k.user_id = wanted.user_id and k.device_id = wanted.device_id
+             union all
+             select k.* from wanted
+             join device_keys k on k.user_id = wanted.user_id where wanted.device_id = '')
+           select k.user_id, k.device_id, k.json, d.display_name from found k
            left join devices d on d.user_id = k.user_id and d.device_id = k.device_id""",
         many(DeviceKeysRow),
     )

@@ -29,6 +29,17 @@ class BackedUp:
     session_data: str
 
 
+_LAST = "\U0010ffff" * 64
+"""Behind all IDs."""
+
+
+def span(name: str) -> tuple[str, str]:
+    """The first and the last ID of one, or of all if it is empty. That PostgreSQL finds in an index; it does not find
+    "this one, or any if there is none".
+    """
+    return (name, name) if name else ("", _LAST)
+
+
 _BACKUP = "version, algorithm, auth_data, etag, session_count"
 
 
@@ -112,20 +123,41 @@ class KeyBackups(Queries):
     @query(
         """select room_id, session_id, first_message_index, forwarded_count, is_verified, session_data
            from key_backup_sessions where user_id = %(user_id)s and version = %(version)s
-             and (%(room_id)s = '' or room_id = %(room_id)s)
-             and (%(session_id)s = '' or session_id = %(session_id)s)""",
+             and room_id between %(first_room)s and %(last_room)s
+             and session_id between %(first_session)s and %(last_session)s
+             and (room_id, session_id) > (%(after_room)s, %(after_session)s)
+           order by room_id, session_id limit %(limit)s""",
         many(BackedUp),
     )
-    def sessions(self, user_id: UserID, version: int, room_id: str, session_id: str) -> list[BackedUp]:
-        """The sessions of a backup; of a room, or a single one, where these are not empty."""
+    def sessions(
+        self,
+        user_id: UserID,
+        version: int,
+        first_room: str,
+        last_room: str,
+        first_session: str,
+        last_session: str,
+        after_room: str,
+        after_session: str,
+        limit: int,
+    ) -> list[BackedUp]:
+        """The sessions of a backup behind one of them, in spans of rooms and sessions (see `span`)."""
 
     @query(
         """delete from key_backup_sessions where user_id = %(user_id)s and version = %(version)s
-             and (%(room_id)s = '' or room_id = %(room_id)s)
-             and (%(session_id)s = '' or session_id = %(session_id)s)""",
+             and room_id between %(first_room)s and %(last_room)s
+             and session_id between %(first_session)s and %(last_session)s""",
         affected,
     )
-    def remove(self, user_id: UserID, version: int, room_id: str, session_id: str) -> int: ...
+    def remove(
+        self,
+        user_id: UserID,
+        version: int,
+        first_room: str,
+        last_room: str,
+        first_session: str,
+        last_session: str,
+    ) -> int: ...
 
     @query(
         """update key_backups set etag = etag + 1, session_count = session_count + %(more)s

@@ -42,10 +42,13 @@ class ToDevice(Queries):
         """Delete messages to devices that are gone: they were sent while another node removed these."""
 
     @query(
-        """select distinct d.user_id, d.device_id
-           from unnest(%(users)s::text[], %(devices)s::text[]) as wanted (user_id, device_id)
-           join devices d on d.user_id = wanted.user_id
-             and (wanted.device_id = '*' or d.device_id = wanted.device_id)""",
+        """with wanted as materialized (
+             select * from unnest(%(users)s::text[], %(devices)s::text[]) as wanted (user_id, device_id))
+           select d.user_id, d.device_id from wanted
+           join devices d on d.user_id = wanted.user_id and d.device_id = wanted.device_id
+           union
+           select d.user_id, d.device_id from wanted
+           join devices d on d.user_id = wanted.user_id where wanted.device_id = '*'""",
         many(tuple[UserID, DeviceID]),
     )
     def existing(self, users: list[UserID], devices: list[str]) -> list[tuple[UserID, DeviceID]]:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from homeserver.services.key_backup import AT_A_TIME
 from storage.database import Database
 from tests.client_api.e2ee import V3, Device
 from tests.client_api.sync_site import SyncSite
@@ -170,3 +171,21 @@ def test_a_backup_takes_many_sessions_at_once(alice: Device) -> None:
     body = {"rooms": {ROOM: {"sessions": {str(n): session() for n in range(2000)}}}}
     assert put(alice, version, body).json["count"] == 2000
     assert len(read(alice, version, ROOM)["sessions"]) == 2000
+
+
+@pytest.mark.parametrize("count", [AT_A_TIME - 1, AT_A_TIME, AT_A_TIME + 1, 2 * AT_A_TIME + 3])
+def test_a_large_backup_comes_whole_in_pieces(alice: Device, count: int) -> None:
+    version = create(alice)
+    rooms: dict[str, Any] = {room: {"sessions": {}} for room in (ROOM, OTHER, "!third:test")}
+    for number in range(count):
+        rooms[list(rooms)[number % 2]]["sessions"][f"s{number:05}"] = session(number)
+    del rooms["!third:test"]
+    assert put(alice, version, {"rooms": rooms}).json["count"] == count
+    assert read(alice, version) == {"rooms": rooms}
+    assert read(alice, version, ROOM) == rooms[ROOM]
+    assert read(alice, version, "!third:test") == {"sessions": {}}
+    only = {ROOM: {"sessions": {f"t{number:05}": session(number) for number in range(count)}}}
+    version = create(alice)
+    assert put(alice, version, {"rooms": only}).status == 200
+    assert read(alice, version) == {"rooms": only}
+    assert read(alice, version, ROOM) == only[ROOM]

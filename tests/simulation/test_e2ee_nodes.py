@@ -31,7 +31,7 @@ class Nodes(Encryption):
         self.nodes = [self.site, SyncSite(self.database, seed=1_000)]
         self._connect()
 
-    def move(self, name: str, room: int) -> None:  # type: ignore[override]
+    def move(self, name: str, room: int) -> None:
         """Nobody moves: rooms are no matter of this machine."""
 
     @rule(name=people, node=st.integers(0, 1))

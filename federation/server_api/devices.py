@@ -46,14 +46,15 @@ class FederationDevicesApi:
         spec=f"{_SPEC}get_matrixfederationv1userdevicesuserid",
     )
     async def user_devices(self, origin: Origin, user_id: Path[UserID]) -> UserDevices:
-        """All devices of a user."""
+        """All devices of a user that have keys: the others cannot be encrypted for, and an entry needs some."""
         if server_of(user_id) != self.server_name:
             raise NotFound("The user is not one of this server")
         stream_id, rows, signing = await self.exchange.devices(user_id)
         devices = [
-            {"device_id": row.device_id, "keys": {} if row.json is None else orjson.loads(row.json)}
+            {"device_id": row.device_id, "keys": orjson.loads(row.json)}
             | ({"device_display_name": row.display_name} if row.display_name else {})
             for row in rows
+            if row.json is not None
         ]
         return UserDevices(user_id, stream_id, devices, signing.get("master"), signing.get("self_signing"))
 

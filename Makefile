@@ -28,7 +28,7 @@ demo: dev ## two federated servers with users and a shared room
 	$(BIN)/python -m tests.harness.demo
 
 test: dev ## run every test, from nothing
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 check: dev ## lint, types, import contracts and size budgets
 	$(BIN)/ruff check .

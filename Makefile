@@ -19,7 +19,7 @@ help: ## list these commands
 
 venv: $(VENV)/.compiled ## make .venv with .venv/bin/homeserver
 
-dev: $(VENV)/.dev-installed ## the same, with the developers' tools
+dev: $(VENV)/.dev-installed $(VENV)/.compiled ## the same, with the developers' tools
 
 run: $(VENV)/.compiled ## start a server in ./data (http://127.0.0.1:8008)
 	$(BIN)/homeserver run

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.harness.live_client import LiveUser
-from tests.harness.process import HomeserverProcess
 from tests.system.conftest import MakeServer
 
 POLLS = 20

@@ -8,6 +8,7 @@ import logging
 import resource
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from statistics import median, quantiles
 from time import perf_counter
@@ -83,7 +84,7 @@ def run(database: Database, sessions: int, at_a_time: int) -> None:
     bulks = []
     for first in range(0, sessions, at_a_time):
         content = bulk(first, min(at_a_time, sessions - first))
-        bulks.append(timed(lambda content=content: alice.here.put(KEYS, content, query))[1])  # type: ignore[misc]
+        bulks.append(timed(partial(alice.here.put, KEYS, content, query))[1])
     tell(f"upload {at_a_time} sessions, first tenth", bulks[: max(2, len(bulks) // 10)])
     tell(f"upload {at_a_time} sessions, last tenth", bulks[-max(2, len(bulks) // 10) :])
     room, name, better = session(sessions // 2, index=1)
@@ -93,7 +94,7 @@ def run(database: Database, sessions: int, at_a_time: int) -> None:
     puts = []
     for index in range(8, 0, -1):
         better = {**better, "first_message_index": index}
-        puts.append(timed(lambda better=better: alice.here.put(path, better, query))[1])  # type: ignore[misc]
+        puts.append(timed(partial(alice.here.put, path, better, query))[1])
     tell("put a better one", puts)
     before, _ = memory()
     (size, pieces), took = timed(lambda: result_of(download(KeyBackupApi(KeyBackup(database)), who, version)))

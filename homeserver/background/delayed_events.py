@@ -6,7 +6,8 @@ from typing import Final
 import structlog
 from twisted.internet.defer import CancelledError, Deferred
 
-from homeserver.clock import Clock, Timer
+from homeserver.background.leased import Alarm, LeasedWork
+from homeserver.clock import Clock
 from homeserver.services.due_events import DueEvents
 from storage.leases import Lease, Leases
 
@@ -30,40 +31,27 @@ class DelayedEventsWork:
         self._forget_ended = forget_ended
         self._leases = leases
         self._clock = clock
-        self._running: Deferred[None] | None = None
-        self._waiting: Deferred[None] | None = None
-        self._timer: Timer | None = None
+        self._alarm = Alarm(clock)
+        self._leased = LeasedWork("delayed events", leases, self._work)
         self._cleared_at: float | None = None
-        self._look_again = False
 
     def start(self) -> None:
         """Begin."""
-        self._running = Deferred.fromCoroutine(self._run())
+        self._leased.start()
 
     async def stop(self) -> None:
         """Send no more."""
-        running, self._running = self._running, None
-        if running is not None:
-            running.cancel()
-            await running
+        if await self._leased.stop():
             await self._due.end()
             await self._leases.stop()
 
     def wake(self) -> None:
         """Look anew at which one is next."""
-        waiting, self._waiting = self._waiting, None
-        self._look_again = waiting is None
-        if waiting is not None:
-            waiting.callback(None)
+        self._alarm.ring()
 
-    async def _run(self) -> None:
-        try:
-            while True:
-                lease = await self._leases.hold("delayed events")
-                while lease.held:
-                    await self._rest(await self._step(), lease)
-        except CancelledError:
-            return
+    async def _work(self, lease: Lease) -> None:
+        while lease.held:
+            await self._alarm.sleep(await self._step())
 
     async def _step(self) -> float:
         """Send what is due; for how long there is nothing more to do."""
@@ -84,17 +72,3 @@ class DelayedEventsWork:
         if self._cleared_at is None or now - self._cleared_at >= _HOUR_S:
             self._cleared_at = now
             await self._forget_ended()
-
-    async def _rest(self, seconds: float, lease: Lease) -> None:
-        if self._look_again or not lease.held:
-            self._look_again = False
-            return
-        waiting: Deferred[None] = Deferred()
-        self._waiting = waiting
-        self._timer = self._clock.call_later(seconds, self.wake)
-        try:
-            await waiting
-        finally:
-            self._waiting = None
-            if self._timer.active():
-                self._timer.cancel()

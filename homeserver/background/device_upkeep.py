@@ -3,8 +3,9 @@
 from typing import Final
 
 import structlog
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError
 
+from homeserver.background.leased import LeasedWork
 from homeserver.clock import Clock
 from homeserver.services.inactive_devices import InactiveDevices, Place
 from storage.leases import Lease, Leases
@@ -24,29 +25,21 @@ class DeviceUpkeep:
         self._inactive = inactive
         self._leases = leases
         self._clock = clock
-        self._running: Deferred[None] | None = None
+        self._leased = LeasedWork("inactive devices", leases, self._work)
 
     def start(self) -> None:
         """Begin."""
-        self._running = Deferred.fromCoroutine(self._run())
+        self._leased.start()
 
     async def stop(self) -> None:
         """Do it no more."""
-        running, self._running = self._running, None
-        if running is not None:
-            running.cancel()
-            await running
+        if await self._leased.stop():
             await self._leases.stop()
 
-    async def _run(self) -> None:
-        try:
-            while True:
-                lease = await self._leases.hold("inactive devices")
-                while lease.held:
-                    await self._clock.sleep(INTERVAL_S)
-                    await self._round(lease)
-        except CancelledError:
-            return
+    async def _work(self, lease: Lease) -> None:
+        while lease.held:
+            await self._clock.sleep(INTERVAL_S)
+            await self._round(lease)
 
     async def _round(self, lease: Lease) -> None:
         place: Place | None = None

@@ -9,9 +9,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import structlog
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError
 
-from homeserver.clock import Clock, Timer
+from homeserver.background.leased import Alarm, LeasedWork
+from homeserver.clock import Clock
 from storage.journal import Journal, Landed
 from storage.leases import Lease, Leases
 
@@ -35,32 +36,22 @@ class Following:
         """``step`` says whether there is more to do."""
         self._name = name
         self._step = step
-        self._leases = leases
         self._clock = clock
-        self._running: Deferred[None] | None = None
-        self._waiting: Deferred[None] | None = None
-        self._timer: Timer | None = None
+        self._alarm = Alarm(clock)
+        self._leased = LeasedWork(name, leases, self._work)
         journal.listen(self._landed)
 
     def start(self) -> None:
         """Begin."""
-        self._running = Deferred.fromCoroutine(self._run())
+        self._leased.start()
 
     async def stop(self) -> None:
         """End after the step under way."""
-        running, self._running = self._running, None
-        if running is not None:
-            running.cancel()
-            await running
+        await self._leased.stop()
 
-    async def _run(self) -> None:
-        try:
-            while True:
-                lease = await self._leases.hold(self._name)
-                while lease.held:
-                    await self._rest(await self._try(), lease)
-        except CancelledError:
-            return
+    async def _work(self, lease: Lease) -> None:
+        while lease.held:
+            await self._rest(await self._try())
 
     async def _try(self) -> float:
         """Do a step; how long to rest then."""
@@ -75,26 +66,13 @@ class Following:
         took = self._clock.seconds() - began
         return min(REST * took, _LONGEST_REST_S) if more else 0.0
 
-    async def _rest(self, seconds: float, lease: Lease) -> None:
+    async def _rest(self, seconds: float) -> None:
         if seconds:
             await self._clock.sleep(seconds)
             return
-        waiting: Deferred[None] = Deferred()
-        self._waiting = waiting
-        self._timer = self._clock.call_later(POLL_S, self._wake)
-        try:
-            await waiting
-        finally:
-            self._waiting = None
-            if self._timer.active():
-                self._timer.cancel()
+        await self._alarm.sleep(POLL_S)
         await self._clock.sleep(COLLECT_S)
 
     def _landed(self, first: int, last: int, landed: Sequence[Landed]) -> None:
         if first <= last:
-            self._wake()
-
-    def _wake(self) -> None:
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None:
-            waiting.callback(None)
+            self._alarm.ring()

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from typing import Final
 
 import structlog
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError
 
+from homeserver.background.leased import Alarm, LeasedWork
 from homeserver.background.push_courier import PushCourier
-from homeserver.clock import Clock, Timer
+from homeserver.clock import Clock
 from homeserver.services.push.failures import PushFailures
 from homeserver.services.push.owed import PushesOwed
 from storage.database import Database
@@ -47,12 +48,10 @@ class PushOutbox:
         self._owed = owed
         self._courier = courier
         self._failures = failures
-        self._leases = leases
         self._database = database
         self._clock = clock
-        self._running: Deferred[None] | None = None
-        self._waiting: Deferred[None] | None = None
-        self._news = False
+        self._alarm = Alarm(clock)
+        self._leased = LeasedWork(LEASE, leases, self._work)
 
     def follow(self, journal: Journal) -> None:
         """Wake when something is written."""
@@ -60,27 +59,19 @@ class PushOutbox:
 
     def start(self) -> None:
         """Begin."""
-        self._running = Deferred.fromCoroutine(self._run())
+        self._leased.start()
 
     async def stop(self) -> None:
         """End; what is under way is done again later."""
-        running, self._running = self._running, None
-        if running is not None:
-            running.cancel()
-            await running
+        await self._leased.stop()
         self._courier.stop()
 
-    async def _run(self) -> None:
+    async def _work(self, lease: Lease) -> None:
         try:
-            while True:
-                lease = await self._leases.hold(LEASE)
-                try:
-                    await self._hold(lease)
-                finally:
-                    self._owed.end()
-                    self._courier.stop()
-        except CancelledError:
-            return
+            await self._hold(lease)
+        finally:
+            self._owed.end()
+            self._courier.stop()
 
     async def _hold(self, lease: Lease) -> None:
         """Work as long as the lease is ours."""
@@ -102,7 +93,8 @@ class PushOutbox:
             if found.more:
                 await self._clock.sleep(min(REST * (self._clock.seconds() - began), _LONGEST_REST_S))
             else:
-                await self._wait()
+                await self._alarm.sleep(POLL_S)
+                await self._clock.sleep(COLLECT_S)
 
     async def _begin(self) -> None:
         """Go on where another node, or this one before, left off."""
@@ -110,26 +102,6 @@ class PushOutbox:
         await self._failures.load()
         self._courier.add(await self._database.read(lambda tx: StoredOutbox(tx).waiting()))
 
-    async def _wait(self) -> None:
-        if not self._news:
-            waiting: Deferred[None] = Deferred()
-            self._waiting = waiting
-            timer: Timer = self._clock.call_later(POLL_S, self._wake)
-            try:
-                await waiting
-            finally:
-                self._waiting = None
-                if timer.active():
-                    timer.cancel()
-        self._news = False
-        await self._clock.sleep(COLLECT_S)
-
     def _landed(self, first: int, last: int, landed: Sequence[Landed]) -> None:
         if first <= last:
-            self._wake()
-
-    def _wake(self) -> None:
-        self._news = True
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None:
-            waiting.callback(None)
+            self._alarm.ring()

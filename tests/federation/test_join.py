@@ -139,7 +139,7 @@ class TestJoining(World):
 
     @in_world
     async def test_a_join_that_a_restart_interrupts_goes_on_after_it(self) -> None:
-        self.patch(remote_joins, "ALIVE_MS", 600)  # type: ignore[no-untyped-call]
+        self.put(remote_joins, "ALIVE_MS", 600)
         alpha, beta = await self.two_servers()
         alice, bob = await alpha.person("alice"), await beta.person("bob")
         room = await alice.public_room()

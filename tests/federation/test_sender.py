@@ -207,8 +207,8 @@ class TestManyServers(World):
 
     @in_world
     async def test_a_server_that_was_away_for_long_gets_at_once_what_it_is_owed(self) -> None:
-        self.patch(destinations, "FIRST_PAUSE_MS", 3_600_000)  # type: ignore[no-untyped-call]
-        self.patch(greetings, "AWAY_MS", -10_000)  # type: ignore[no-untyped-call]
+        self.put(destinations, "FIRST_PAUSE_MS", 3_600_000)
+        self.put(greetings, "AWAY_MS", -10_000)
         alpha, beta = await self.two_servers()
         alice, bob = await alpha.person("alice"), await beta.person("bob")
         room = await alice.public_room()

@@ -53,6 +53,11 @@ class World(TestCase):
         self.http = http = http_client(self.names, WORLD, streets=self.streets)
         self.addCleanup(lambda: Deferred.fromCoroutine(http.close()))
 
+    def put(self, module: object, name: str, value: object) -> None:
+        """Let something be different until the end of the test."""
+        self.addCleanup(setattr, module, name, getattr(module, name))
+        setattr(module, name, value)
+
     async def server(self, name: str, settings: str = "") -> "WholeServer":
         """A server that the others find by its name."""
         made = WholeServer(self, name, self._free.pop(), settings)

@@ -3,7 +3,7 @@
 CVE-2023-32682 and CVE-2023-41335 let in who had been deactivated.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import pytest
@@ -105,8 +105,10 @@ def refused(reply: Reply, soft: bool) -> bool:
 
 
 @pytest.mark.parametrize("role", [logged_out, logged_out_everywhere, deactivated, made_up, removed_device])
-def test_a_token_that_is_none_any_more_opens_nothing(site: SyncSite, role: object) -> None:
-    client: Client = role(site)  # type: ignore[operator]
+def test_a_token_that_is_none_any_more_opens_nothing(
+    site: SyncSite, role: Callable[[SyncSite], Client]
+) -> None:
+    client = role(site)
     for bound in for_members(site):
         reply = ask_as_is(client, bound.endpoint)
         assert refused(reply, False), f"{bound.endpoint.paths[0]}: {reply.status} {reply.text}"

@@ -8,6 +8,7 @@ deleted get a new one.
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -98,8 +99,7 @@ class Library:
         """Delete what has lost its last reference some time ago; how many files that were."""
         deleted = 0
         while True:
-            now = self._clock.now_ms()
-            looked_at, unused = await self._database.transact(lambda tx: _unused(tx, now))  # noqa: B023
+            looked_at, unused = await self._database.transact(partial(_unused, now=self._clock.now_ms()))
             for content in unused:
                 await self._files.delete(content.file)
             deleted += len(unused)

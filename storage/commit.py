@@ -13,7 +13,7 @@ from homeserver.protocol.identifiers import RoomID
 from storage import metrics
 from storage.bulk import Entry
 from storage.connections import Connection, is_broken, is_retriable
-from storage.database import Database, DatabaseUnavailable, Pool, commit, roll_back
+from storage.database import Database, DatabaseUnavailable, commit, roll_back
 from storage.groups import LOCK_ROOMS, GuardChain, body, bump_rooms, set_versions
 from storage.transaction import Transaction
 from storage.writes import Committed, LostRace, RunResult, Write
@@ -53,10 +53,9 @@ class GroupCommit:
     def __init__(self, database: Database, name: str) -> None:
         self._name = name
         self._application = f"meridian journal {name}"[:63]
-        self._pool = Pool(database, self._application)
+        self._pool = database.pool(self._application)
         self._mark = 0
         self._sent: _Sent | None = None
-        database.on_close(self._pool.close)
 
     def run(self, members: Sequence[Member]) -> int:
         """Commit the group and decide each member's outcome; gives the last committed position.

@@ -37,9 +37,9 @@ class Database:
         self.dsn = dsn
         self.workers = workers
         self.closed = False
-        self.readers = Pool(self, "meridian reader", read_only=True)
-        self.writers = Pool(self, "meridian writer")
-        self._closing = [self.readers.close, self.writers.close]
+        self._pools: dict[str, Pool] = {}
+        self.readers = self.pool("meridian reader", read_only=True)
+        self.writers = self.pool("meridian writer")
         self._lane: Lane = workers.lane(size)
         self._reading = metrics.TRANSACTION_SECONDS.labels("read").observe
         self._writing = metrics.TRANSACTION_SECONDS.labels("write").observe
@@ -75,12 +75,14 @@ class Database:
     def close(self) -> None:
         """Close the idle connections now, those in use when their transaction ends."""
         self.closed = True
-        for close in self._closing:
-            close()
+        for pool in self._pools.values():
+            pool.close()
 
-    def on_close(self, close: Callable[[], None]) -> None:
-        """Call `close` when the database is closed: for further pools."""
-        self._closing.append(close)
+    def pool(self, application: str, *, read_only: bool = False) -> "Pool":
+        """The pool whose sessions have this `application_name`; made when first asked for."""
+        if application not in self._pools:
+            self._pools[application] = Pool(self, application, read_only=read_only)
+        return self._pools[application]
 
 
 class Pool:

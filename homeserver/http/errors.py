@@ -78,6 +78,8 @@ STATUS: Final[Mapping[type[MatrixError], int]] = {
     errors.ConnectionTimeout: 504,
 }
 
+_DATABASE_PAUSE: Final = 5  # seconds
+
 
 def status_of(kind: type[MatrixError]) -> int:
     """Return the status of a kind; one declared elsewhere has the status of the kind it refines."""
@@ -93,6 +95,12 @@ def error_response(error: MatrixError) -> Response:
     if isinstance(error, LimitExceeded):
         headers = (("Retry-After", str(-(-error.retry_after_ms // 1000))),)
     return Response(status_of(type(error)), headers, encode_json(error.body()))
+
+
+def unavailable_response() -> Response:
+    """Return the answer to a request that the database did not let us serve: the same request may do later."""
+    body = {"errcode": "M_UNKNOWN", "error": "The server cannot reach its database; try again"}
+    return Response(503, (("Retry-After", str(_DATABASE_PAUSE)),), encode_json(body))
 
 
 def incident_response(incident: str) -> Response:

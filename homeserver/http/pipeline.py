@@ -14,13 +14,14 @@ from homeserver.clock import Clock, Randomness
 from homeserver.http.authentication import Marker, Origin
 from homeserver.http.encoding import HeaderPairs, Response, Stream, encode_json
 from homeserver.http.endpoint import BoundEndpoint, Endpoint
-from homeserver.http.errors import error_response, incident_response
+from homeserver.http.errors import error_response, incident_response, unavailable_response
 from homeserver.http.metrics import EndpointMetrics, Metrics
 from homeserver.http.rate_limits import Bucket, RateLimits
 from homeserver.http.request import Request
 from homeserver.http.router import Match, Route
 from homeserver.protocol.errors import MatrixError
 from homeserver.protocol.requester import Requester
+from storage.database import DatabaseUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -137,7 +138,7 @@ class Pipeline:
                 answer = Answer(_CLIENT_GONE, (), b"")
             else:
                 errcode = "M_UNKNOWN"
-                answer = self._incident(match, request, error)
+                answer = self._failed(match, request, error)
         self._record(match, request, answer, errcode, self._now() - started)
         return answer
 
@@ -187,7 +188,10 @@ class Pipeline:
             answer.status, (*answer.headers, ("Content-Encoding", "gzip"), ("Vary", "Accept-Encoding")), body
         )
 
-    def _incident(self, match: Match[Prepared], request: Request, error: Exception) -> Answer:
+    def _failed(self, match: Match[Prepared], request: Request, error: Exception) -> Answer:
+        if isinstance(error, DatabaseUnavailable):
+            log.error("the database is not available", problem=str(error), request_id=request.request_id)
+            return _plain(unavailable_response())
         incident = self._random.letters(12)
         log.error(
             "a request failed by a bug",

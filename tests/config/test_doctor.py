@@ -29,7 +29,7 @@ from homeserver.app.doctor.listening import check_listeners
 from homeserver.app.outside import Outside
 from homeserver.protocol.events.signing import sign_json
 from homeserver.protocol.signing_keys import SigningKey
-from tests.harness.certificates import Authority
+from tests.config.command import command
 from tests.harness.memory import SeededRandom, SteppingClock
 from tests.harness.outside import AUTHORITY, Names, Peer, Streets, real_clock, respond
 from tests.harness.postgres import TestServer
@@ -409,34 +409,9 @@ class FromOutsideTests(TestCase):
 # The command, and servers that run
 
 
-@pytest.fixture(scope="module")
-def server(postgres: TestServer) -> Iterator[HomeserverProcess]:
-    """A server of ours with TLS, under a name by which it reaches itself."""
-    folder = Path(mkdtemp(prefix="meridian-doctor-"))
-    folder.chmod(0o755)
-    made = HomeserverProcess(folder, postgres.create_database(), Authority())
-    made.start()
-    yield made
-    made.discard()
-    rmtree(folder, ignore_errors=True)
-
-
-def doctor(config: Path) -> tuple[int, list[str]]:
-    """The command as a process: status and lines."""
-    done = subprocess.run(
-        [sys.executable, "-m", "homeserver", "doctor", "-c", str(config)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert not done.stderr
-    return done.returncode, done.stdout.splitlines()
-
-
 @pytest.mark.system
 def test_doctor_finds_a_running_server_in_order(server: HomeserverProcess) -> None:
-    status, lines = doctor(server.config)
+    status, lines = command(server.config, "doctor")
     assert status == 0, lines
     assert f"ok    port         127.0.0.1:{server.port}: this server listens there" in lines
     assert f"ok    port         127.0.0.1:{server.tls_port}: this server listens there" in lines
@@ -448,7 +423,7 @@ def test_doctor_finds_a_running_server_in_order(server: HomeserverProcess) -> No
 def test_doctor_sees_that_another_server_has_the_ports(server: HomeserverProcess, tmp_path: Path) -> None:
     file = tmp_path / "homeserver.yaml"
     file.write_text(f"server_name: other.example\nlisteners: [{{port: {server.port}}}]\n")
-    status, lines = doctor(file)
+    status, lines = command(file, "doctor")
     assert status == 1
     assert any(f"is taken by the Matrix server {server.server_name}" in line for line in lines)
     assert any(line.startswith("warn  outside") for line in lines)

@@ -1,8 +1,5 @@
 """`homeserver federation check`: another server step by step, on real sockets with real TLS, and our records of it."""
 
-import subprocess
-import sys
-from collections.abc import Iterator
 from email.utils import formatdate
 from pathlib import Path
 from shutil import rmtree
@@ -23,10 +20,9 @@ from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.signing_keys import SigningKey
 from homeserver.services.destination_standing import MANY, Standing
 from storage.tables.destinations import FailingDestination
-from tests.harness.certificates import Authority
+from tests.config.command import command
 from tests.harness.memory import SeededRandom, SteppingClock
 from tests.harness.outside import AUTHORITY, Names, Peer, Streets, respond
-from tests.harness.postgres import TestServer
 from tests.harness.process import HomeserverProcess, free_port
 
 HOST = "203.0.113.9"
@@ -154,34 +150,9 @@ def test_what_is_owed_and_when_it_is_tried_again_is_told() -> None:
     assert [line.split()[0] for line in lines] == ["ok", "ok", "ok"]
 
 
-@pytest.fixture(scope="module")
-def server(postgres: TestServer) -> Iterator[HomeserverProcess]:
-    """A server of ours with TLS, under a name by which it reaches itself."""
-    folder = Path(mkdtemp(prefix="meridian-check-"))
-    folder.chmod(0o755)
-    made = HomeserverProcess(folder, postgres.create_database(), Authority())
-    made.start()
-    yield made
-    made.discard()
-    rmtree(folder, ignore_errors=True)
-
-
-def check(server: HomeserverProcess, name: str) -> tuple[int, list[str]]:
-    """The command as a process: status and lines."""
-    done = subprocess.run(
-        [sys.executable, "-m", "homeserver", "federation", "check", name, "-c", str(server.config)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert not done.stderr
-    return done.returncode, done.stdout.splitlines()
-
-
 @pytest.mark.system
 def test_a_running_server_is_found_in_order(server: HomeserverProcess) -> None:
-    status, lines = check(server, server.server_name)
+    status, lines = command(server.config, "federation", "check", server.server_name)
     assert status == 0, lines
     assert any(line.startswith("ok    keys") for line in lines)
     assert "ok    rooms        0 shared with it" in lines
@@ -190,7 +161,7 @@ def test_a_running_server_is_found_in_order(server: HomeserverProcess) -> None:
 
 @pytest.mark.system
 def test_nobody_there_is_a_failure(server: HomeserverProcess) -> None:
-    status, lines = check(server, f"127.0.0.1:{free_port()}")
+    status, lines = command(server.config, "federation", "check", f"127.0.0.1:{free_port()}")
     assert status == 1
     assert any(line.startswith("fail  connection") for line in lines)
     assert "ok    owed         it has been sent everything" in lines

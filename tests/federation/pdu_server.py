@@ -1,6 +1,6 @@
 """A server that is a test: it has a name, keys and a web server, and sends whatever the test makes up."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 from urllib.parse import unquote
 
@@ -43,6 +43,36 @@ class SendingServer(Protocol):
     def world(self) -> _World: ...
 
 
+def transaction_of(server: SendingServer, pdus: Iterable[Any], edus: Iterable[Any]) -> dict[str, Any]:
+    """The body of a transaction; PDUs may be what no event is."""
+    return {
+        "origin": server.name,
+        "origin_server_ts": 1,
+        "pdus": [pdu.pdu if isinstance(pdu, Event) else pdu for pdu in pdus],
+        "edus": list(edus),
+    }
+
+
+def join_by(server: SendingServer, room: str, template: dict[str, Any]) -> Event:
+    """The join of a server's user by the answer to `/make_join`."""
+    version = ROOM_VERSIONS[template["room_version"]]
+    references = references_of_template(template["event"], version)
+    return build_event(
+        version,
+        room_id=RoomID(room),
+        sender=server.user_id,
+        type="m.room.member",
+        content={"membership": "join"},
+        state_key=server.user_id,
+        prev_events=references.prev_events,
+        auth_events=references.auth_events,
+        depth=references.depth,
+        origin_server_ts=server.world.clock.now_ms(),
+        server_name=server.name,
+        signing_key=server.key,
+    )
+
+
 class PduServer:
     """Answers nobody but for its keys and what the test says; asks in the name of its server."""
 
@@ -75,12 +105,7 @@ class PduServer:
         self, server: WholeServer, *pdus: Any, edus: Any = (), txn: str | None = None
     ) -> dict[str, Any]:
         """Send a transaction; gives the results by event ID."""
-        body = {
-            "origin": self.name,
-            "origin_server_ts": 1,
-            "pdus": [pdu.pdu if isinstance(pdu, Event) else pdu for pdu in pdus],
-            "edus": list(edus),
-        }
+        body = transaction_of(self, pdus, edus)
         txn = txn or self.world.transaction()
         status, answer = await self.ask(server, "PUT", f"/_matrix/federation/v1/send/{txn}", body)
         assert status == 200, answer
@@ -93,21 +118,7 @@ class PduServer:
         status, template = await self.ask(server, "GET", target)
         assert status == 200, template
         version = ROOM_VERSIONS[template["room_version"]]
-        references = references_of_template(template["event"], version)
-        join = build_event(
-            version,
-            room_id=RoomID(room),
-            sender=self.user_id,
-            type="m.room.member",
-            content={"membership": "join"},
-            state_key=self.user_id,
-            prev_events=references.prev_events,
-            auth_events=references.auth_events,
-            depth=references.depth,
-            origin_server_ts=self.world.clock.now_ms(),
-            server_name=self.name,
-            signing_key=self.key,
-        )
+        join = join_by(self, room, template)
         target = f"/_matrix/federation/v2/send_join/{room}/{join.event_id}"
         status, answer = await self.ask(server, "PUT", target, join.pdu)
         assert status == 200, answer

@@ -5,6 +5,7 @@ Peers of ours were stopped by a single event of this kind: CVE-2025-30355, CVE-2
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,7 +18,7 @@ from tests.simulation.nastiness import CALM, CHECKS, GRAVE, VALUES, VERSIONS, ho
 from tests.simulation.networked_servers import Person, Simulation
 from tests.simulation.readers import read_everything
 
-__all__ = ["postgres", "three_databases", "world"]
+__all__ = ["postgres", "three_databases", "victims", "world"]
 
 KINDS = {**CALM, **GRAVE}
 
@@ -50,6 +51,12 @@ class Victims:
         assert good.event_id in told(self.alice, good.room_id)
 
 
+@pytest.fixture
+def victims(world: Simulation, three_databases: tuple[TestDatabase, ...]) -> Victims:
+    """Both, new."""
+    return Victims(world, three_databases)
+
+
 def told(person: Person, room: str) -> list[str]:
     """The events that somebody reads."""
     page = person.do("GET", f"/rooms/{room}/messages", None, {"dir": "b", "limit": 100})
@@ -67,8 +74,7 @@ def names(pdus: list[Any], room: RoomOfPdus) -> list[str]:
     return found
 
 
-def test_in_a_transaction(world: Simulation, three_databases: tuple[TestDatabase, ...]) -> None:
-    victims = Victims(world, three_databases)
+def test_in_a_transaction(victims: Victims) -> None:
     evil, alpha, alice = victims.evil, victims.alpha, victims.alice
 
     @CHECKS
@@ -89,8 +95,7 @@ def test_in_a_transaction(world: Simulation, three_databases: tuple[TestDatabase
     law()
 
 
-def test_among_missing_events(world: Simulation, three_databases: tuple[TestDatabase, ...]) -> None:
-    victims = Victims(world, three_databases)
+def test_among_missing_events(victims: Victims) -> None:
     evil, alpha, alice = victims.evil, victims.alpha, victims.alice
 
     @CHECKS
@@ -110,8 +115,7 @@ def test_among_missing_events(world: Simulation, three_databases: tuple[TestData
     law()
 
 
-def test_in_a_state_at_a_gap(world: Simulation, three_databases: tuple[TestDatabase, ...]) -> None:
-    victims = Victims(world, three_databases)
+def test_in_a_state_at_a_gap(victims: Victims) -> None:
     evil, alpha, alice = victims.evil, victims.alpha, victims.alice
 
     @CHECKS
@@ -138,8 +142,7 @@ def test_in_a_state_at_a_gap(world: Simulation, three_databases: tuple[TestDatab
     law()
 
 
-def test_in_the_answer_to_a_join(world: Simulation, three_databases: tuple[TestDatabase, ...]) -> None:
-    victims = Victims(world, three_databases)
+def test_in_the_answer_to_a_join(victims: Victims) -> None:
     evil, alice = victims.evil, victims.alice
 
     @CHECKS
@@ -160,8 +163,7 @@ def test_in_the_answer_to_a_join(world: Simulation, three_databases: tuple[TestD
     law()
 
 
-def test_as_the_whole_answer_to_a_join(world: Simulation, three_databases: tuple[TestDatabase, ...]) -> None:
-    victims = Victims(world, three_databases)
+def test_as_the_whole_answer_to_a_join(victims: Victims) -> None:
     evil, alice = victims.evil, victims.alice
 
     @CHECKS
@@ -182,8 +184,7 @@ def test_as_the_whole_answer_to_a_join(world: Simulation, three_databases: tuple
     law()
 
 
-def test_in_history_that_is_fetched(world: Simulation, three_databases: tuple[TestDatabase, ...]) -> None:
-    victims = Victims(world, three_databases)
+def test_in_history_that_is_fetched(victims: Victims) -> None:
     evil, alice = victims.evil, victims.alice
 
     @CHECKS
@@ -206,8 +207,7 @@ def test_in_history_that_is_fetched(world: Simulation, three_databases: tuple[Te
     law()
 
 
-def test_values_instead_of_events(world: Simulation, three_databases: tuple[TestDatabase, ...]) -> None:
-    victims = Victims(world, three_databases)
+def test_values_instead_of_events(victims: Victims) -> None:
     evil, alpha = victims.evil, victims.alpha
     _room, shared = victims.room("10")
 
@@ -222,10 +222,7 @@ def test_values_instead_of_events(world: Simulation, three_databases: tuple[Test
     law()
 
 
-def test_a_redaction_of_what_can_be_no_event(
-    world: Simulation, three_databases: tuple[TestDatabase, ...]
-) -> None:
-    victims = Victims(world, three_databases)
+def test_a_redaction_of_what_can_be_no_event(victims: Victims) -> None:
     for version in VERSIONS:
         room, shared = victims.room(version)
         base = shared.last
@@ -238,10 +235,7 @@ def test_a_redaction_of_what_can_be_no_event(
                 victims.goes_on(shared, redaction)
 
 
-def test_a_state_of_what_can_be_no_events(
-    world: Simulation, three_databases: tuple[TestDatabase, ...]
-) -> None:
-    victims = Victims(world, three_databases)
+def test_a_state_of_what_can_be_no_events(victims: Victims) -> None:
     evil = victims.evil
     room, shared = victims.room("10")
     base = shared.last

@@ -8,6 +8,9 @@ from homeserver.http.endpoint import collect
 from homeserver.http.metrics import Metrics, ReactorLag
 from homeserver.http.pipeline import Pipeline
 from homeserver.http.rate_limits import RateLimits
+from storage.database import Database
+from tests.client_api.rooms_site import V3
+from tests.client_api.sync_site import SyncSite
 from tests.harness.memory import SeededRandom, SteppingClock, at_once
 from tests.http.sample import AUTHENTICATORS, FEDERATION_AT_ONCE, Sample, SampleApi, pipeline
 
@@ -149,6 +152,16 @@ def test_a_bug_tells_the_client_an_incident_and_the_log_the_rest() -> None:
     (incident,) = [line for line in lines if "incident" in line]
     assert incident["incident"] in reply.json["error"]
     assert isinstance(incident["exc_info"], ZeroDivisionError)
+
+
+def test_without_its_database_the_server_says_so_and_when_to_try_again(database: Database) -> None:
+    site = SyncSite(database)
+    alice = site.person("alice")
+    database.close()
+    with capture_logs() as lines:
+        reply = alice.http.get(f"{V3}/profile/@somebody:test")
+    assert (reply.status, reply.errcode, reply.headers["retry-after"]) == (503, "M_UNKNOWN", "5")
+    assert "the database is not available" in {line["event"] for line in lines}
 
 
 def test_one_line_of_log_a_request() -> None:

@@ -14,7 +14,7 @@ from twisted.web.http import HTTPChannel, Request
 
 from federation.wire.request_signing import authorization
 from homeserver.gateways import connecting
-from homeserver.protocol.events.building import build_event, references_of_template
+from homeserver.protocol.events.building import build_event
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.parsing import parse_pdu
 from homeserver.protocol.events.signing import sign_json
@@ -22,7 +22,7 @@ from homeserver.protocol.identifiers import RoomID, ServerName, UserID
 from homeserver.protocol.room_versions import ROOM_VERSIONS
 from homeserver.protocol.signing_keys import SigningKey
 from tests.federation.homeservers import three_databases
-from tests.federation.pdu_server import RoomOfPdus
+from tests.federation.pdu_server import RoomOfPdus, join_by, transaction_of
 from tests.harness import conformance
 from tests.harness.client import Client, Reply
 from tests.harness.outside import respond
@@ -74,12 +74,7 @@ class HostileServer:
 
     def send(self, server: Server, *pdus: Any, edus: Any = ()) -> dict[str, Any]:
         """Send a transaction; gives the results by event ID."""
-        body = {
-            "origin": self.name,
-            "origin_server_ts": 1,
-            "pdus": [pdu.pdu if isinstance(pdu, Event) else pdu for pdu in pdus],
-            "edus": list(edus),
-        }
+        body = transaction_of(self, pdus, edus)
         reply = self.ask(server, "PUT", f"{V1}/send/{self.world.transaction()}", body)
         assert reply.status == 200, reply.text
         return dict(reply.json["pdus"])
@@ -90,21 +85,7 @@ class HostileServer:
         reply = self.ask(server, "GET", f"{V1}/make_join/{room}/{self.user_id}?{versions}")
         assert reply.status == 200, reply.text
         version = ROOM_VERSIONS[reply.json["room_version"]]
-        references = references_of_template(reply.json["event"], version)
-        join = build_event(
-            version,
-            room_id=RoomID(room),
-            sender=self.user_id,
-            type="m.room.member",
-            content={"membership": "join"},
-            state_key=self.user_id,
-            prev_events=references.prev_events,
-            auth_events=references.auth_events,
-            depth=references.depth,
-            origin_server_ts=self.world.clock.now_ms(),
-            server_name=self.name,
-            signing_key=self.key,
-        )
+        join = join_by(self, room, reply.json)
         place = f"{room}/{quote(join.event_id, safe='$')}"
         reply = self.ask(server, "PUT", f"/_matrix/federation/v2/send_join/{place}", join.pdu)
         assert reply.status == 200, reply.text

@@ -478,3 +478,12 @@ def test_after_a_failed_write_the_one_built_upon_it_loses(
     with pytest.raises(LostRace):
         result(upon)
     assert [*result(again).positions] == [2]
+
+
+def test_a_journal_that_starts_again_leaves_no_session_behind(
+    database: Database, test_database: TestDatabase
+) -> None:
+    for text in "abc":
+        result(give(Journal(database, "again"), note(text)))
+    sessions = "select count(*) from pg_stat_activity where application_name = 'meridian journal again'"
+    assert test_database.rows(sessions) == [(1,)]

@@ -16,6 +16,7 @@ from config.push import PushConfig
 from config.rate_limits import RateLimits
 from config.search import SearchConfig, UserDirectoryConfig
 from config.support import SupportConfig
+from config.threads import ThreadSubscriptionsConfig
 from config.values import (
     ByteSize,
     Milliseconds,
@@ -269,6 +270,7 @@ class Config:
     turn: TurnConfig = setting("")
     delayed_events: DelayedEventsConfig = setting("")
     matrix_rtc: MatrixRtcConfig = setting("")
+    thread_subscriptions: ThreadSubscriptionsConfig = setting("")
     media: MediaConfig = setting("")
     limits: Limits = setting("")
     search: SearchConfig = setting("")

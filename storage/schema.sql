@@ -773,6 +773,15 @@ CREATE TABLE to_device_transactions (
     created_ts bigint NOT NULL
 );
 
+CREATE TABLE thread_subscriptions (
+    thread text NOT NULL COLLATE pg_catalog."C",
+    room_id text NOT NULL COLLATE pg_catalog."C",
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    subscribed boolean NOT NULL,
+    automatic boolean NOT NULL,
+    pos bigint NOT NULL
+);
+
 CREATE TABLE ui_auth_sessions (
     id_hash bytea NOT NULL,
     user_id text COLLATE pg_catalog."C",
@@ -1122,6 +1131,9 @@ ALTER TABLE ONLY users
 CREATE INDEX access_tokens_refresh ON access_tokens USING btree (refresh_id) WHERE (refresh_id IS NOT NULL);
 
 CREATE INDEX access_tokens_user ON access_tokens USING btree (user_id, device_id);
+ALTER TABLE ONLY thread_subscriptions
+    ADD CONSTRAINT thread_subscriptions_pkey PRIMARY KEY (thread, room_id, user_id);
+
 
 CREATE INDEX account_data_ignored ON account_data USING btree (pos) WHERE (type = 'm.ignored_user_list'::text);
 
@@ -1276,3 +1288,5 @@ ALTER TABLE ONLY media_thumbnails
 
 ALTER TABLE ONLY media_thumbnails
     ADD CONSTRAINT media_thumbnails_source_fkey FOREIGN KEY (source) REFERENCES media_contents(sha256) ON DELETE CASCADE;
+CREATE INDEX thread_subscriptions_user ON thread_subscriptions USING btree (user_id, pos);
+

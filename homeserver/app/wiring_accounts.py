@@ -98,9 +98,10 @@ def build_accounts(
     config, database, journal = core.config, core.database, core.journal
     identity = _identity(core, hash_workers, limits, mailer)
     profiles = Profiles(core.server_name, database)
-    account_data = AccountData(database, journal)
+    threads = config.thread_subscriptions.enabled
+    account_data = AccountData(database, journal, thread_rules=threads)
     filters = Filters(database, core.caches.cache("filters", lambda filter: _FILTER_BYTES))
-    push_rules = PushRules(database, journal)
+    push_rules = PushRules(database, journal, threads=threads)
     transports, offered = _transports(config), _offered(config)
     moderation = Moderation(core.server_name, database, identity.sessions)
     turn = TurnServer(config.turn.uris, config.turn.shared_secret, config.turn.lifetime_ms, core.clock)
@@ -154,7 +155,12 @@ def _offered(config: Config) -> Offered:
     transports = len(config.matrix_rtc.transports)
     mails = config.mail.host is not None
     return Offered(
-        config.default_room_version, delayed.max_delay_ms, delayed.max_scheduled, transports, mails
+        config.default_room_version,
+        delayed.max_delay_ms,
+        delayed.max_scheduled,
+        transports,
+        mails,
+        config.thread_subscriptions.enabled,
     )
 
 

@@ -36,6 +36,8 @@ def build_rooms_core(core: Core) -> RoomsCore:
     redactions = RedactionEffects(core.database, events, states)
     nids = BlockSequence(core.database, "event_nids")
     author = Author(core.server_name, core.signing_key, core.clock, core.random)
+    threads = core.config.thread_subscriptions.enabled
+    notability = Notability(core.server_name, events, states, threads=threads)
     return RoomsCore(
         nids=nids,
         events=events,
@@ -44,9 +46,7 @@ def build_rooms_core(core: Core) -> RoomsCore:
         redactions=redactions,
         writer=RoomWriter(
             heads,
-            Persister(
-                core.journal, heads, events, Notability(core.server_name, events, states), core.server_name
-            ),
+            Persister(core.journal, heads, events, notability, core.server_name),
         ),
         local_events=LocalEvents(events, states, nids, redactions, author),
         state_moves=StateMoves(core.journal),

@@ -11,6 +11,7 @@ from homeserver.app.wiring_sync import SyncArea
 from homeserver.background.sliding_sync_upkeep import SlidingSyncUpkeep
 from homeserver.client_api.sliding_sync import SlidingSyncApi
 from homeserver.client_api.sliding_sync_requests import RequestReader
+from homeserver.client_api.thread_subscriptions import ThreadSubscriptionsApi
 from homeserver.http.endpoint import BoundEndpoint, collect
 from homeserver.services.sliding_sync.answering import Answering
 from homeserver.services.sliding_sync.connections import ConnectionStore
@@ -20,9 +21,11 @@ from homeserver.services.sliding_sync.rendering import SlidingRenderer
 from homeserver.services.sliding_sync.room_list import RoomLists
 from homeserver.services.sliding_sync.room_states import SlidingStates
 from homeserver.services.sliding_sync.sliding_sync import SlidingSync
+from homeserver.services.sliding_sync.subscriptions import SubscriptionsExtension
 from homeserver.services.sliding_sync.unread_rooms import UnreadRooms
 from homeserver.services.sync.room_states import RoomStates
 from homeserver.services.sync.timelines import Timelines
+from homeserver.services.thread_subscriptions import ThreadSubscriptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,10 @@ def build_sliding_sync(
         lazy_members=sources.lazy_members,
         events=rooms_core.events,
     )
-    extensions = Extensions(database, sources.recent, sync.here, encryption.news, accounts.account_data)
+    subscriptions = _subscriptions(core, accounts, rooms)
+    told = None if subscriptions is None else SubscriptionsExtension(subscriptions)
+    data, news = accounts.account_data, encryption.news
+    extensions = Extensions(database, sources.recent, sync.here, news, data, told)
     answering = Answering(
         RoomLists(database, core.journal, rooms_core.events, sources.recent, core.caches),
         SlidingGatherer(database, readers),
@@ -72,11 +78,20 @@ def build_sliding_sync(
         answering,
         longest_wait_ms=core.config.limits.sync_timeout_ms,
     )
-    reader = RequestReader(
-        config.max_lists, config.max_subscriptions, config.max_ranges, config.max_required_state
-    )
+    limits = (config.max_lists, config.max_subscriptions, config.max_ranges, config.max_required_state)
     return SlidingSyncArea(
         store=store,
         upkeep=SlidingSyncUpkeep(store, core.clock),
-        endpoints=collect(SlidingSyncApi(service, SlidingRenderer(rooms.renderer), reader)),
+        endpoints=collect(
+            SlidingSyncApi(service, SlidingRenderer(rooms.renderer), RequestReader(*limits)),
+            ThreadSubscriptionsApi(subscriptions),
+        ),
     )
+
+
+def _subscriptions(core: Core, accounts: AccountsArea, rooms: Rooms) -> ThreadSubscriptions | None:
+    if not core.config.thread_subscriptions.enabled:
+        return None
+    subscriptions = ThreadSubscriptions(core.database, core.journal, rooms.access)
+    accounts.accounts.when_deactivated(subscriptions.forget_user)
+    return subscriptions

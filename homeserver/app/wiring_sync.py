@@ -36,6 +36,7 @@ from homeserver.services.sync.summaries import Summaries
 from homeserver.services.sync.sync import Sync
 from homeserver.services.sync.timelines import Timelines
 from homeserver.services.sync.unread import UnreadCounts
+from homeserver.services.thread_subscribers import ThreadSubscribers
 from homeserver.services.typing import Typing
 
 _LIVE_SHARE = 8
@@ -80,8 +81,12 @@ def build_sync(core: Core, accounts: AccountsArea, rooms_core: RoomsCore, rooms:
     receipts = Receipts(name, database, journal, rooms.access, rooms_core.events, clock)
     share = core.caches.limit // _LIVE_SHARE
     live = Live(database, journal, notifier, share, core.config.presence.largest_room)
-    here = Here(live, typing, presence, ephemeral)
-    evaluation = PushEvaluation(database, journal, rooms_core.heads, rooms_core.states, core.caches)
+    threads = core.config.thread_subscriptions.enabled
+    here = Here(live, typing, presence, ephemeral, threads)
+    subscribers = ThreadSubscribers(database, journal, core.caches, enabled=threads)
+    evaluation = PushEvaluation(
+        database, journal, rooms_core.heads, rooms_core.states, core.caches, subscribers
+    )
     sources = _sources(core, rooms_core, rooms, here, evaluation)
     following = Following(journal, here, sources.recent, notifier)
     sync = Sync(journal, notifier, following, sources, core.config.limits.sync_timeout_ms)

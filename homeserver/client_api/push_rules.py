@@ -61,7 +61,7 @@ class PushRulesApi:
     @endpoint("GET", _KIND, auth=access_token, spec="client-server-api/#get_matrixclientv3pushrules")
     async def rules_of_kind(self, who: Requester, kind: Path[Kind]) -> list[Any]:
         """The push rules of one kind, which older clients ask for."""
-        return (await self.push_rules.rules(who.user_id))[kind.value]
+        return (await self.push_rules.rules(who.user_id)).get(kind.value, [])
 
     @endpoint(
         "GET", _RULE, auth=access_token, spec="client-server-api/#get_matrixclientv3pushrulesglobalkindruleid"
@@ -132,6 +132,8 @@ class PushRulesApi:
     ) -> None:
         """Turn a push rule on or off, or change its actions."""
         enabled, actions = body.enabled, body.actions
+        if kind is Kind.POSTCONTENT:
+            rule_of(await self.push_rules.rules(who.user_id), kind, rule_id)
         if attribute is Attribute.ENABLED and enabled is not None:
             await self.push_rules.change(
                 who.user_id, lambda changes: changes.set_enabled(kind, rule_id, enabled)

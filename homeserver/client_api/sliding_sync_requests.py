@@ -24,6 +24,7 @@ from homeserver.services.sliding_sync.model import (
     SlidingRequest,
 )
 from homeserver.services.sliding_sync.required_state import MEMBER, Element, RequiredState, Wanted
+from homeserver.services.sliding_sync.subscriptions import EXTENSION, MAX_SUBSCRIPTIONS
 
 MAX_NAME: Final = 255
 MAX_MESSAGES: Final = 100
@@ -105,12 +106,18 @@ class RoomsExtension(msgspec.Struct, frozen=True):
     rooms: frozenset[str] | None = None
 
 
+class SubscriptionsExtension(msgspec.Struct, frozen=True):
+    enabled: bool = False
+    limit: int = 100
+
+
 class ExtensionsBody(msgspec.Struct, frozen=True):
     to_device: MessagesExtension | None = None
     e2ee: Switch | None = None
     account_data: RoomsExtension | None = None
     receipts: RoomsExtension | None = None
     typing: RoomsExtension | None = None
+    subscriptions: SubscriptionsExtension | None = msgspec.field(default=None, name=EXTENSION)
 
 
 class AcceptedRequest(msgspec.Struct, frozen=True):
@@ -257,7 +264,16 @@ def _extensions(body: ExtensionsBody) -> ExtensionsRequest:
         account_data=_scope(body.account_data),
         receipts=_scope(body.receipts),
         typing=_scope(body.typing),
+        subscriptions=_subscriptions(body.subscriptions),
     )
+
+
+def _subscriptions(body: SubscriptionsExtension | None) -> int:
+    if body is None or not body.enabled:
+        return 0
+    if body.limit < 1:
+        raise InvalidParam("`limit` must be positive")
+    return min(body.limit, MAX_SUBSCRIPTIONS)
 
 
 def _messages(body: MessagesExtension | None) -> MessagesRequest | None:

@@ -8,6 +8,7 @@ raises `InvalidParam`.
   position (typing, presence), which means something only on the node that gave it and until that
   node restarts. A `t` behind it: the client was told of people who type.
 * the same with `!<number>` behind it is a position of sliding sync; the number names what is kept of the connection.
+* `u<pos>` is a place among the changes of a user's thread subscriptions: the last of them at that position.
 * `s<pos>` is a place in the stream, between the event at `pos` and the next.
 * `t<depth>_<ordering>` is a place in the order of a room's events, behind the event there:
   `ordering` is its
@@ -23,6 +24,7 @@ from homeserver.protocol.errors import InvalidParam
 _LIMIT = 2**63
 _SYNC = re.compile(r"m([0-9]{1,19})_([!-~]{0,64}?)\.([0-9]{1,19})\.([0-9]{1,19})(t?)(?:~([0-9]{1,19}))?")
 _SLIDING = re.compile(r"(m.+)!([0-9]{1,19})")
+_SUBSCRIPTIONS = re.compile(r"u([0-9]{1,19})")
 _LIVE = re.compile(r"s([0-9]{1,19})")
 _TOPOLOGICAL = re.compile(r"t([0-9]{1,19})_(-?[0-9]{1,19})")
 
@@ -46,6 +48,16 @@ class SyncToken:
         rest = "" if self.messages is None else f"~{self.messages}"
         typing = "t" if self.typing else ""
         return f"m{self.pos}_{self.node}.{self.start}.{self.ephemeral}{typing}{rest}"
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionsToken:
+    """A place among the changes of a user's thread subscriptions."""
+
+    pos: int
+
+    def __str__(self) -> str:
+        return f"u{self.pos}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +102,14 @@ def parse_sliding_position(text: str) -> tuple[SyncToken, int]:
     if match is None:
         raise InvalidParam("Not a position of sliding sync")
     return parse_sync_token(match[1]), _number(match[2])
+
+
+def parse_subscriptions_token(text: str) -> int:
+    """The position of a `SubscriptionsToken`. Raises `InvalidParam`."""
+    match = _SUBSCRIPTIONS.fullmatch(text)
+    if match is None:
+        raise InvalidParam("Not a token of thread subscriptions")
+    return _number(match[1])
 
 
 def parse_page_token(text: str) -> PageToken:

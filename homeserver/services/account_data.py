@@ -37,15 +37,18 @@ MAX_TAG_BYTES = 255
 class AccountData:
     """The account data of local users. Only they themselves may see it."""
 
-    def __init__(self, database: Database, journal: Journal) -> None:
+    def __init__(self, database: Database, journal: Journal, *, thread_rules: bool = False) -> None:
+        """``thread_rules``: push rules have those of threads (see `ruleset`)."""
         self._database = database
         self._journal = journal
+        self._thread_rules = thread_rules
         self._locks: KeyedLocks[UserID] = KeyedLocks()
 
     async def content(self, who: Requester, user_id: UserID, room_id: RoomID, type_: str) -> bytes:
         """The content of one type: JSON. Raises Forbidden, NotFound."""
         _check_own(who, user_id)
-        found = await self._database.read(lambda tx: _content(tx, user_id, room_id, type_))
+        threads = self._thread_rules
+        found = await self._database.read(lambda tx: _content(tx, user_id, room_id, type_, threads=threads))
         if found is None:
             raise NotFound("Account data not found")
         return found
@@ -129,9 +132,11 @@ def put_entry(user_id: UserID, room_id: RoomID, type_: str, content: dict[str, A
     return PUT_ACCOUNT_DATA.entry(user_id=user_id, room_id=room_id, type=type_, content=orjson.dumps(content))
 
 
-def changed_between(tx: Transaction, user_id: UserID, since: int, upto: int) -> list[AccountDatum]:
-    """What changed at positions after `since` up to `upto`, push rules included; everything if `since` is
-    0.
+def changed_between(
+    tx: Transaction, user_id: UserID, since: int, upto: int, *, thread_rules: bool = False
+) -> list[AccountDatum]:
+    """What changed at positions after `since` up to `upto`, push rules included (with those of threads); everything
+    if `since` is 0.
     """
     changed = StoredAccountData(tx).changed_between(user_id, since, upto)
     rules: bytes | None = None
@@ -140,7 +145,7 @@ def changed_between(tx: Transaction, user_id: UserID, since: int, upto: int) -> 
             rules = changed.pop(place).content
             break
     if rules is not None or since == 0:
-        content = push_rules_content(user_id, RuleChanges.decode(rules))
+        content = push_rules_content(user_id, RuleChanges.decode(rules), threads=thread_rules)
         changed.append(AccountDatum(GLOBAL, PUSH_RULES, content))
     return changed
 
@@ -150,9 +155,9 @@ def of_rooms(tx: Transaction, user_id: UserID, room_ids: list[RoomID], upto: int
     return StoredAccountData(tx).of_rooms(user_id, list(room_ids), upto)
 
 
-def _content(tx: Transaction, user_id: UserID, room_id: RoomID, type_: str) -> bytes | None:
+def _content(tx: Transaction, user_id: UserID, room_id: RoomID, type_: str, *, threads: bool) -> bytes | None:
     if type_ == PUSH_RULES and room_id == GLOBAL:
-        return push_rules_content(user_id, rule_changes(tx, user_id))
+        return push_rules_content(user_id, rule_changes(tx, user_id), threads=threads)
     return StoredAccountData(tx).content(user_id, room_id, type_)
 
 

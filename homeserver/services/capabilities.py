@@ -52,6 +52,7 @@ class Offered:
     max_scheduled: int
     rtc_transports: int
     mails: bool = False
+    thread_subscriptions: bool = False
 
 
 def versions(offered: Offered) -> dict[str, Any]:
@@ -61,6 +62,10 @@ def versions(offered: Offered) -> dict[str, Any]:
         features["org.matrix.msc4140"] = True  # delayed events
     if offered.rtc_transports > 0:
         features["org.matrix.msc4143"] = True  # where calls of many are carried
+    if offered.thread_subscriptions:
+        features["org.matrix.msc4306"] = True
+        features["io.element.msc4306"] = True
+        features["io.element.msc4308"] = True  # in sliding sync
     return {"versions": list(SPEC_VERSIONS), "unstable_features": features}
 
 

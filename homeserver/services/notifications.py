@@ -17,7 +17,7 @@ from homeserver.protocol.identifiers import RoomID, UserID
 from homeserver.protocol.push_rules.conditions import Circumstances
 from homeserver.protocol.push_rules.evaluation import Verdict
 from homeserver.protocol.requester import Requester
-from homeserver.services.push_evaluation import PushEvaluation, UserRules
+from homeserver.services.push_evaluation import PushEvaluation, UserRules, at_event
 from homeserver.services.receipts import MAIN_THREAD, UNTHREADED
 from homeserver.services.rooms.access import Seen
 from homeserver.services.rooms.event_store import EventStore
@@ -94,7 +94,8 @@ class Notifications:
         if event.sender == user_id or stored.redacted_by is not None:
             return Verdict("", (), False, False)
         circumstances: Circumstances = await self._evaluation.circumstances(user_id, event.room_id, rules.all)
-        return rules.all.evaluate(event, circumstances)
+        subscribed = await self._evaluation.subscribers.among(user_id, (stored,))
+        return rules.all.evaluate(event, at_event(circumstances, stored, subscribed))
 
     async def _rendered(self, who: Requester, found: Sequence[_Notified]) -> list[bytes]:
         rooms = list({each.stored.event.room_id for each in found})

@@ -1,8 +1,9 @@
 """Users' push rules, compiled and kept, and what else it takes to judge events by them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
-from homeserver.protocol.identifiers import RoomID, UserID
+from homeserver.protocol.identifiers import EventID, RoomID, UserID
 from homeserver.protocol.push_rules.conditions import Circumstances
 from homeserver.protocol.push_rules.evaluation import PushRules, compiled, default_rules
 from homeserver.protocol.push_rules.ruleset import NO_CHANGES, Changes, ruleset
@@ -10,6 +11,8 @@ from homeserver.services.push_rules import RulesChanged, rule_changes
 from homeserver.services.rooms.heads import RoomHeads
 from homeserver.services.rooms.powers import POWER_KEYS, power_levels_in
 from homeserver.services.rooms.state_store import StateStore
+from homeserver.services.rooms.stored_event import StoredEvent
+from homeserver.services.thread_subscribers import ThreadSubscribers
 from storage.caches import CacheBudget
 from storage.database import Database
 from storage.journal import Journal, Landed
@@ -21,11 +24,12 @@ _RULES_BYTES = 8000
 class UserRules:
     """The rules of one user. ``plain``: they changed none."""
 
-    __slots__ = ("_changes", "_rules", "_user_id", "plain")
+    __slots__ = ("_changes", "_rules", "_threads", "_user_id", "plain")
 
-    def __init__(self, user_id: UserID, changes: Changes) -> None:
+    def __init__(self, user_id: UserID, changes: Changes, *, threads: bool = False) -> None:
         self._user_id = user_id
         self._changes = changes
+        self._threads = threads
         self._rules: PushRules | None = None
         self.plain = changes == NO_CHANGES
 
@@ -33,7 +37,7 @@ class UserRules:
     def all(self) -> PushRules:
         """All of them, compiled when somebody asks."""
         if self._rules is None:
-            self._rules = compiled(ruleset(self._user_id, self._changes))
+            self._rules = compiled(ruleset(self._user_id, self._changes, threads=self._threads))
         return self._rules
 
     def in_room(self, room_id: RoomID) -> PushRules | None:
@@ -41,15 +45,23 @@ class UserRules:
         if self.plain:
             return None
         here = self.all.in_room(room_id)
-        return None if here.counts_like(default_rules(self._user_id).in_room(room_id)) else here
+        usual = default_rules(self._user_id, threads=self._threads).in_room(room_id)
+        return None if here.counts_like(usual) else here
 
 
 class PushEvaluation:
     """Finds rules and circumstances."""
 
     def __init__(
-        self, database: Database, journal: Journal, heads: RoomHeads, states: StateStore, caches: CacheBudget
+        self,
+        database: Database,
+        journal: Journal,
+        heads: RoomHeads,
+        states: StateStore,
+        caches: CacheBudget,
+        subscribers: ThreadSubscribers,
     ) -> None:
+        self.subscribers = subscribers
         self._database = database
         self._heads = heads
         self._states = states
@@ -65,7 +77,7 @@ class PushEvaluation:
             return known
         before = self._changes
         changes = await self._database.read(lambda tx: rule_changes(tx, user_id))
-        rules = UserRules(user_id, changes)
+        rules = UserRules(user_id, changes, threads=self.subscribers.enabled)
         if self._changes == before:
             self._rules.put(user_id, rules)
         return rules
@@ -98,3 +110,12 @@ class PushEvaluation:
             if isinstance(each.payload, RulesChanged):
                 self._rules.pop(each.payload.user_id)
                 self._changes += 1
+
+
+def at_event(
+    circumstances: Circumstances, stored: StoredEvent, subscribed: Collection[EventID] | None
+) -> Circumstances:
+    """The circumstances of one event, where the user is ``subscribed`` to some threads (see `ThreadSubscribers`)."""
+    if stored.thread is None or subscribed is None:
+        return circumstances
+    return replace(circumstances, subscribed=stored.thread in subscribed)

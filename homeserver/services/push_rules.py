@@ -27,20 +27,26 @@ class RulesChanged:
 class PushRules:
     """Reads and changes rules; a change reaches the user's clients as `m.push_rules`."""
 
-    def __init__(self, database: Database, journal: Journal) -> None:
+    def __init__(self, database: Database, journal: Journal, *, threads: bool = False) -> None:
+        """``threads``: users subscribe to threads, and there are rules for these."""
         self._database = database
         self._journal = journal
+        self._threads = threads
         self._locks: KeyedLocks[UserID] = KeyedLocks()
 
     async def rules(self, user_id: UserID) -> Ruleset:
         """All rules of a user."""
-        return ruleset(user_id, await self._database.read(lambda tx: rule_changes(tx, user_id)))
+        changes = await self._database.read(lambda tx: rule_changes(tx, user_id))
+        return ruleset(user_id, changes, threads=self._threads)
 
     async def rules_of(self, user_ids: Sequence[UserID]) -> dict[UserID, Ruleset]:
         """All rules of several users."""
         wanted = list(user_ids)
         stored = dict(await self._database.read(lambda tx: StoredPushRules(tx).of_users(wanted)))
-        return {user_id: ruleset(user_id, RuleChanges.decode(stored.get(user_id))) for user_id in wanted}
+        return {
+            user_id: ruleset(user_id, RuleChanges.decode(stored.get(user_id)), threads=self._threads)
+            for user_id in wanted
+        }
 
     async def change(self, user_id: UserID, change: Callable[[RuleChanges], RuleChanges]) -> None:
         """Apply a change to what the user changed. Raises what `change` raises."""

@@ -105,6 +105,17 @@ class PushProgress(Queries):
     def mentioned(self, nids: list[int]) -> list[tuple[UserID, int]]: ...
 
     @query(
+        f"""select subscription.user_id, event.pos from events as event
+            join thread_subscriptions as subscription
+              on subscription.thread = event.thread and subscription.room_id = event.room_id
+            where event.nid = any(%(nids)s) and subscription.subscribed
+              and subscription.user_id in {_LISTENING}""",
+        many(tuple[UserID, int]),
+    )
+    def subscribed(self, nids: list[int]) -> list[tuple[UserID, int]]:
+        """Those who are subscribed to the threads of some events."""
+
+    @query(
         f"""select user_id, room_id, event_nid, pos from membership_changes
             where pos > %(after)s and pos <= %(upto)s and membership = 'invite' and user_id in {_LISTENING}
             order by pos""",

@@ -74,7 +74,12 @@ class Unread(Queries):
            left join unnest(%(read_rooms)s::text[], %(read_threads)s::text[], %(read_to)s::bigint[])
              as read (room, thread, pos) on read.room = seen.room_id and read.thread = seen.thread
            where seen.pos > seen.own and seen.pos > coalesce(read.pos, 0) and seen.sender <> %(user_id)s
-             and seen.sender <> all(%(ignored)s::text[]) and (seen.notable & 1 > 0 or seen.mentioned)
+             and seen.sender <> all(%(ignored)s::text[])
+             and (seen.notable & 1 > 0 or seen.mentioned
+                  or seen.notable & 16 > 0 and exists (
+                    select from thread_subscriptions as subscription
+                    where subscription.thread = seen.thread and subscription.room_id = seen.room_id
+                      and subscription.user_id = %(user_id)s and subscription.subscribed))
            group by seen.room_id, seen.thread""",
         many(TallyRow),
     )

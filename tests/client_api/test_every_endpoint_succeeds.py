@@ -33,6 +33,7 @@ ELSEWHERE: Final[Mapping[str, str]] = {
     "/login/(sso|get_token)|auth_metadata|openid": "these need an identity provider",
     "appservice|thirdparty": "these need an application service",
     "GET .*/matrix/support": "an operator has to say who to ask",
+    "msc430[68]": "subscriptions to threads have to be switched on: test_thread_subscriptions",
     "/admin/": "these are for administrators",
 }
 

@@ -57,6 +57,10 @@ ACTIONS: list[list[Any]] = [
 RULESETS, EVENTS = 150, 80
 
 
+KINDS = [kind for kind in Kind if kind is not Kind.POSTCONTENT]
+"""Those of which clients can have rules."""
+
+
 class Corpus:
     """Rules, rooms and events, the same in every run."""
 
@@ -75,7 +79,7 @@ class Corpus:
         changes = NO_CHANGES
         pick = self._random
         for number in range(pick.randrange(8)):
-            kind = pick.choice(list(Kind))
+            kind = pick.choice(KINDS)
             body: dict[str, Any] = {"actions": pick.choice(ACTIONS)}
             rule_id = f"own{number}"
             if kind is Kind.ROOM:
@@ -89,7 +93,7 @@ class Corpus:
             changes = changes.put(kind, rule_id, body, None, None)
             if pick.random() < 0.15:
                 changes = changes.set_enabled(kind, rule_id, False)
-        defaults = [(kind, rule["rule_id"]) for kind in Kind for rule in ruleset(ME, NO_CHANGES)[kind.value]]
+        defaults = [(kind, rule["rule_id"]) for kind in KINDS for rule in ruleset(ME, NO_CHANGES)[kind.value]]
         for kind, rule_id in defaults:
             if rule_id != ".m.rule.master" and pick.random() < 0.1:
                 changes = changes.set_enabled(kind, rule_id, False)

@@ -29,7 +29,7 @@ def test_default_rules_are_those_of_the_specification() -> None:
     assert len(defaults) == 15
     assert all(rule["default"] and rule["rule_id"].startswith(".m.rule.") for rule in defaults)
     assert [rule["rule_id"] for rule in defaults if not rule["enabled"]] == [".m.rule.master"]
-    assert {kind.value for kind in DEFAULT_RULE_IDS} == {"override", "underride"}
+    assert {kind.value for kind in DEFAULT_RULE_IDS} == {"override", "postcontent", "underride"}
 
 
 def test_rules_about_the_user_name_the_user() -> None:

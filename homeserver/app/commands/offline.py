@@ -137,13 +137,13 @@ def _offline(config: Config, database: Database) -> Offline:
         DestinationStanding(database),
         EncryptionStanding(database),
         Restoration(name, database, journal, DeviceLists(name, database, journal), clock),
-        _notability(name, database),
+        _notability(name, database, threads=config.thread_subscriptions.enabled),
         StateHistory(database),
     )
 
 
-def _notability(name: ServerName, database: Database) -> NotabilityRebuild:
+def _notability(name: ServerName, database: Database, *, threads: bool) -> NotabilityRebuild:
     caches = CacheBudget(_EVENT_CACHE_BYTES)
     events = EventStore(database, caches)
     states = StateStore(database, events, caches)
-    return NotabilityRebuild(database, events, states, Notability(name, events, states))
+    return NotabilityRebuild(database, events, states, Notability(name, events, states, threads=threads))

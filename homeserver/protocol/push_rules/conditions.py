@@ -24,13 +24,15 @@ DISPLAY_NAME: Final = "contains_display_name"
 class Circumstances:
     """What conditions ask that an event does not say: whose rules they are, and what the room is like.
 
-    ``may_notify`` says whether a sender has the power to notify in a way, such as `room`.
+    ``may_notify`` says whether a sender has the power to notify in a way, such as `room`; ``subscribed`` whether the
+    user is subscribed to the thread that the event is in, None where it is in none.
     """
 
     user_id: UserID
     members: int
     may_notify: Callable[[UserID, str], bool]
     display_name: str | None = None
+    subscribed: bool | None = None
 
 
 Condition = Callable[[Event, Circumstances], bool]
@@ -117,6 +119,14 @@ def _sender_notification_permission(condition: Mapping[str, Any]) -> Condition:
     return lambda event, circumstances: circumstances.may_notify(event.sender, key)
 
 
+def _thread_subscription(condition: Mapping[str, Any]) -> Condition:
+    """https://github.com/matrix-org/matrix-spec-proposals/pull/4306"""
+    wanted = condition.get("subscribed")
+    if not isinstance(wanted, bool):
+        return _never
+    return lambda event, circumstances: circumstances.subscribed is wanted
+
+
 def _never(event: Event, circumstances: Circumstances) -> bool:
     return False
 
@@ -128,6 +138,7 @@ _KINDS: Mapping[str, Callable[[Mapping[str, Any]], Condition]] = {
     DISPLAY_NAME: _contains_display_name,
     "room_member_count": _room_member_count,
     "sender_notification_permission": _sender_notification_permission,
+    "io.element.msc4306.thread_subscription": _thread_subscription,
 }
 
 

@@ -10,6 +10,7 @@ from homeserver.protocol.identifiers import UserID
 Rule = dict[str, Any]
 
 MASTER = ".m.rule.master"
+_THREADS = "io.element.msc4306"
 
 _HIGHLIGHT: dict[str, Any] = {"set_tweak": "highlight"}
 _SOUND: dict[str, Any] = {"set_tweak": "sound", "value": "default"}
@@ -60,6 +61,21 @@ def override_rules(user_id: UserID) -> list[Rule]:
         _rule(".m.rule.room.server_acl", [_match("type", "m.room.server_acl"), no_state_key]),
         _rule(".m.rule.suppress_edits", [is_edit]),
     ]
+
+
+def thread_rules() -> list[Rule]:
+    """The default `postcontent` rules: threads notify only those who are subscribed to them.
+
+    https://github.com/matrix-org/matrix-spec-proposals/pull/4306
+    """
+    return [
+        _rule(f".{_THREADS}.rule.unsubscribed_thread", [_subscribed(False)]),
+        _rule(f".{_THREADS}.rule.subscribed_thread", [_subscribed(True)], "notify", _SOUND),
+    ]
+
+
+def _subscribed(subscribed: bool) -> dict[str, Any]:
+    return {"kind": f"{_THREADS}.thread_subscription", "subscribed": subscribed}
 
 
 def underride_rules() -> list[Rule]:

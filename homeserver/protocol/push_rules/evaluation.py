@@ -103,16 +103,18 @@ class PushRules:
 
 def compiled(rules: Ruleset) -> PushRules:
     """The rules of a user, ready to be tried."""
-    enabled = [(kind, rule) for kind in Kind for rule in rules[kind.value] if rule.get("enabled", True)]
+    enabled = [
+        (kind, rule) for kind in Kind for rule in rules.get(kind.value, ()) if rule.get("enabled", True)
+    ]
     asks = any(_asks_display_name(rule) for _, rule in enabled)
     return PushRules(
         tuple(_shared(kind, compact(orjson.dumps(rule))) for kind, rule in enabled), asks_display_name=asks
     )
 
 
-def default_rules(user_id: UserID) -> PushRules:
+def default_rules(user_id: UserID, *, threads: bool = False) -> PushRules:
     """The rules of a user who changed none."""
-    return compiled(ruleset(user_id, NO_CHANGES))
+    return compiled(ruleset(user_id, NO_CHANGES, threads=threads))
 
 
 def verdict_of(rule: Rule) -> Verdict:

@@ -18,10 +18,11 @@ _ACTIONS = frozenset(("notify", "dont_notify", "coalesce"))
 
 
 class Kind(enum.Enum):
-    """The kinds, the most important first."""
+    """The kinds, the most important first. What is of the kind `postcontent` (MSC4306) is the server's alone."""
 
     OVERRIDE = "override"
     CONTENT = "content"
+    POSTCONTENT = "postcontent"
     ROOM = "room"
     SENDER = "sender"
     UNDERRIDE = "underride"
@@ -57,8 +58,10 @@ def check_actions(actions: object) -> list[Any]:
 def rule_parameters(kind: Kind, body: dict[str, Any]) -> dict[str, Any]:
     """Return what the client may set of a rule: its actions, and its conditions or pattern.
 
-    Raises MissingParam, BadJson.
+    Raises MissingParam, BadJson, InvalidParam for a kind of which clients cannot have any.
     """
+    if kind is Kind.POSTCONTENT:
+        raise InvalidParam("Clients cannot make rules of this kind")
     if "actions" not in body:
         raise MissingParam("Missing `actions`")
     parameters: dict[str, Any] = {"actions": check_actions(body["actions"])}

@@ -14,7 +14,13 @@ import orjson
 
 from homeserver.protocol.errors import BadState, InvalidParam, NotFound
 from homeserver.protocol.identifiers import UserID
-from homeserver.protocol.push_rules.defaults import Rule, master_rule, override_rules, underride_rules
+from homeserver.protocol.push_rules.defaults import (
+    Rule,
+    master_rule,
+    override_rules,
+    thread_rules,
+    underride_rules,
+)
 from homeserver.protocol.push_rules.kinds import (
     MAX_RULES,
     Kind,
@@ -108,32 +114,36 @@ class Changes:
 NO_CHANGES = Changes()
 
 
-def ruleset(user_id: UserID, changes: Changes) -> Ruleset:
-    """All rules of a user by kind, in the order in which they are tried."""
+def ruleset(user_id: UserID, changes: Changes, *, threads: bool = False) -> Ruleset:
+    """All rules of a user by kind, in the order in which they are tried; with ``threads`` those of threads that one
+    subscribes to.
+    """
 
     def changed(rules: list[Rule]) -> list[Rule]:
         return [{**rule, **changes.defaults.get(rule["rule_id"], {})} for rule in rules]
 
     own = {kind: changes.own.get(kind.value, []) for kind in Kind}
+    of_threads = {"postcontent": changed(thread_rules())} if threads else {}
     return {
         "override": [*changed([master_rule()]), *own[Kind.OVERRIDE], *changed(override_rules(user_id))],
         "content": [*own[Kind.CONTENT]],
+        **of_threads,
         "room": [*own[Kind.ROOM]],
         "sender": [*own[Kind.SENDER]],
         "underride": [*own[Kind.UNDERRIDE], *changed(underride_rules())],
     }
 
 
-def push_rules_content(user_id: UserID, changes: Changes) -> bytes:
+def push_rules_content(user_id: UserID, changes: Changes, *, threads: bool = False) -> bytes:
     """The content of the `m.push_rules` event: JSON. https://spec.matrix.org/v1.19/client-server-api/#push-
     rules-events
     """
-    return orjson.dumps({"global": ruleset(user_id, changes)})
+    return orjson.dumps({"global": ruleset(user_id, changes, threads=threads)})
 
 
 def rule_of(rules: Ruleset, kind: Kind, rule_id: str) -> Rule:
     """One rule. Raises NotFound."""
-    for rule in rules[kind.value]:
+    for rule in rules.get(kind.value, ()):
         if rule["rule_id"] == rule_id:
             return rule
     raise NotFound("The push rule was not found")
@@ -150,5 +160,6 @@ def _place_of(rules: list[Rule], rule_id: str) -> int:
 
 DEFAULT_RULE_IDS: dict[Kind, frozenset[str]] = {
     Kind.OVERRIDE: frozenset(rule["rule_id"] for rule in [master_rule(), *override_rules(UserID(""))]),
+    Kind.POSTCONTENT: frozenset(rule["rule_id"] for rule in thread_rules()),
     Kind.UNDERRIDE: frozenset(rule["rule_id"] for rule in underride_rules()),
 }

@@ -90,7 +90,10 @@ class InitialSync:
         rows = await self._database.read(lambda tx: Memberships(tx).shown_to(who.user_id, archived))
         entered = [row.room_id for row in rows if row.membership not in ("invite", "knock")]
         own = await self._database.read(lambda tx: _own(tx, who.user_id, entered, pos))
-        data = await self._database.read(lambda tx: changed_between(tx, who.user_id, 0, pos))
+        threads = self._here.thread_rules
+        data = await self._database.read(
+            lambda tx: changed_between(tx, who.user_id, 0, pos, thread_rules=threads)
+        )
         joined = [row.room_id for row in rows if row.membership == "join"]
         members = await self._members(joined)
         rooms = []

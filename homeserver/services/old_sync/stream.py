@@ -139,11 +139,13 @@ class EventStream:
     async def _passing(self, ask: _Ask, user: LiveUser, upto: int) -> list[Content]:
         """What is no part of history: receipts, account data, typing notices and presence."""
         here, user_id = self._watching.here, ask.who.user_id
-        rooms = _rooms(ask, user)
+        rooms, threads = _rooms(ask, user), here.thread_rules
         receipts, data = await self._database.read(
             lambda tx: (
                 Receipts(tx).between(rooms, ask.since, upto, user_id),
-                changed_between(tx, user_id, ask.since, upto) if ask.room_id is None else [],
+                changed_between(tx, user_id, ask.since, upto, thread_rules=threads)
+                if ask.room_id is None
+                else [],
             )
         )
         chunk: list[Content] = []

@@ -6,7 +6,7 @@ from math import inf
 
 from homeserver.protocol.identifiers import RoomID, UserID
 from homeserver.protocol.push_rules.evaluation import Verdict
-from homeserver.services.push_evaluation import PushEvaluation
+from homeserver.services.push_evaluation import PushEvaluation, at_event
 from homeserver.services.rooms.access import MEMBER, Access, Reader
 from homeserver.services.rooms.event_store import EventStore
 from homeserver.services.rooms.stored_event import StoredEvent
@@ -61,9 +61,10 @@ class PushJudge:
             return []
         rules = (await self._evaluation.rules(user_id)).all
         circumstances = await self._evaluation.circumstances(user_id, room_id, rules)
+        subscribed = await self._evaluation.subscribers.among(user_id, events)
         told = []
         for stored in events:
-            verdict = rules.evaluate(stored.event, circumstances)
+            verdict = rules.evaluate(stored.event, at_event(circumstances, stored, subscribed))
             pos = stored.pos if at is None else at
             if verdict.notify and pos is not None:
                 told.append(Told(user_id, stored.nid, pos, stored.received_ts, verdict))

@@ -15,7 +15,7 @@ from homeserver.clock import Clock
 from homeserver.protocol.identifiers import RoomID, UserID
 from homeserver.services.push.judging import PushJudge, Told
 from homeserver.services.rooms.invite_permission import ignored_inviters
-from homeserver.services.rooms.notability import NOTIFIES
+from homeserver.services.rooms.notability import NOTIFIES, NOTIFIES_SUBSCRIBERS
 from storage.database import Database
 from storage.journal import Journal, Stream
 from storage.tables.push_outbox import (
@@ -55,7 +55,8 @@ class _Work:
     more: bool
     events: Sequence[FreshEvent] = ()
     listeners: Sequence[ListenerRow] = ()
-    mentioned: frozenset[tuple[UserID, int]] = frozenset()
+    named: frozenset[tuple[UserID, int]] = frozenset()
+    """Who is mentioned by which event, or subscribed to its thread."""
     invites: Sequence[InviteRow] = ()
     counting: Sequence[EarRow] = ()
     ignored: Mapping[UserID, frozenset[str]] = field(default_factory=dict)
@@ -122,7 +123,7 @@ class PushesOwed:
             wanted = [
                 fresh.nid
                 for fresh in by_room.get(listener.room_id, ())
-                if fresh.sender != user_id and (listener.judges or _notifies(fresh, user_id, work.mentioned))
+                if fresh.sender != user_id and (listener.judges or _notifies(fresh, user_id, work.named))
             ]
             if wanted:
                 events = await self._judge.load(wanted)
@@ -155,9 +156,9 @@ def is_loud(actions: Iterable[object]) -> bool:
     )
 
 
-def _notifies(fresh: FreshEvent, user_id: UserID, mentioned: frozenset[tuple[UserID, int]]) -> bool:
+def _notifies(fresh: FreshEvent, user_id: UserID, named: frozenset[tuple[UserID, int]]) -> bool:
     """Whether an event may notify somebody who has the default rules."""
-    return fresh.notable & NOTIFIES > 0 or (user_id, fresh.pos) in mentioned
+    return fresh.notable & NOTIFIES > 0 or (user_id, fresh.pos) in named
 
 
 def _next_work(tx: Transaction, at: int) -> _Work | None:
@@ -174,7 +175,9 @@ def _next_work(tx: Transaction, at: int) -> _Work | None:
     if events:
         work.listeners = progress.listeners(list({each.room_id for each in events}))
     if work.listeners:
-        work.mentioned = frozenset(progress.mentioned([each.nid for each in events]))
+        named = progress.mentioned([each.nid for each in events])
+        threaded = [each.nid for each in events if each.notable & NOTIFIES_SUBSCRIBERS]
+        work.named = frozenset([*named, *(progress.subscribed(threaded) if threaded else ())])
     work.counting = _counting(tx, work, after)
     users = {each.user_id for each in work.listeners} | {each.user_id for each in work.invites}
     if users:

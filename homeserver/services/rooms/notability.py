@@ -11,6 +11,7 @@ thread by any other relation is in that thread too; as parents are marked before
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from homeserver.protocol.events.content import relation_of
@@ -40,11 +41,12 @@ MENTIONS_SOMEBODY: Final = 4
 WAS_REDACTED: Final = 8
 """Marks of an event: what it does to everybody in the room but its sender; that there are rows of `mentions`; or that
 it had marks before it was redacted: it counts no more, but who sent it has still read what was before it."""
+NOTIFIES_SUBSCRIBERS: Final = 16
+"""It notifies those who are subscribed to its thread, and not everybody."""
 
 THREAD: Final = "m.thread"
 
 _NOBODY: Final = UserID("")
-_CROWD: Final = default_rules(_NOBODY)
 _MANY: Final = 3
 """No default rule counts differently in a room of two."""
 
@@ -52,10 +54,15 @@ _MANY: Final = 3
 class Notability:
     """Marks events."""
 
-    def __init__(self, server_name: ServerName, events: EventStore, states: StateStore) -> None:
+    def __init__(
+        self, server_name: ServerName, events: EventStore, states: StateStore, *, threads: bool = False
+    ) -> None:
+        """``threads``: users subscribe to threads."""
         self._server_name = server_name
         self._events = events
         self._states = states
+        self._threads = threads
+        self._crowd = default_rules(_NOBODY, threads=threads)
 
     async def mark(self, draft: RoomDraft, timeline: Sequence[StoredEvent]) -> list[Entry]:
         """Mark new events of a draft, in order; gives the rows of whom they mention."""
@@ -77,7 +84,7 @@ class Notability:
         named = [name for name in mentioned_by(event) if server_of(name) == self._server_name]
         if mentions_room(event):
             powers = await self._states.lookup(state, POWER_KEYS, unsaved)
-        stored.notable = _marks(_CROWD.evaluate(event, _circumstances(event, _NOBODY, powers)))
+        stored.notable = self._marks(stored, _circumstances(event, _NOBODY, powers))
         if not named or not self._highlights(event, named[0], powers):
             return []
         members = await self._states.lookup(state, [("m.room.member", name) for name in named], unsaved)
@@ -85,6 +92,16 @@ class Notability:
         if inside:
             stored.notable |= MENTIONS_SOMEBODY
         return inside
+
+    def _marks(self, stored: StoredEvent, circumstances: Circumstances) -> int:
+        """What the default rules say to who is not mentioned."""
+        if not self._threads or stored.thread is None:
+            return _marks(self._crowd.evaluate(stored.event, circumstances))
+        marks = _marks(self._crowd.evaluate(stored.event, replace(circumstances, subscribed=False)))
+        if marks & NOTIFIES:
+            return marks
+        followed = self._crowd.evaluate(stored.event, replace(circumstances, subscribed=True))
+        return marks | (NOTIFIES_SUBSCRIBERS if followed.notify else 0)
 
     def _highlights(self, event: Event, user_id: UserID, powers: Mapping[StateKey, StoredEvent]) -> bool:
         return default_rules(user_id).evaluate(event, _circumstances(event, user_id, powers)).highlight

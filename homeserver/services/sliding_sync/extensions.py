@@ -15,6 +15,7 @@ from homeserver.services.account_data import GLOBAL, PUSH_RULES, AccountData, ch
 from homeserver.services.device_news import DeviceNews
 from homeserver.services.sliding_sync.gather import Reading
 from homeserver.services.sliding_sync.model import ExtensionsRequest, MessagesRequest, Scope
+from homeserver.services.sliding_sync.subscriptions import EXTENSION, SubscriptionsExtension
 from homeserver.services.sync.ephemera import RECEIPT, latest_receipts, typing_event
 from homeserver.services.sync.here import Here
 from homeserver.services.sync.live import LiveUser
@@ -74,12 +75,14 @@ class Extensions:
         here: Here,
         devices: DeviceNews,
         account_data: AccountData,
+        subscriptions: SubscriptionsExtension | None = None,
     ) -> None:
         self._database = database
         self._recent = recent
         self._here = here
         self._devices = devices
         self._account_data = account_data
+        self._subscriptions = subscriptions
 
     def have_news(
         self, who: Requester, user: LiveUser, request: ExtensionsRequest, pos: int, received: int
@@ -115,6 +118,11 @@ class Extensions:
             await self._tell_receipts(told, reading, known.within(request.receipts))
         if request.typing is not None:
             self._tell_typing(told, reading, known.within(request.typing), ephemeral_since)
+        if request.subscriptions and self._subscriptions is not None:
+            user = await self._here.live.user(reading.user_id)
+            body = await self._subscriptions.tell(reading, user, request.subscriptions)
+            if body is not None:
+                told.add(EXTENSION, body)
         return told
 
     async def _tell_messages(self, told: Told, who: Requester, request: MessagesRequest, upto: int) -> None:
@@ -142,7 +150,8 @@ class Extensions:
         user = await self._here.live.user(reading.user_id)
         if reading.since and user.data_pos <= reading.since and not known.fresh:
             return
-        data = await self._database.read(lambda tx: _account_data(tx, reading, list(known.fresh)))
+        threads = self._here.thread_rules
+        data = await self._database.read(lambda tx: _account_data(tx, reading, list(known.fresh), threads))
         if not reading.since:
             rules = await self._account_data.content(who, who.user_id, GLOBAL, PUSH_RULES)
             data.append(AccountDatum(GLOBAL, PUSH_RULES, rules))
@@ -198,11 +207,13 @@ def _receipt_event(rows: Collection[ReceiptRow]) -> bytes:
     return orjson.dumps({"type": RECEIPT, "content": content})
 
 
-def _account_data(tx: Transaction, reading: Reading, fresh: list[RoomID]) -> list[AccountDatum]:
+def _account_data(
+    tx: Transaction, reading: Reading, fresh: list[RoomID], thread_rules: bool
+) -> list[AccountDatum]:
     if not reading.since:
         return of_rooms(tx, reading.user_id, [GLOBAL, *fresh], reading.upto)
     came = set(fresh)
-    changed = changed_between(tx, reading.user_id, reading.since, reading.upto)
+    changed = changed_between(tx, reading.user_id, reading.since, reading.upto, thread_rules=thread_rules)
     data = [datum for datum in changed if datum.room_id not in came]
     return data + (of_rooms(tx, reading.user_id, fresh, reading.upto) if fresh else [])
 

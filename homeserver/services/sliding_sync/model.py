@@ -84,6 +84,8 @@ class ExtensionsRequest:
     account_data: Scope | None = None
     receipts: Scope | None = None
     typing: Scope | None = None
+    subscriptions: int = 0
+    """So many changes of thread subscriptions at most."""
 
 
 @dataclass(frozen=True, slots=True)

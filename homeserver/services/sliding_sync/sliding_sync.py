@@ -8,6 +8,7 @@ from homeserver.protocol.errors import InvalidParam, UnknownPos
 from homeserver.protocol.requester import Requester
 from homeserver.protocol.stream_tokens import SyncToken, parse_sliding_position
 from homeserver.services.ephemeral_stream import NOTHING
+from homeserver.services.lost_pasts import LostPasts
 from homeserver.services.sliding_sync.answering import Answer, Answering, Start
 from homeserver.services.sliding_sync.connection import Connection
 from homeserver.services.sliding_sync.connections import ConnectionStore, Held, Name
@@ -16,7 +17,7 @@ from homeserver.services.sync.following import Following
 from homeserver.services.sync.live import LiveUser
 from homeserver.services.sync.model import Client
 from homeserver.services.sync.sources import Sources
-from storage.journal import Journal, Stream
+from storage.journal import Journal
 
 
 class SlidingSync:
@@ -41,6 +42,7 @@ class SlidingSync:
         self._store = store
         self._answering = answering
         self._longest_wait_ms = longest_wait_ms
+        self._lost_pasts = LostPasts(sources.database, journal)
 
     async def sync(self, who: Requester, request: SlidingRequest) -> Result:
         """The answer. Waits up to the request's timeout for something to tell, but not on a new connection. Raises
@@ -120,11 +122,8 @@ class SlidingSync:
         except InvalidParam:
             raise UnknownPos("Not a position of this server") from None
         held = await self._store.find(name, number)
-        if token.pos > self._journal.position:
-            position = await self._sources.database.read(lambda tx: Stream(tx).position())
-            self._journal.observe(position)
-            if token.pos > position:
-                raise UnknownPos("The position is from a past that was lost")
+        if await self._lost_pasts.hold(token.pos):
+            raise UnknownPos("The position is from a past that was lost")
         return token, held
 
     def _result(self, answer: Answer, number: int, user: LiveUser) -> Result:

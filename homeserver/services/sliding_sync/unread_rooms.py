@@ -32,7 +32,8 @@ class UnreadRooms:
             data = await self._database.read(
                 lambda tx: changed_between(tx, reading.user_id, reading.since, reading.upto)
             )
-            found.update(await self._unread.after(reading.user_id, data, rooms))
+            between = (reading.since, reading.upto)
+            found.update(await self._unread.after(reading.user_id, data, rooms, between))
         return found
 
     async def tell(self, reading: Reading, results: Sequence[RoomResult]) -> None:

@@ -40,13 +40,14 @@ class CatchUp:
         )
         answer = Answer()
         came = {stay.room_id for stay in stays.joined() if stay.came or not asking.since}
-        data = await sources.database.read(lambda tx: _account_data(tx, asking, list(came)))
+        threads = sources.here.thread_rules
+        data = await sources.database.read(lambda tx: _account_data(tx, asking, list(came), threads))
         filter = request.filter
         answer.account_data, account_data = account_data_events(
             data, filter.account_data, filter.room.account_data
         )
         others = {stay.room_id for stay in stays.joined()} - came
-        recounted = set(await sources.unread.after(asking.user_id, data, others)) if asking.since else set()
+        recounted = await self._recounted(asking, data, others) if asking.since else set()
         parts = await self._parts(asking, stays, came, recounted.union(account_data))
         newcomers: list[UserID] = []
         async for update in self._updates(asking, parts, inside=True):
@@ -78,6 +79,12 @@ class CatchUp:
             asking, user, came if asking.since else (), newcomers
         )
         return answer
+
+    async def _recounted(
+        self, asking: Asking, data: Iterable[AccountDatum], rooms: set[RoomID]
+    ) -> set[RoomID]:
+        between = (asking.since, asking.upto)
+        return set(await self._sources.unread.after(asking.user_id, data, rooms, between))
 
     async def _updates(
         self, asking: Asking, parts: Sequence[Part], *, inside: bool = False
@@ -182,8 +189,10 @@ def _is_left(asking: Asking, stay: Stay) -> bool:
     return stay.membership in ("leave", "ban") and asking.request.filter.room.matches_room(stay.room_id)
 
 
-def _account_data(tx: Transaction, asking: Asking, came: list[RoomID]) -> list[AccountDatum]:
-    data = changed_between(tx, asking.user_id, asking.since, asking.upto)
+def _account_data(
+    tx: Transaction, asking: Asking, came: list[RoomID], thread_rules: bool
+) -> list[AccountDatum]:
+    data = changed_between(tx, asking.user_id, asking.since, asking.upto, thread_rules=thread_rules)
     if came and asking.since:
         changed = {(datum.room_id, datum.type) for datum in data}
         data += [

@@ -48,14 +48,19 @@ class Fresh:
         recounted: Collection[RoomID] = ()
         updates = {room_id: self._update(asking, room_id, room) for room_id, room in rooms.items()}
         if user.data_pos > asking.since:
+            threads = self._here.thread_rules
             data = await self._sources.database.read(
-                lambda tx: changed_between(tx, asking.user_id, asking.since, asking.upto)
+                lambda tx: changed_between(
+                    tx, asking.user_id, asking.since, asking.upto, thread_rules=threads
+                )
             )
             filter = asking.request.filter
             answer.account_data, account_data = account_data_events(
                 data, filter.account_data, filter.room.account_data
             )
-            recounted = await self._sources.unread.after(asking.user_id, data, user.rooms)
+            recounted = await self._sources.unread.after(
+                asking.user_id, data, user.rooms, (asking.since, asking.upto)
+            )
         others = [*account_data, *recounted, *self._here.typing.changed(user.rooms, asking.ephemeral_since)]
         for room_id in others:
             if room_id in user.rooms and room_id not in updates and self._wants(asking, room_id):

@@ -20,12 +20,15 @@ FEW: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Here:
-    """The users whose clients are here, and what they do at the moment."""
+    """The users whose clients are here, and what they do at the moment. ``thread_rules``: their push rules have those
+    of threads.
+    """
 
     live: Live
     typing: Typing
     presence: Presence
     ephemeral: EphemeralStream
+    thread_rules: bool = False
 
     def has_news(self, user: LiveUser, told: int) -> bool:
         """Whether something ephemeral happened for a user after an ephemeral position. It may say yes where

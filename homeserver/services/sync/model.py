@@ -138,3 +138,5 @@ class Asking:
     ignored: frozenset[UserID]
     messages_since: int = 0
     """Messages to the device up to this position were received."""
+    anew: bool = False
+    """Whether what the client knows is of a past that was lost."""

@@ -9,6 +9,7 @@ from typing import Protocol
 from homeserver.notifier import Notifier
 from homeserver.protocol.requester import Requester
 from homeserver.protocol.stream_tokens import SyncToken
+from homeserver.services.lost_pasts import LostPasts
 from homeserver.services.rooms.rendering import Viewer
 from homeserver.services.sync.catch_up import CatchUp
 from homeserver.services.sync.following import Following
@@ -18,7 +19,7 @@ from homeserver.services.sync.live import LiveUser
 from homeserver.services.sync.model import Asking, SyncRequest
 from homeserver.services.sync.rendering import Answer
 from homeserver.services.sync.sources import Sources
-from storage.journal import Journal, Stream
+from storage.journal import Journal
 
 
 class Extension(Protocol):
@@ -54,6 +55,7 @@ class Sync:
         self._fresh = Fresh(sources)
         self._catch_up = CatchUp(sources)
         self._kept = KeptWork(sources.clock)
+        self._lost_pasts = LostPasts(sources.database, journal)
         self._extensions: list[Extension] = []
 
     def extend(self, extension: Extension) -> None:
@@ -67,8 +69,8 @@ class Sync:
         presence.sync_began(who, request.set_presence)
         try:
             since = request.since
-            if since is not None and since.pos > self._journal.position:
-                since = await self._later_token(since)
+            if since is not None and await self._lost_pasts.hold(since.pos):
+                since = None
             if since is None or request.full_state:
                 return await self._at_once(who, request, since)
             return await self._poll(who, request, since)
@@ -79,7 +81,7 @@ class Sync:
         key = (
             who.user_id,
             who.device_id,
-            str(since or ""),
+            str(request.since or ""),
             request.filter_text,
             request.full_state,
             request.state_name,
@@ -97,7 +99,7 @@ class Sync:
         clock, journal, ephemeral = self._sources.clock, self._journal, self._here.ephemeral
         deadline = clock.seconds() + min(request.timeout_ms, self._longest_wait_ms) / 1000
         pos, told = since.pos, ephemeral.known_to(since)
-        received = since.pos if since.messages is None else since.messages
+        received = _received(since)
         woken_at: float | None = None
         while True:
             user = await self._here.live.user(who.user_id)
@@ -162,16 +164,9 @@ class Sync:
             ephemeral_since=self._here.ephemeral.known_to(since),
             ephemeral_upto=self._here.ephemeral.position,
             ignored=user.ignored,
-            messages_since=0 if since is None else since.pos if since.messages is None else since.messages,
+            messages_since=0 if request.since is None else _received(request.since),
+            anew=since is None and request.since is not None,
         )
-
-    async def _later_token(self, since: SyncToken) -> SyncToken | None:
-        """A token of a position that this node has not heard of: another node gave it, or it comes from a
-        past that was lost when a backup was restored. Then the client begins anew.
-        """
-        position = await self._sources.database.read(lambda tx: Stream(tx).position())
-        self._journal.observe(position)
-        return since if since.pos <= position else None
 
     def _token_of(self, asking: Asking, answer: Answer, user: LiveUser) -> str:
         """The token behind an answer."""
@@ -182,3 +177,8 @@ class Sync:
 
     def _token(self, user: LiveUser, pos: int, ephemeral: int) -> SyncToken:
         return self._here.ephemeral.token(pos, ephemeral, typing=self._here.typing.anybody_in(user.rooms))
+
+
+def _received(since: SyncToken) -> int:
+    """Up to where messages to the device were received."""
+    return since.pos if since.messages is None else since.messages

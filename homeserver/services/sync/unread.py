@@ -18,19 +18,27 @@ import orjson
 from homeserver.protocol.identifiers import EventID, RoomID, UserID
 from homeserver.protocol.push_rules.evaluation import PushRules
 from homeserver.services.account_data import PUSH_RULES
-from homeserver.services.push_evaluation import PushEvaluation, UserRules
+from homeserver.services.push_evaluation import PushEvaluation, UserRules, at_event
 from homeserver.services.receipts import MAIN_THREAD, UNTHREADED, ReceiptsCommit
 from homeserver.services.rooms.event_store import EventStore
-from homeserver.services.rooms.notability import HIGHLIGHTS, MENTIONS_SOMEBODY, NOTIFIES, mentioned_by
+from homeserver.services.rooms.notability import (
+    HIGHLIGHTS,
+    MENTIONS_SOMEBODY,
+    NOTIFIES,
+    NOTIFIES_SUBSCRIBERS,
+    mentioned_by,
+)
 from homeserver.services.rooms.persist import RoomCommit
 from homeserver.services.rooms.stored_event import StoredEvent
 from homeserver.services.sync.live import IGNORED_USERS
 from homeserver.services.sync.model import MEMBER, Asking, RoomUpdate
 from homeserver.services.sync.recent import RecentRooms
+from homeserver.services.thread_subscribers import SubscriptionChanged
 from storage.caches import CacheBudget
 from storage.database import Database
 from storage.journal import Journal, Landed
 from storage.tables.account_data import AccountDatum
+from storage.tables.thread_subscriptions import ThreadSubscriptions
 from storage.tables.unread import ReadRow, TallyRow, Unread
 from storage.transaction import Transaction
 
@@ -55,8 +63,8 @@ class Count:
 
 NOTHING: Final = Count()
 
-Judge = Callable[[StoredEvent], tuple[bool, bool]]
-"""Whether an event notifies, and whether it highlights."""
+Judge = Callable[[StoredEvent, Collection[EventID] | None], tuple[bool, bool]]
+"""Whether an event notifies, and whether it highlights, a user who is subscribed to some threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,13 +182,22 @@ class UnreadCounts:
             update.unread = unread_members(counts[update.room_id], by_thread=by_thread)
 
     async def after(
-        self, user_id: UserID, data: Iterable[AccountDatum], rooms: Collection[RoomID]
+        self,
+        user_id: UserID,
+        data: Iterable[AccountDatum],
+        rooms: Collection[RoomID],
+        between: tuple[int, int],
     ) -> list[RoomID]:
-        """Those of some rooms whose counts may be others because account data changed: rules, or whom to ignore."""
-        if not any(not datum.room_id and datum.type in (PUSH_RULES, IGNORED_USERS) for datum in data):
-            return []
+        """Those of some rooms whose counts may be others because account data changed, rules or whom to ignore, or
+        because the user follows other threads since some position.
+        """
         names = list(rooms)
-        return await self._database.read(lambda tx: Unread(tx).with_news(user_id, names))
+        if any(not datum.room_id and datum.type in (PUSH_RULES, IGNORED_USERS) for datum in data):
+            return await self._database.read(lambda tx: Unread(tx).with_news(user_id, names))
+        if not self._evaluation.subscribers.enabled:
+            return []
+        changed = await self._database.read(lambda tx: ThreadSubscriptions(tx).rooms(user_id, *between))
+        return [room_id for room_id in changed if room_id in rooms]
 
     async def _kept(
         self, user_id: UserID, room_id: RoomID, rules: UserRules, ignored: frozenset[UserID]
@@ -199,21 +216,27 @@ class UnreadCounts:
             room = self._recent.find(room_id, tally.upto)
             if room is None:
                 return None
-            for stored in room.since(tally.upto):
-                tally.take(stored, judge(stored), user_id)
+            events, was, now = room.since(tally.upto), tally.upto, self._journal.position
+            subscribed = await self._evaluation.subscribers.among(user_id, events)
+            if tally.upto != was:
+                return None  # somebody else did it meanwhile
+            for stored in events:
+                tally.take(stored, judge(stored, subscribed), user_id)
+            tally.upto = now
+            return tally
         tally.upto = self._journal.position
         return tally
 
     async def _judge(self, user_id: UserID, room_id: RoomID, rules: PushRules | None) -> Judge:
         """How events of a room are counted: by a user's rules, or by the default ones."""
         if rules is None:
-            return lambda stored: _by_default(stored, user_id)
+            return lambda stored, subscribed: _by_default(stored, user_id, subscribed)
         circumstances = await self._evaluation.circumstances(user_id, room_id, rules)
 
-        def judge(stored: StoredEvent) -> tuple[bool, bool]:
+        def judge(stored: StoredEvent, subscribed: Collection[EventID] | None) -> tuple[bool, bool]:
             if stored.redacted_by is not None:
                 return False, False
-            verdict = rules.evaluate(stored.event, circumstances)
+            verdict = rules.evaluate(stored.event, at_event(circumstances, stored, subscribed))
             return verdict.notify, verdict.highlight
 
         return judge
@@ -249,8 +272,10 @@ class UnreadCounts:
         upto = tally.upto
         rows = await self._database.read(lambda tx: Unread(tx).events(room_id, base, upto, MAX_JUDGED))
         judge = await self._judge(user_id, room_id, rules)
-        for stored in self._events.load(rows):
-            tally.take(stored, judge(stored), user_id)
+        events = self._events.load(rows)
+        subscribed = await self._evaluation.subscribers.among(user_id, events)
+        for stored in events:
+            tally.take(stored, judge(stored, subscribed), user_id)
 
     def _landed(self, first: int, last: int, landed: Sequence[Landed]) -> None:
         if first <= last:
@@ -261,6 +286,9 @@ class UnreadCounts:
             if isinstance(each.payload, ReceiptsCommit):
                 self._epoch += 1
                 self._receipts(each.payload)
+            elif isinstance(each.payload, SubscriptionChanged):
+                self._epoch += 1
+                self._tallies.pop((each.payload.user_id, each.payload.room_id))
             elif isinstance(each.payload, RoomCommit):
                 self._room(each.payload, last)
 
@@ -320,11 +348,15 @@ def _tallied(tx: Transaction, asked: _Asked) -> tuple[list[ReadRow], dict[RoomID
     return reads, bases, tallied
 
 
-def _by_default(stored: StoredEvent, user_id: UserID) -> tuple[bool, bool]:
+def _by_default(
+    stored: StoredEvent, user_id: UserID, subscribed: Collection[EventID] | None
+) -> tuple[bool, bool]:
     """Whether an event notifies and highlights by the default rules."""
     marks = stored.notable
     if marks & MENTIONS_SOMEBODY and user_id in mentioned_by(stored.event):
         return True, True
+    if marks & NOTIFIES_SUBSCRIBERS and subscribed is not None and stored.thread in subscribed:
+        return True, False
     return bool(marks & NOTIFIES), bool(marks & HIGHLIGHTS)
 
 

@@ -590,6 +590,11 @@ ALTER TABLE reports ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE restorations (
+    lost_after bigint NOT NULL,
+    upto bigint NOT NULL
+);
+
 CREATE TABLE room_aliases (
     alias text NOT NULL COLLATE pg_catalog."C",
     room_id text NOT NULL COLLATE pg_catalog."C",
@@ -743,6 +748,15 @@ CREATE TABLE stream (
 )
 WITH (fillfactor='10');
 
+CREATE TABLE thread_subscriptions (
+    thread text NOT NULL COLLATE pg_catalog."C",
+    room_id text NOT NULL COLLATE pg_catalog."C",
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    subscribed boolean NOT NULL,
+    automatic boolean NOT NULL,
+    pos bigint NOT NULL
+);
+
 CREATE TABLE threepids (
     medium text NOT NULL COLLATE pg_catalog."C",
     address text NOT NULL COLLATE pg_catalog."C",
@@ -771,15 +785,6 @@ CREATE TABLE to_device_transactions (
     sender text NOT NULL COLLATE pg_catalog."C",
     txn_id text NOT NULL COLLATE pg_catalog."C",
     created_ts bigint NOT NULL
-);
-
-CREATE TABLE thread_subscriptions (
-    thread text NOT NULL COLLATE pg_catalog."C",
-    room_id text NOT NULL COLLATE pg_catalog."C",
-    user_id text NOT NULL COLLATE pg_catalog."C",
-    subscribed boolean NOT NULL,
-    automatic boolean NOT NULL,
-    pos bigint NOT NULL
 );
 
 CREATE TABLE ui_auth_sessions (
@@ -1047,6 +1052,9 @@ ALTER TABLE ONLY remote_joins
 ALTER TABLE ONLY reports
     ADD CONSTRAINT reports_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY restorations
+    ADD CONSTRAINT restorations_pkey PRIMARY KEY (lost_after);
+
 ALTER TABLE ONLY room_aliases
     ADD CONSTRAINT room_aliases_pkey PRIMARY KEY (alias);
 
@@ -1092,6 +1100,9 @@ ALTER TABLE ONLY state_snapshots
 ALTER TABLE ONLY stream
     ADD CONSTRAINT stream_pkey PRIMARY KEY (only_row);
 
+ALTER TABLE ONLY thread_subscriptions
+    ADD CONSTRAINT thread_subscriptions_pkey PRIMARY KEY (thread, room_id, user_id);
+
 ALTER TABLE ONLY threepids
     ADD CONSTRAINT threepids_pkey PRIMARY KEY (medium, address);
 
@@ -1131,9 +1142,6 @@ ALTER TABLE ONLY users
 CREATE INDEX access_tokens_refresh ON access_tokens USING btree (refresh_id) WHERE (refresh_id IS NOT NULL);
 
 CREATE INDEX access_tokens_user ON access_tokens USING btree (user_id, device_id);
-ALTER TABLE ONLY thread_subscriptions
-    ADD CONSTRAINT thread_subscriptions_pkey PRIMARY KEY (thread, room_id, user_id);
-
 
 CREATE INDEX account_data_ignored ON account_data USING btree (pos) WHERE (type = 'm.ignored_user_list'::text);
 
@@ -1259,6 +1267,8 @@ CREATE INDEX state_changes_openness ON state_changes USING btree (pos) WHERE (ty
 
 CREATE INDEX state_snapshots_hash ON state_snapshots USING btree (room_id, set_hash);
 
+CREATE INDEX thread_subscriptions_user ON thread_subscriptions USING btree (user_id, pos);
+
 CREATE INDEX threepids_user ON threepids USING btree (user_id);
 
 CREATE INDEX to_device_transactions_age ON to_device_transactions USING btree (created_ts);
@@ -1288,5 +1298,3 @@ ALTER TABLE ONLY media_thumbnails
 
 ALTER TABLE ONLY media_thumbnails
     ADD CONSTRAINT media_thumbnails_source_fkey FOREIGN KEY (source) REFERENCES media_contents(sha256) ON DELETE CASCADE;
-CREATE INDEX thread_subscriptions_user ON thread_subscriptions USING btree (user_id, pos);
-

@@ -96,15 +96,9 @@ class DeviceNews:
             await self._add_messages((who.user_id, who.device_id), asking, answer)
         if asking.since:
             user = await self._live.user(asking.user_id)
-            changes = await self.changes(user, asking.since)
-            if changes.changed or changes.left:
-                answer.extensions["device_lists"] = orjson.dumps(
-                    {
-                        name: sorted(users)
-                        for name, users in (("changed", changes.changed), ("left", changes.left))
-                        if users
-                    }
-                )
+            _add_lists(await self.changes(user, asking.since), answer)
+        elif asking.anew:
+            _add_lists(await self._database.read(lambda tx: _all_changed(tx, asking.user_id)), answer)
 
     async def standing(self, who: Requester) -> bytes:
         """What every answer tells: how many one-time keys are left, and which fallback keys are unused, as
@@ -234,6 +228,22 @@ def _concerns(change: ListChange | Move, user: LiveUser) -> bool:
     if change.only_for is not None:
         return change.only_for == user.user_id
     return change.user_id == user.user_id or not change.rooms.isdisjoint(user.rooms)
+
+
+def _add_lists(changes: Changes, answer: Answer) -> None:
+    lists = {
+        name: sorted(users)
+        for name, users in (("changed", changes.changed), ("left", changes.left))
+        if users
+    }
+    if lists:
+        answer.extensions["device_lists"] = orjson.dumps(lists)
+
+
+def _all_changed(tx: Transaction, user_id: UserID) -> Changes:
+    """For a client that believes things of devices which are no more true."""
+    rooms = Memberships(tx).joined_rooms(user_id)
+    return Changes({user_id, *DeviceLists(tx).people(list(rooms), 2**62)}, set())
 
 
 def _delivered(tx: Transaction, device: tuple[UserID, DeviceID], upto: int) -> tuple[int, int]:

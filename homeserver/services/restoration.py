@@ -5,6 +5,8 @@
 * Other servers were told of changes of devices under numbers that this server would use again, and would pass them
   over as known. So numbers go on beyond what can have been used, and everybody is told of all devices anew.
 * What other servers told since about their users' devices is lost: those lists are stale, and fetched anew.
+* Clients have tokens with positions that would be given out again for other things, which they would never hear of. So
+  positions go on beyond those, too, and who comes with one of them begins anew.
 """
 
 from typing import Final
@@ -19,11 +21,14 @@ from storage.tables.device_keys import DEVICE_WRITES
 from storage.tables.device_lists import DeviceLists as StoredLists
 from storage.tables.one_time_keys import OneTimeKeys
 from storage.tables.remote_devices import RemoteDevices
+from storage.tables.restorations import Restorations
 from storage.transaction import Transaction
 
 AT_A_TIME: Final = 500
 STEP: Final = 10**12
 """No server has told of so many changes; and thousands of such steps fit into an integer of JSON."""
+POSITIONS: Final = 10**8
+"""No server has written so much since its last backup; and what walks along the positions is soon beyond them."""
 
 
 class Restoration:
@@ -46,6 +51,7 @@ class Restoration:
             RemoteDevices(tx).mark_all_stale(self._clock.now_ms())
             StoredLists(tx).forget_all_sent()
             StoredLists(tx).step_stream(STEP)
+            _step_positions(tx)
             return RunResult(None, [DEVICE_WRITES.row(True)])  # running nodes forget what they counted
 
         await written(self._journal, run)
@@ -64,3 +70,12 @@ class Restoration:
         if servers:
             await self._lists.tell(servers, user_id)
         return 1 if servers else 0
+
+
+def _step_positions(tx: Transaction) -> None:
+    restorations = Restorations(tx)
+    now = restorations.step_positions(POSITIONS)
+    was = now - POSITIONS
+    restorations.note(was, now)
+    restorations.step_user_directory(was, now)
+    restorations.step_media_uses(was, now)

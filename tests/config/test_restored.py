@@ -1,6 +1,7 @@
 """`homeserver restored`: a database from a backup is made fit to be served again."""
 
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -8,10 +9,12 @@ from homeserver.app.cli import main
 from homeserver.protocol.identifiers import ServerName
 from homeserver.services.restoration import STEP
 from storage.database import Database
-from tests.client_api.e2ee import V3, Device, one_time_keys
-from tests.client_api.sync_site import SyncSite
+from tests.client_api.e2ee import V3, Device, one_time_keys, texts_to
+from tests.client_api.sync_site import SyncSite, state_of, texts
 from tests.harness.memory import result_of
 from tests.harness.postgres import TestDatabase
+
+SLIDING = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync"
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +77,44 @@ def test_others_are_told_of_all_devices_under_numbers_that_are_new_and_asked_for
     (update,) = [edu["content"] for edu in told if edu["edu_type"] == "m.device_list_update"]
     assert update["stream_id"] > STEP
     assert update["prev_id"] == []
+
+
+def test_who_has_a_token_of_the_past_that_was_lost_begins_anew(database: Database) -> None:
+    site = SyncSite(database)
+    alice, bob = Device.register(site, "alice"), Device.register(site, "bob")
+    room = alice.public_room()
+    bob.join(room)
+    known = str(alice.first_sync()["next_batch"])
+    forgotten = known.replace(f"m{site.journal.position}_", f"m{site.journal.position + 5}_")
+    bob.send(alice, "before")
+    assert main(["restored"]) == 0
+    site.start()
+    bob.reconnect()
+    for _ in range(10):
+        bob.say(room, "after")
+    for each in (forgotten, forgotten):
+        answer = alice.sync(each)
+        assert ("m.room.create", "") in state_of(answer["rooms"]["join"][room])
+        assert set(answer["device_lists"]["changed"]) == {alice.user_id, bob.user_id}
+        assert texts_to(answer) == []
+    answer = alice.sync(known)
+    assert len(texts(answer["rooms"]["join"][room])) == 10
+    assert "device_lists" not in answer
+
+
+def test_a_position_of_sliding_sync_of_the_past_that_was_lost_is_unknown(database: Database) -> None:
+    site = SyncSite(database)
+    alice = Device.register(site, "alice")
+    alice.public_room()
+    body = {"lists": {"all": {"ranges": [[0, 9]], "timeline_limit": 1, "required_state": []}}}
+    known = alice.here.post(SLIDING, body).json["pos"]
+    forgotten = known.replace(f"m{site.journal.position}_", f"m{site.journal.position + 5}_")
+    assert main(["restored"]) == 0
+    site.start()
+    alice.reconnect()
+    alice.public_room()
+    assert alice.here.post(f"{SLIDING}?pos={quote(forgotten)}", body).json["errcode"] == "M_UNKNOWN_POS"
+    assert alice.here.post(f"{SLIDING}?pos={quote(known)}", body).status == 200
 
 
 def test_it_may_be_done_again_and_on_an_empty_database(database: Database) -> None:

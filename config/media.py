@@ -158,6 +158,13 @@ class MediaConfig:
         minimum=3_600_000,
         example="30d",
     )
+    local_lifetime_ms: Milliseconds | None = setting(
+        "A file of our users that nobody downloaded for so long is deleted, unless it is an avatar, protected or in "
+        "quarantine: people then miss it in their rooms. Absent: files stay.",
+        default=None,
+        minimum=3_600_000,
+        example="730d",
+    )
     redacted_lifetime_ms: Milliseconds = setting(
         "When all events that showed a user's file were redacted, and it is nobody's avatar, the file is deleted after "
         "so long. What encrypted events show is not known to the server, and stays.",

@@ -272,7 +272,8 @@ CREATE TABLE media (
     created_ts bigint NOT NULL,
     expires_ts bigint,
     last_used_ts bigint NOT NULL,
-    quarantined_by text COLLATE pg_catalog."C"
+    quarantined_by text COLLATE pg_catalog."C",
+    protected boolean DEFAULT false NOT NULL
 );
 
 CREATE TABLE media_contents (
@@ -281,6 +282,34 @@ CREATE TABLE media_contents (
     file text NOT NULL COLLATE pg_catalog."C",
     created_ts bigint NOT NULL,
     suspect_since bigint
+);
+
+CREATE TABLE media_erasures (
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    erased_ts bigint NOT NULL
+);
+
+CREATE TABLE media_forbidden (
+    sha256 text NOT NULL COLLATE pg_catalog."C",
+    forbidden_by text NOT NULL,
+    since_ts bigint NOT NULL
+);
+
+CREATE TABLE media_quarantine_changes (
+    number bigint NOT NULL,
+    origin text NOT NULL COLLATE pg_catalog."C",
+    media_id text NOT NULL COLLATE pg_catalog."C",
+    quarantined boolean NOT NULL,
+    changed_ts bigint NOT NULL
+);
+
+ALTER TABLE media_quarantine_changes ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME media_quarantine_changes_number_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
 );
 
 CREATE TABLE media_thumbnails (
@@ -299,7 +328,8 @@ CREATE TABLE media_uses (
     media_id text NOT NULL COLLATE pg_catalog."C",
     event_id text NOT NULL COLLATE pg_catalog."C",
     sender text NOT NULL COLLATE pg_catalog."C",
-    gone_ts bigint
+    gone_ts bigint,
+    origin text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C"
 );
 
 CREATE TABLE media_uses_progress (
@@ -947,8 +977,17 @@ ALTER TABLE ONLY leases
 ALTER TABLE ONLY media_contents
     ADD CONSTRAINT media_contents_pkey PRIMARY KEY (sha256);
 
+ALTER TABLE ONLY media_erasures
+    ADD CONSTRAINT media_erasures_pkey PRIMARY KEY (user_id);
+
+ALTER TABLE ONLY media_forbidden
+    ADD CONSTRAINT media_forbidden_pkey PRIMARY KEY (sha256);
+
 ALTER TABLE ONLY media
     ADD CONSTRAINT media_pkey PRIMARY KEY (origin, media_id);
+
+ALTER TABLE ONLY media_quarantine_changes
+    ADD CONSTRAINT media_quarantine_changes_pkey PRIMARY KEY (number);
 
 ALTER TABLE ONLY media_thumbnails
     ADD CONSTRAINT media_thumbnails_pkey PRIMARY KEY (source, width, height, method, animated);
@@ -1188,6 +1227,8 @@ CREATE INDEX media_contents_suspect ON media_contents USING btree (suspect_since
 CREATE INDEX media_last_used ON media USING btree (last_used_ts) WHERE ((user_id IS NULL) AND (sha256 IS NOT NULL));
 
 CREATE INDEX media_of_user ON media USING btree (user_id, created_ts);
+
+CREATE INDEX media_own_last_used ON media USING btree (last_used_ts) WHERE ((user_id IS NOT NULL) AND (sha256 IS NOT NULL));
 
 CREATE INDEX media_pending ON media USING btree (user_id, expires_ts) WHERE (sha256 IS NULL);
 

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from config.config import Config
-from config.media import MediaConfig
+from config.media import MediaConfig, ThumbnailConfig
 from federation.server_api.media import ServerMediaApi
+from homeserver.admin_api.media import MediaAdminApi
+from homeserver.admin_api.media_quarantine import MediaQuarantineApi
 from homeserver.app.core import Core
 from homeserver.app.wiring_federation_transport import FederationTransport
 from homeserver.background.following import Following
@@ -23,11 +25,13 @@ from homeserver.protocol.identifiers import ServerName
 from homeserver.services.media.arrivals import Arrivals
 from homeserver.services.media.checking import Checking
 from homeserver.services.media.downloads import Downloads, Frozen
+from homeserver.services.media.inventory import Inventory
 from homeserver.services.media.library import Library
 from homeserver.services.media.page_fetching import PageFetcher, PageLimits
 from homeserver.services.media.previews import PreviewRules, Previews
+from homeserver.services.media.quarantine import Quarantine
 from homeserver.services.media.remote_media import RemoteMedia
-from homeserver.services.media.retention import CopyRules, Retention
+from homeserver.services.media.retention import Retention, RetentionRules
 from homeserver.services.media.thumbnails import Thumbnails
 from homeserver.services.media.uploads import UploadRules, Uploads
 from homeserver.services.media.uses import MediaUseIndex
@@ -77,16 +81,7 @@ def build_media(core: Core, workers: FileWorkers, transport: FederationTransport
         elsewhere = RemoteMedia(transport.client, transport.http, library, clock, config.max_remote_bytes)
     frozen = Frozen(core.server_name, config.unauthenticated_before_ms)
     downloads = Downloads(frozen, database, library, arrivals, elsewhere, clock)
-    processes = MediaProcesses(
-        WorkLimits(
-            config.thumbnails.processes,
-            config.thumbnails.max_pixels,
-            config.thumbnails.memory_bytes,
-            config.thumbnails.timeout_ms / 1000,
-        ),
-        workers,
-        clock,
-    )
+    processes = MediaProcesses(_work_limits(config.thumbnails), workers, clock)
     thumbnails = Thumbnails(database, library, processes, clock)
     rules = UploadRules(
         server_name=core.server_name,
@@ -113,6 +108,7 @@ def build_media(core: Core, workers: FileWorkers, transport: FederationTransport
             MediaApi(downloads, thumbnails, config.max_upload_bytes),
             OldMediaApi(downloads, thumbnails),
             MediaPreviewsApi(previews),
+            *_administration(core, retention),
         ),
         federation_endpoints=collect(ServerMediaApi(core.server_name, downloads, thumbnails, random)),
     )
@@ -125,6 +121,9 @@ class MediaTools:
     library: Library
     retention: Retention
     checking: Checking
+    inventory: Inventory
+    quarantine: Quarantine
+    clock: Clock
 
 
 def build_media_tools(config: Config, database: Database, clock: Clock, random: Randomness) -> MediaTools:
@@ -132,13 +131,40 @@ def build_media_tools(config: Config, database: Database, clock: Clock, random: 
     workers = InlineWorkers()
     spool = Spool(config.media.path / _INCOMING, workers, random)
     library = Library(database, media_files(config.media, spool, workers), spool, clock, random)
-    return MediaTools(library, _retention(config, database, clock), Checking(database, library))
+    name = ServerName(config.server_name)
+    inventory = Inventory(name, database)
+    return MediaTools(
+        library,
+        _retention(config, database, clock),
+        Checking(database, library),
+        inventory,
+        Quarantine(name, database, inventory, clock),
+        clock,
+    )
+
+
+def _work_limits(config: ThumbnailConfig) -> WorkLimits:
+    return WorkLimits(config.processes, config.max_pixels, config.memory_bytes, config.timeout_ms / 1000)
 
 
 def _retention(config: Config, database: Database, clock: Clock) -> Retention:
     media = config.media
-    rules = CopyRules(ServerName(config.server_name), media.remote_cache_bytes, media.remote_lifetime_ms)
+    rules = RetentionRules(
+        ServerName(config.server_name),
+        media.remote_cache_bytes,
+        media.remote_lifetime_ms,
+        media.local_lifetime_ms,
+    )
     return Retention(rules, database, clock)
+
+
+def _administration(core: Core, retention: Retention) -> tuple[MediaAdminApi, MediaQuarantineApi]:
+    name, database = core.server_name, core.database
+    inventory = Inventory(name, database)
+    return (
+        MediaAdminApi(name, inventory, retention, core.config.media.unauthenticated_before_ms),
+        MediaQuarantineApi(name, Quarantine(name, database, inventory, core.clock)),
+    )
 
 
 def _previews(

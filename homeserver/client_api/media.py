@@ -52,9 +52,11 @@ class MediaApi:
         media_id: Path[MediaID],
         file_name: Path[str | None] = None,
         timeout_ms: Query[Natural] = _WAIT,
+        admin_unsafely_bypass_quarantine: Query[bool] = False,
     ) -> Response | Stream:
         """Download content, under its own name or another one."""
-        shown = await self.downloads.find(MediaName(server_name, media_id), Asking(timeout_ms))
+        asking = Asking(timeout_ms, even_quarantined=who.is_admin and admin_unsafely_bypass_quarantine)
+        shown = await self.downloads.find(MediaName(server_name, media_id), asking)
         return await content_answer(self.downloads, shown, request, file_name)
 
     @endpoint(

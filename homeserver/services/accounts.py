@@ -25,6 +25,7 @@ from homeserver.services.rooms.detached import detach
 from storage.database import Database
 from storage.journal import Changes, Journal, RunResult, Write
 from storage.tables.account_data import AccountData
+from storage.tables.media_uses import MediaErasures
 from storage.tables.profiles import Profiles
 from storage.tables.users import Account as Account
 from storage.tables.users import Users
@@ -168,8 +169,8 @@ class Accounts:
             await self._devices.remove_others(user_id, keep)
 
     async def deactivate(self, user_id: UserID, *, erase: bool) -> None:
-        """Close an account for ever; with `erase` also its account data goes. Does nothing to one that is
-        closed.
+        """Close an account for ever; with `erase` also its account data goes, and after a while its files. Does
+        nothing to one that is closed.
         """
 
         def close(tx: Transaction) -> RunResult[bool]:
@@ -178,6 +179,7 @@ class Accounts:
                 Profiles(tx).delete(user_id)
             if closed and erase:
                 AccountData(tx).delete_all(user_id)
+                MediaErasures(tx).add(user_id, self._clock.now_ms())
             return RunResult(closed)
 
         write: Write[bool] = Write(run=close, changes=Changes(users=frozenset((user_id,))))

@@ -10,7 +10,8 @@ from storage.query import Queries, affected, many, maybe, nothing, one, query
 class Media:
     """One address with its content; without `sha256` the content is to be uploaded until `expires_ts`.
 
-    Times are milliseconds since the epoch. `created_ts` is when the content came to this server.
+    Times are milliseconds since the epoch. `created_ts` is when the content came to this server; what is `protected`
+    stays out of quarantine.
     """
 
     origin: ServerName
@@ -25,6 +26,7 @@ class Media:
     expires_ts: int | None
     last_used_ts: int
     quarantined_by: str | None
+    protected: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +47,18 @@ class Copy:
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class Own:
+    """An address of ours and its bytes."""
+
+    media_id: MediaID
+    sha256: str
+
+
 class MediaRows(Queries):
     @query(
         """select m.origin, m.media_id, m.sha256, c.size, c.file, m.user_id, m.content_type, m.filename, m.created_ts,
-               m.expires_ts, m.last_used_ts, m.quarantined_by
+               m.expires_ts, m.last_used_ts, m.quarantined_by, m.protected
            from media m left join media_contents c using (sha256)
            where m.origin = %(origin)s and m.media_id = %(media_id)s""",
         maybe(Media),
@@ -56,8 +66,10 @@ class MediaRows(Queries):
     def find(self, origin: ServerName, media_id: MediaID) -> Media | None: ...
 
     @query(
-        """insert into media (origin, media_id, sha256, user_id, content_type, filename, created_ts, last_used_ts)
-           values (%(origin)s, %(media_id)s, %(sha256)s, %(user_id)s, %(content_type)s, %(filename)s, %(now)s, %(now)s)
+        """insert into media (origin, media_id, sha256, user_id, content_type, filename, created_ts, last_used_ts,
+               quarantined_by)
+           values (%(origin)s, %(media_id)s, %(sha256)s, %(user_id)s, %(content_type)s, %(filename)s, %(now)s, %(now)s,
+               (select forbidden_by from media_forbidden where sha256 = %(sha256)s))
            on conflict (origin, media_id) do nothing""",
         affected,
     )
@@ -70,7 +82,8 @@ class MediaRows(Queries):
         content_type: str,
         filename: str | None,
         now: int,
-    ) -> int: ...
+    ) -> int:
+        """Note an address; in quarantine when its bytes are forbidden."""
 
     @query(
         """insert into media (origin, media_id, user_id, content_type, created_ts, expires_ts, last_used_ts)
@@ -137,12 +150,11 @@ class MediaRows(Queries):
     def delete(self, origin: ServerName, media_id: MediaID) -> int: ...
 
     @query(
-        """update media set quarantined_by = %(by)s
-           where sha256 in (select sha256 from media where origin = %(origin)s and media_id = %(media_id)s)""",
-        affected,
+        """delete from media where origin = %(ours)s and media_id = any(%(media_ids)s) and sha256 is not null
+           returning media_id, sha256""",
+        many(Own),
     )
-    def quarantine(self, origin: ServerName, media_id: MediaID, by: str | None) -> int:
-        """Keep content from everybody (or let go of it), under every address that it has."""
+    def delete_ours(self, ours: ServerName, media_ids: list[MediaID]) -> list[Own]: ...
 
     @query("delete from media where sha256 is null and expires_ts <= %(now)s", affected)
     def expire(self, now: int) -> int:

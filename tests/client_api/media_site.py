@@ -4,10 +4,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from homeserver.app.wiring_media import MediaTools
+from homeserver.protocol.identifiers import MediaID, ServerName, UserID
+from homeserver.services.media.model import MediaName
 from storage.database import Database
+from storage.tables.media import MediaRows
 from tests.client_api.sync_site import Syncer, SyncSite
 from tests.harness.client import Client, Reply
-from tests.harness.memory import MemoryConnection
+from tests.harness.memory import MemoryConnection, result_of
 
 UPLOAD = "/_matrix/media/v3/upload"
 CREATE = "/_matrix/media/v1/create"
@@ -21,6 +25,12 @@ class MediaSite(SyncSite):
     def __init__(self, database: Database, folder: Path, **media: Any) -> None:
         self.folder = folder
         super().__init__(database, {"media": {"path": str(folder), **media}})
+
+    def admin(self) -> Syncer:
+        """An administrator."""
+        admin = self.person("admin")
+        result_of(self.app.accounts.moderation.set_admin(UserID(admin.user_id), True))
+        return admin
 
     def files(self) -> list[Path]:
         """Every file that is kept."""
@@ -64,3 +74,29 @@ def head_of_upload(who: Syncer, path: str, length: int | None, method: str = "PO
 def connection(site: MediaSite) -> MemoryConnection:
     """A connection of one's own."""
     return MemoryConnection(site.http.site)
+
+
+def named(name: str) -> MediaName:
+    """What follows `mxc://`, in parts."""
+    server, _, media_id = name.partition("/")
+    return MediaName(ServerName(server), MediaID(media_id))
+
+
+def copy_of(site: MediaSite, tools: MediaTools, number: int, content: bytes) -> MediaName:
+    """A copy of another server's content, as if it had been fetched."""
+    name = MediaName(ServerName("far.example"), MediaID(f"copy{number}"))
+
+    async def keep() -> None:
+        incoming = tools.library.begin(10_000)
+        await incoming.write(content)
+        whole = await incoming.finish()
+        now = site.clock.now_ms()
+        await tools.library.keep(
+            whole,
+            lambda tx: MediaRows(tx).add(
+                name.origin, name.media_id, whole.sha256, None, "text/plain", None, now
+            ),
+        )
+
+    result_of(keep())
+    return name

@@ -6,12 +6,18 @@ import pytest
 
 from homeserver.app.commands.offline import finished
 from homeserver.app.wiring_media import MediaTools, build_media_tools
-from homeserver.protocol.errors import NotFound
-from homeserver.protocol.identifiers import MediaID, ServerName
-from homeserver.services.media.model import MediaName
 from storage.database import Database
-from storage.tables.media import MediaRows
-from tests.client_api.media_site import CREATE, UPLOAD, MediaSite, download, thumbnail, upload
+from tests.client_api.accounts_site import PASSWORD
+from tests.client_api.media_site import (
+    CREATE,
+    UPLOAD,
+    MediaSite,
+    copy_of,
+    download,
+    named,
+    thumbnail,
+    upload,
+)
 from tests.client_api.pictures import png
 from tests.client_api.rooms_site import V3
 from tests.client_api.sync_site import Syncer
@@ -28,31 +34,6 @@ def site(database: Database, tmp_path: Path) -> MediaSite:
 @pytest.fixture
 def tools(site: MediaSite) -> MediaTools:
     return build_media_tools(site.app.core.config, site.database, site.clock, SeededRandom(99))
-
-
-def named(name: str) -> MediaName:
-    server, _, media_id = name.partition("/")
-    return MediaName(ServerName(server), MediaID(media_id))
-
-
-def copy_of(site: MediaSite, tools: MediaTools, number: int, content: bytes) -> MediaName:
-    """A copy of another server's content, as if it had been fetched."""
-    name = MediaName(ServerName("far.example"), MediaID(f"copy{number}"))
-
-    async def keep() -> None:
-        incoming = tools.library.begin(10_000)
-        await incoming.write(content)
-        whole = await incoming.finish()
-        now = site.clock.now_ms()
-        await tools.library.keep(
-            whole,
-            lambda tx: MediaRows(tx).add(
-                name.origin, name.media_id, whole.sha256, None, "text/plain", None, now
-            ),
-        )
-
-    result_of(keep())
-    return name
 
 
 def test_a_user_has_a_quota(site: MediaSite) -> None:
@@ -122,19 +103,6 @@ def test_the_least_used_copies_give_way(site: MediaSite, tools: MediaTools) -> N
     assert finished(tools.library.sweep()) == 2
     found = [download(alice.http, str(copy).removeprefix("mxc://")).status for copy in (copies[0], copies[3])]
     assert (found, len(site.files())) == ([200, 200], 3)
-
-
-def test_content_in_quarantine_is_for_nobody(site: MediaSite, tools: MediaTools) -> None:
-    alice = site.person("alice")
-    first, second = upload(alice, b"bad"), upload(alice, b"bad")
-    assert finished(tools.retention.quarantine(named(first), "an admin")) == 2
-    for name in (first, second):
-        assert download(alice.http, name).errcode == "M_NOT_FOUND"
-        assert thumbnail(alice.http, name, 32, 32).errcode == "M_NOT_FOUND"
-    finished(tools.retention.quarantine(named(first), None))
-    assert download(alice.http, second).body == b"bad"
-    with pytest.raises(NotFound):
-        result_of(tools.retention.quarantine(MediaName(ServerName("test"), MediaID("none")), "an admin"))
 
 
 def test_files_are_checked(site: MediaSite, tools: MediaTools) -> None:
@@ -219,3 +187,76 @@ def test_nobody_has_a_file_deleted_by_showing_it(site: MediaSite, tools: MediaTo
     mallory.redact(room, show(mallory, room, name))
     let_time_pass(site, tools)
     assert download(alice.http, name).body == b"secret"
+
+
+def test_a_file_that_is_the_avatar_of_a_room_stays(site: MediaSite, tools: MediaTools) -> None:
+    alice = site.person("alice")
+    room, other, name = alice.create(), alice.create(), upload(alice, b"avatar")
+    alice.set_state(other, "m.room.avatar", {"url": f"mxc://{name}"})
+    alice.redact(room, show(alice, room, name))
+    let_time_pass(site, tools)
+    assert download(alice.http, name).status == 200
+
+
+def test_a_protected_file_stays(site: MediaSite, tools: MediaTools) -> None:
+    alice = site.person("alice")
+    room, name = alice.create(), upload(alice, b"sticker")
+    finished(tools.quarantine.protect(named(name), True))
+    alice.redact(room, show(alice, room, name))
+    let_time_pass(site, tools)
+    assert download(alice.http, name).status == 200
+
+
+# --- Users who had themselves erased --------------------------------------------------------------
+
+
+def erase(who: Syncer, *, erased: bool = True) -> None:
+    """Close the account of somebody."""
+    auth = {"type": "m.login.password", "identifier": {"type": "m.id.user", "user": who.user_id}}
+    body = {"auth": {**auth, "password": PASSWORD}, "erase": erased}
+    assert who.http.post(f"{V3}/account/deactivate", body).status == 200
+
+
+def test_files_of_an_erased_user_go_after_a_while(site: MediaSite, tools: MediaTools) -> None:
+    alice, bob = site.people("alice", "bob")
+    room = alice.public_room()
+    bob.join(room)
+    names = [upload(alice, content) for content in (b"shown", b"unseen", b"avatar")]
+    show(alice, room, names[0])
+    avatar = {"avatar_url": f"mxc://{names[2]}"}
+    assert alice.http.put(f"{V3}/profile/{alice.user_id}/avatar_url", avatar).status == 200
+    bob.invite(bob.create(), alice)
+    other = upload(bob, b"bob's")
+    erase(alice)
+    assert [download(bob.http, each).status for each in names] == [200] * 3
+    let_time_pass(site, tools)
+    assert [download(bob.http, each).status for each in names] == [404] * 3
+    assert download(bob.http, other).status == 200
+    assert len(site.files()) == 1
+
+
+def test_what_others_show_of_an_erased_user_stays_until_they_do_not(
+    site: MediaSite, tools: MediaTools
+) -> None:
+    alice, bob = site.people("alice", "bob")
+    room = alice.public_room()
+    bob.join(room)
+    shown, worn, hung = (upload(alice, content) for content in (b"shown", b"worn", b"hung"))
+    show(alice, room, shown)
+    event = show(bob, room, shown)
+    bob.http.put(f"{V3}/profile/{bob.user_id}/avatar_url", {"avatar_url": f"mxc://{worn}"})
+    alice.set_state(room, "m.room.avatar", {"url": f"mxc://{hung}"})
+    erase(alice)
+    let_time_pass(site, tools)
+    assert [download(bob.http, each).status for each in (shown, worn, hung)] == [200] * 3
+    bob.redact(room, event)
+    let_time_pass(site, tools)
+    assert [download(bob.http, each).status for each in (shown, worn, hung)] == [404, 200, 200]
+
+
+def test_files_of_whoever_only_closed_their_account_stay(site: MediaSite, tools: MediaTools) -> None:
+    alice, bob = site.people("alice", "bob")
+    name = upload(alice, b"shown")
+    erase(alice, erased=False)
+    let_time_pass(site, tools)
+    assert download(bob.http, name).status == 200

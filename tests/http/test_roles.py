@@ -11,15 +11,18 @@ import pytest
 from homeserver.http.authentication import (
     access_token,
     access_token_or_guest,
+    admin_token,
     optional_access_token,
 )
 from homeserver.http.endpoint import BoundEndpoint
+from homeserver.protocol.identifiers import UserID
 from storage.database import Database
 from tests.client_api.accounts_site import PASSWORD
 from tests.client_api.e2ee import V3
 from tests.client_api.sync_site import SyncSite
 from tests.harness.client import Client, Reply
 from tests.harness.endpoint_walk import ask_as_is
+from tests.harness.memory import result_of
 
 LIFETIME: Final = "sessions: {access_token_lifetime: 5m}\n"
 
@@ -33,8 +36,13 @@ def site(database: Database) -> SyncSite:
 def for_members(site: SyncSite) -> Iterator[BoundEndpoint]:
     """The endpoints that are for people with an account."""
     for bound in site.app.endpoints["client"]:
-        if bound.endpoint.auth in (access_token, access_token_or_guest):
+        if bound.endpoint.auth in (access_token, access_token_or_guest, admin_token):
             yield bound
+
+
+def for_administrators(site: SyncSite) -> list[BoundEndpoint]:
+    """The endpoints that are only for administrators."""
+    return [bound for bound in site.app.endpoints["client"] if bound.endpoint.auth == admin_token]
 
 
 def log_in(site: SyncSite, name: str) -> Client:
@@ -138,11 +146,32 @@ def test_a_guest_is_let_in_only_where_guests_may_go(site: SyncSite) -> None:
             continue
         reply = ask_as_is(guest, bound.endpoint)
         forbidden = reply.status == 403 and reply.errcode == "M_GUEST_ACCESS_FORBIDDEN"
-        if bound.endpoint.auth == access_token:
+        if bound.endpoint.auth in (access_token, admin_token):
             assert forbidden, f"{bound.endpoint.paths[0]}: {reply.status} {reply.text}"
         else:
             assert reply.status < 500
             assert reply.errcode not in ("M_UNKNOWN_TOKEN", "M_MISSING_TOKEN")
+
+
+def test_who_is_no_administrator_administers_nothing(site: SyncSite) -> None:
+    anna, bert = site.person("anna").http, site.person("bert")
+    result_of(site.app.accounts.moderation.set_suspended(UserID(bert.user_id), True))
+    bounds = for_administrators(site)
+    assert len(bounds) > 20
+    for bound in bounds:
+        for client in (anna, bert.http):
+            reply = ask_as_is(client, bound.endpoint)
+            assert (reply.status, reply.errcode) == (403, "M_FORBIDDEN"), bound.endpoint.paths[0]
+
+
+def test_an_administrator_is_let_in_everywhere_and_no_longer_than_they_are_one(site: SyncSite) -> None:
+    anna = site.person("anna")
+    for is_admin in (True, False):
+        result_of(site.app.accounts.moderation.set_admin(UserID(anna.user_id), is_admin))
+        for bound in for_administrators(site):
+            reply = ask_as_is(anna.http, bound.endpoint)
+            assert (reply.status == 403) is not is_admin, f"{bound.endpoint.paths[0]}: {reply.text}"
+            assert reply.status < 500
 
 
 def test_a_client_is_no_server_and_a_server_no_client(site: SyncSite) -> None:

@@ -19,6 +19,7 @@ from homeserver.services.media.metrics import BYTES
 from homeserver.services.media.model import MediaName
 from storage.database import Database
 from storage.tables.media import Media, MediaRows
+from storage.tables.media_quarantine import MediaQuarantine
 from storage.transaction import Transaction
 
 T = TypeVar("T")
@@ -74,7 +75,7 @@ class Uploads:
         self._random = random
 
     async def upload(self, who: Requester, brought: Brought) -> MediaName:
-        """Take content and give it an address. Raises TooLarge, UserSuspended."""
+        """Take content and give it an address. Raises TooLarge, Forbidden, UserSuspended."""
         _check(who)
         await self._check_quota(who)
         name = self._new_name()
@@ -83,7 +84,7 @@ class Uploads:
 
         def refer(whole: Spooled, tx: Transaction) -> None:
             now = self._clock.now_ms()
-            self._lock_quota(who, whole.size, tx)
+            self._check_keepable(who, whole, tx)
             MediaRows(tx).add(
                 name.origin, name.media_id, whole.sha256, who.user_id, media_type, filename, now
             )
@@ -121,7 +122,7 @@ class Uploads:
 
         def refer(whole: Spooled, tx: Transaction) -> None:
             now = self._clock.now_ms()
-            self._lock_quota(who, whole.size, tx)
+            self._check_keepable(who, whole, tx)
             filled = MediaRows(tx).fill(name.origin, name.media_id, whole.sha256, media_type, filename, now)
             if not filled:
                 self._check_fillable(who, name, _find(tx, name))
@@ -141,11 +142,14 @@ class Uploads:
             if await self._database.read(lambda tx: MediaRows(tx).bytes_of_user(who.user_id)) >= quota:
                 raise Forbidden("You have uploaded as much as you may")
 
-    def _lock_quota(self, who: Requester, size: int, tx: Transaction) -> None:
+    def _check_keepable(self, who: Requester, whole: Spooled, tx: Transaction) -> None:
+        """Refuse what is known to be unwanted or too much only now, and let nobody else count meanwhile."""
+        if MediaQuarantine(tx).is_forbidden(whole.sha256):
+            raise Forbidden("This content is in quarantine")
         quota = self._rules.max_user_bytes
         if quota is not None:
             MediaRows(tx).lock_uploads(who.user_id)
-            if MediaRows(tx).bytes_of_user(who.user_id) + size > quota:
+            if MediaRows(tx).bytes_of_user(who.user_id) + whole.size > quota:
                 raise Forbidden("This would be more than you may upload")
 
     def _check_fillable(self, who: Requester, name: MediaName, media: Media | None) -> None:

@@ -1,22 +1,30 @@
-"""Which events show which of our users' files, so that a file goes some time after the events that showed it.
+"""Which events show which files, so that a file goes some time after the events that showed it, or after whoever
+uploaded it had themselves erased. Copies of other servers' files go in the same way.
 
-What is encrypted shows nothing to this server: such files stay until somebody deletes them.
+What is encrypted shows nothing to this server: such files stay until somebody deletes them or their owner is erased.
 """
 
-import re
 from collections.abc import Iterator
 from typing import Any, Final
 
 import orjson
 
 from homeserver.clock import Clock
-from homeserver.protocol.identifiers import MediaID, ServerName
+from homeserver.protocol.identifiers import ServerName, server_of
 from homeserver.services.behind_journal import BehindJournal
+from homeserver.services.media.mentions import names_in
 from storage.database import Database
 from storage.journal import Journal, Stream
 from storage.tables.media import MediaRows
 from storage.tables.media_contents import MediaContents
-from storage.tables.media_uses import MEDIA_USES, MediaUses, TellingRow
+from storage.tables.media_uses import (
+    MEDIA_USES,
+    GoneRow,
+    MediaErasures,
+    MediaUses,
+    TellingRow,
+    UnusedRow,
+)
 from storage.transaction import Transaction
 
 POSITIONS_AT_ONCE: Final = 2000
@@ -31,13 +39,11 @@ class MediaUseIndex(BehindJournal):
     def __init__(
         self, server_name: ServerName, database: Database, journal: Journal, clock: Clock, grace_ms: int
     ) -> None:
-        """``grace_ms``: how long a file stays after the last event that showed it was redacted."""
+        """``grace_ms``: how long a file stays after the last event that showed it was redacted, or its owner erased."""
         super().__init__(database, journal)
         self._server_name = server_name
         self._clock = clock
         self._grace_ms = grace_ms
-        self._scheme = f"mxc://{server_name}/"
-        self._names = re.compile(re.escape(self._scheme) + r"([A-Za-z0-9_-]{1,255})(?![A-Za-z0-9_-])")
 
     async def _do_some(self) -> bool:
         was, upto, now, rows = await self._database.read(self._next_rows)
@@ -62,33 +68,64 @@ class MediaUseIndex(BehindJournal):
         return upto < now or not done
 
     async def release(self) -> int:
-        """Let go of files whose last use is long enough gone; how many those were."""
+        """Let go of files whose last use is long enough gone, and of those of erased users; how many those were."""
         released = 0
-        while True:
-            taken, count = await self._database.transact(self._release_some)
+        more = True
+        while more:
+            more, count = await self._database.transact(self._release_some)
             released += count
-            if taken < _PAGE:
-                return released
+        more = True
+        while more:
+            more, count = await self._database.transact(self._release_erased)
+            released += count
+        return released
 
     def _next_rows(self, tx: Transaction) -> tuple[int, int, int, list[TellingRow]]:
         was, now = MediaUses(tx).position(), Stream(tx).position()
         upto = min(now, was + POSITIONS_AT_ONCE)
-        return was, upto, now, MediaUses(tx).between(was, upto, self._scheme) if upto > was else []
+        return was, upto, now, MediaUses(tx).between(was, upto) if upto > was else []
 
-    def _uses_of(self, row: TellingRow) -> Iterator[tuple[str, str, str]]:
-        for media_id in dict.fromkeys(self._names.findall(row.json)):
-            yield media_id, row.event_id, row.sender
+    def _uses_of(self, row: TellingRow) -> Iterator[tuple[str, str, str, str]]:
+        if row.type == "m.room.member" and row.state_key != row.sender:
+            return  # an invitation repeats somebody's avatar, and is no use of it
+        ours_first = sorted(names_in(row.json), key=lambda name: name.origin != self._server_name)
+        for name in ours_first:
+            origin = "" if name.origin == self._server_name else name.origin
+            yield name.media_id, row.event_id, row.sender, origin
 
-    def _release_some(self, tx: Transaction) -> tuple[int, int]:
-        now = self._clock.now_ms()
-        gone = MediaUses(tx).take_gone(now - self._grace_ms, _PAGE)
+    def _release_some(self, tx: Transaction) -> tuple[bool, int]:
+        gone = MediaUses(tx).take_gone(self._clock.now_ms() - self._grace_ms, _PAGE)
+        ours = [each for each in gone if not each.origin]
         unused = MediaUses(tx).unused(
-            self._server_name, [media_id for media_id, _ in gone], [sender for _, sender in gone]
+            self._server_name, [each.media_id for each in ours], [each.sender for each in ours]
         )
+        copies = [each for each in gone if _is_theirs(each)]
+        unused += MediaUses(tx).unused_copies(
+            [each.origin for each in copies], [each.media_id for each in copies]
+        )
+        self._let_go(tx, unused)
+        return len(gone) == _PAGE, len(unused)
+
+    def _release_erased(self, tx: Transaction) -> tuple[bool, int]:
+        erasures = MediaErasures(tx)
+        user_id = erasures.due(self._clock.now_ms() - self._grace_ms)
+        if user_id is None:
+            return False, 0
+        unused = erasures.unused(user_id, _PAGE)
+        self._let_go(tx, unused)
+        if len(unused) < _PAGE:
+            erasures.done(user_id)
+        return True, len(unused)
+
+    def _let_go(self, tx: Transaction, unused: list[UnusedRow]) -> None:
         for each in unused:
-            MediaRows(tx).delete(self._server_name, MediaID(each.media_id))
-        MediaContents(tx).suspect([each.sha256 for each in unused], now)
-        return len(gone), len(unused)
+            MediaRows(tx).delete(each.origin, each.media_id)
+        MediaContents(tx).suspect([each.sha256 for each in unused], self._clock.now_ms())
+
+
+def _is_theirs(gone: GoneRow) -> bool:
+    """Whether the server that has a file is that of whoever showed it: others cannot have our copy deleted."""
+    return bool(gone.origin) and server_of(gone.sender) == gone.origin
 
 
 def _targets_of(row: TellingRow) -> Iterator[str]:

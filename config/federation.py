@@ -105,6 +105,13 @@ class FederationConfig:
         "How many requests may be under way to one server.", default=8, minimum=1, maximum=100
     )
 
+    max_resolution_steps: int = setting(
+        "How many events and references of theirs may be looked at to resolve one fork of a room's state. An event "
+        "that takes more is set aside, and the room goes on without it.",
+        default=2_000_000,
+        minimum=1_000,
+    )
+
     def permits(self, server_name: str) -> bool:
         """Whether to talk with a server at all, in either direction. Ports do not matter."""
         host = host_of(server_name).lower()

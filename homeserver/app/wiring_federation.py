@@ -245,7 +245,13 @@ def build_federation(
 def _ingest(core: Core, rooms: RoomsCore, transport: FederationTransport) -> _Ingest:
     checker = PduChecker(transport.keyring, core.clock)
     outliers = Outliers(core.database, core.journal, rooms.events, rooms.nids, core.clock)
-    resolver = StateResolver(core.threaded_reads, rooms.events, rooms.states, core.caches)
+    resolver = StateResolver(
+        core.threaded_reads,
+        rooms.events,
+        rooms.states,
+        core.caches,
+        core.config.federation.max_resolution_steps,
+    )
     policy = PolicyServers(core.database, rooms.events, rooms.states, transport.client)
     if core.config.federation.enabled:
         rooms.local_events.approve_by(policy)

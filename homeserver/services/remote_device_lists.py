@@ -336,9 +336,16 @@ def _are_texts(value: object) -> bool:
 
 
 def _keys(user_id: UserID, device_id: DeviceID, keys: object) -> str | None:
-    if not isinstance(keys, dict) or not are_keys(user_id, device_id, keys):
+    """Keys of a device as clients take them. Fields that are missing are filled in: nobody can encrypt for such a
+    device, but its name is shown.
+    """
+    if not isinstance(keys, dict):
         return None
-    text = encode_canonical(keys).decode()
+    empty = {"user_id": user_id, "device_id": device_id, "algorithms": [], "keys": {}, "signatures": {}}
+    whole = {**empty, **keys}
+    if not are_keys(user_id, device_id, whole):
+        return None
+    text = encode_canonical(whole).decode()
     return text if len(text) <= 65_536 else None
 
 

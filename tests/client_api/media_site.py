@@ -1,5 +1,6 @@
 """A site with media, and what people do with them."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,11 @@ OLD = "/_matrix/media/v3"
 class MediaSite(SyncSite):
     """A server whose files are in a folder of the test."""
 
-    def __init__(self, database: Database, folder: Path, **media: Any) -> None:
+    def __init__(
+        self, database: Database, folder: Path, changes: Mapping[str, object] | None = None, **media: Any
+    ) -> None:
         self.folder = folder
-        super().__init__(database, {"media": {"path": str(folder), **media}})
+        super().__init__(database, {**(changes or {}), "media": {"path": str(folder), **media}})
 
     def admin(self) -> Syncer:
         """An administrator."""

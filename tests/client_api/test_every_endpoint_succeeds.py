@@ -5,18 +5,22 @@ The tests' client checks every answer that it sees (`tests.harness.conformance`)
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
 import pytest
 
 from storage.database import Database
-from tests.client_api.accounts_site import PASSWORD
+from tests.client_api.accounts_site import PASSWORD, AccountsSite
 from tests.client_api.e2ee import V3, Device, one_time_keys
+from tests.client_api.media_site import MediaSite
 from tests.client_api.rooms_site import room_path
+from tests.client_api.story_of_services import SUPPORT, administration, mails, media, moving_on
 from tests.client_api.sync_site import SyncSite
 from tests.client_api.test_cross_signing import Signer
 from tests.client_api.test_key_backup import KEYS, VERSION, session
+from tests.client_api.test_threepids import Letterbox
 from tests.harness import conformance
 from tests.harness.client import Client
 from tests.http.test_specified_endpoints import built
@@ -27,21 +31,20 @@ RULES: Final = f"{V3}/pushrules"
 
 # What has a story of its own, by what its name matches.
 ELSEWHERE: Final[Mapping[str, str]] = {
-    "/media/": "media come with files: test_media",
-    "3pid|email/requestToken|msisdn": "addresses need somebody who sends mail: test_threepids",
-    "/pushers": "pushers need a gateway: test_pushers",
-    "/login/(sso|get_token)|auth_metadata|openid": "these need an identity provider",
-    "appservice|thirdparty": "these need an application service",
-    "GET .*/matrix/support": "an operator has to say who to ask",
+    "preview_url": "previews need a page to look at: test_media_previews",
+    "msisdn": "there is nobody to send messages to telephones",
+    "appservice|thirdparty/(location|user|protocol/)": "these need an application service",
     "msc430[68]": "subscriptions to threads have to be switched on: test_thread_subscriptions",
-    "/admin/": "these are for administrators",
 }
 
 
 @pytest.fixture
-def site(database: Database) -> SyncSite:
+def site(database: Database, tmp_path: Path) -> Iterator[MediaSite]:
     """A whole server."""
-    return SyncSite(database, {"public_baseurl": "https://test/"})
+    changes = {"public_baseurl": "https://test/", "support": SUPPORT}
+    site = MediaSite(database, tmp_path, changes, unauthenticated_before="2030-01-01")
+    yield site
+    site.app.media.processes.stop()
 
 
 class Story:
@@ -313,7 +316,8 @@ def for_clients() -> Iterator[str]:
                 yield name
 
 
-def test_every_endpoint_succeeds_once_as_specified(site: SyncSite) -> None:
+def test_every_endpoint_succeeds_once_as_specified(site: MediaSite, database: Database) -> None:
+    box = Letterbox()
     with conformance.watching() as answered:
         story = Story(site)
         story.accounts()
@@ -327,4 +331,8 @@ def test_every_endpoint_succeeds_once_as_specified(site: SyncSite) -> None:
         story.syncing()
         story.directory()
         story.push_rules()
+        media(site, story.anna)
+        moving_on(site, story.anna)
+        administration(site, story.anna, story.bert)
+        mails(AccountsSite(database, "mail: {host: unused}", mailer=box), box)
     assert set(for_clients()) - answered == set()

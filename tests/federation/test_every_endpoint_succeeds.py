@@ -1,6 +1,6 @@
 """A story in which every endpoint for servers answers with success at least once, each answer as it is specified."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final
 
 import pytest
@@ -12,6 +12,7 @@ from homeserver.protocol.events.signing import sign_pdu
 from homeserver.protocol.identifiers import EventID, RoomID
 from homeserver.protocol.room_versions import ROOM_VERSIONS
 from tests.client_api.e2ee import one_time_keys
+from tests.client_api.pictures import png
 from tests.federation.pdu_server import PduServer, RoomOfPdus
 from tests.federation.test_devices import Encrypting, encrypting
 from tests.federation.test_third_party_invites import ADDRESS, IdentityServer, _threepid
@@ -21,12 +22,6 @@ from tests.http.test_specified_endpoints import built
 
 V1: Final = "/_matrix/federation/v1"
 V2: Final = "/_matrix/federation/v2"
-
-# What has a story of its own.
-ELSEWHERE: Final[Mapping[str, str]] = {
-    "/media/": "media come with files: test_media",
-    "/openid/": "it needs an identity provider",
-}
 
 
 class Story:
@@ -147,6 +142,18 @@ class Story:
             event_id=EventID(f"$invite:{self.other.name}") if hashed else None,
         )
 
+    async def services(self) -> None:
+        """Files are fetched, and one learns who somebody is who came with a token."""
+        person = self.alice.person
+        reply = await person.ask_path("POST", "/_matrix/media/v3/upload", png(40, 20))
+        media_id = reply.json["content_uri"].rpartition("/")[2]
+        for path in (f"download/{media_id}", f"thumbnail/{media_id}?width=16&height=16"):
+            status, body = await self.other.fetch(self.alpha, "GET", f"{V1}/media/{path}")
+            assert (status, body[:4]) == (200, b"\r\n--")
+        reply = await person.ask("POST", f"/user/{person.user_id}/openid/request_token", {})
+        told = await self.ask("GET", f"{V1}/openid/userinfo?access_token={reply.json['access_token']}")
+        assert told == {"sub": person.user_id}
+
     async def third_parties(self, identity: IdentityServer, person: Person) -> None:
         """People are invited by their addresses."""
         bound = {"medium": "email", "address": ADDRESS, "mxid": self.alice.user_id, "invites": []}
@@ -174,11 +181,10 @@ class Story:
 
 
 def for_servers() -> Iterator[str]:
-    """What we serve of the server-server API and have no other story of."""
+    """What we serve of the server-server API."""
     for name, _ in built():
         if "/_matrix/federation/" in name or "/_matrix/key/" in name or "/matrix/server" in name:
-            if not any(part in name for part in ELSEWHERE):
-                yield name
+            yield name
 
 
 @pytest.mark.usefixtures("internet")
@@ -199,5 +205,6 @@ class TestEveryEndpoint(World):
             await story.queries()
             await story.history(shared)
             await story.memberships()
+            await story.services()
             await story.third_parties(IdentityServer(self), alice.person)
         assert set(for_servers()) - answered == set()

@@ -71,8 +71,8 @@ def victims(world: Simulation, three_databases: tuple[TestDatabase, ...]) -> Vic
     return Victims(world, three_databases)
 
 
-def test_a_circle_of_relations(victims: Victims) -> None:
-    """Events that relate to each other in a circle: IDs of hashes allow it only over an edit of an unknown event."""
+def test_a_long_chain_of_relations(victims: Victims) -> None:
+    """Each event relates to the one before."""
     evil, alice = victims.evil, victims.alice
     room, shared = victims.room("10")
     events = [shared.message("first")]
@@ -84,6 +84,28 @@ def test_a_circle_of_relations(victims: Victims) -> None:
         evil.send(victims.alpha, *events[start : start + 50])
     chunk = read_everything(alice, room, evil)
     assert events[-1].event_id in [event["event_id"] for event in chunk]
+
+
+@pytest.mark.parametrize("rel_type", ["m.thread", "m.replace", "m.annotation", "m.reference"])
+def test_a_circle_of_relations(victims: Victims, rel_type: str) -> None:
+    """In room version 1 a server chooses the IDs of its events, so they can relate to each other in a circle."""
+    evil, alice = victims.evil, victims.alice
+    room, shared = victims.room("1")
+    names = [f"$circle{number}:{evil.name}" for number in range(4)]
+    for number, event_id in enumerate(names):
+        relation = {"rel_type": rel_type, "event_id": names[number - 1], "key": "x"}
+        content = {"msgtype": "m.text", "body": "round", "m.new_content": {}, "m.relates_to": relation}
+        last, auth = shared.last.event_id, shared.auth_ids()
+        shared.last = shared.event(
+            "m.room.message",
+            content,
+            event_id=event_id,
+            prev_events=[[last, {"sha256": "x"}]],
+            auth_events=[[each, {"sha256": "x"}] for each in auth],
+        )
+        assert evil.send(victims.alpha, shared.last) == {event_id: {}}
+    chunk = read_everything(alice, room, evil)
+    assert names[-1] in [event["event_id"] for event in chunk]
 
 
 def test_many_who_fork_the_room(victims: Victims) -> None:
@@ -154,3 +176,31 @@ def test_compressed_bodies_are_not_unpacked(victims: Victims) -> None:
     packed = gzip.compress(b'{"pdus":[],"x":"' + b"a" * 50_000_000 + b'"}')
     reply = evil.ask(victims.alpha, "PUT", f"{V1}/send/packed", packed, Content_Encoding="gzip")
     assert (reply.status, reply.errcode) == (400, "M_NOT_JSON")
+
+
+def test_a_fork_whose_resolution_takes_too_many_steps_is_set_aside(
+    world: Simulation, three_databases: tuple[TestDatabase, ...]
+) -> None:
+    victims = Victims(world, three_databases, "max_resolution_steps: 1000")
+    evil, alice = victims.evil, victims.alice
+    events = {"m.room.power_levels": 0}
+    levels: dict[str, Any] = {"users_default": 50, "events_default": 0, "state_default": 0, "events": events}
+    wishes = {"preset": "public_chat", "room_version": "10", "power_level_content_override": levels}
+    room = evil.join(victims.alpha, str(alice.do("POST", "/createRoom", wishes)["room_id"]))
+    base, first = room.last, room.state["m.room.power_levels", ""]
+    ends, answers = [], []
+    for fork in range(2):
+        room.last, room.state["m.room.power_levels", ""] = base, first
+        for number in range(120):
+            content = {**first.content, "notifications": {"room": (number + fork) % 50}}
+            room.last = room.event("m.room.power_levels", content, state_key="")
+            room.state["m.room.power_levels", ""] = room.last
+            answers.append(evil.send(victims.alpha, room.last))
+        ends.append(room.last)
+    assert [answer for answer in answers[:120] if any(answer.values())] == []
+    refused = [result["error"] for answer in answers for result in answer.values() if result]
+    assert any("too many steps" in reason for reason in refused)
+    room.state["m.room.power_levels", ""] = ends[0]
+    victims.goes_on(room, ends[0])
+    assert alice.say(room.last.room_id, "on") is not None
+    read_everything(alice, room.last.room_id, evil)

@@ -26,8 +26,8 @@ KINDS = {**CALM, **GRAVE}
 class Victims:
     """A server with Alice on it, and one that is hostile."""
 
-    def __init__(self, world: Simulation, databases: tuple[TestDatabase, ...]) -> None:
-        self.alpha = world.server("alpha.example", databases[0])
+    def __init__(self, world: Simulation, databases: tuple[TestDatabase, ...], federation: str = "") -> None:
+        self.alpha = world.server("alpha.example", databases[0], federation)
         self.alice = self.alpha.person("alice")
         self.evil = HostileServer(world)
         self.world = world

@@ -51,11 +51,11 @@ class Simulation:
         self.servers: list[Server] = []
         self._transactions = 0
 
-    def server(self, name: str, database: TestDatabase) -> "Server":
-        """A server that the others find by its name."""
+    def server(self, name: str, database: TestDatabase, federation: str = "") -> "Server":
+        """A server that the others find by its name; ``federation``: further settings of that section."""
         number = len(self.servers) + 1
         self.names.names[name] = f"203.0.113.{number}"
-        made = Server(self, name, f"203.0.113.{number}", database)
+        made = Server(self, name, f"203.0.113.{number}", database, federation)
         self.servers.append(made)
         return made
 
@@ -107,7 +107,9 @@ class Server:
     app: App
     http: Client
 
-    def __init__(self, world: Simulation, name: str, address: str, database: TestDatabase) -> None:
+    def __init__(
+        self, world: Simulation, name: str, address: str, database: TestDatabase, federation: str = ""
+    ) -> None:
         self.world = world
         self.name = ServerName(name)
         self.address = address
@@ -116,7 +118,7 @@ class Server:
         self._settings = (
             f"server_name: {name}\nregistration: {{mode: open}}\nrate_limits: {{enabled: false}}\n"
             "passwords: {time_cost: 1, memory: 8KiB}\n"
-            "federation:\n  allow_networks: [203.0.113.0/24]\n"
+            f"federation:\n  allow_networks: [203.0.113.0/24]\n  {federation}\n"
         )
         self._starts = 0
         self.start()
@@ -185,6 +187,7 @@ class Person:
     def __init__(self, server: Server, answer: dict[str, Any]) -> None:
         self.server = server
         self.user_id: str = answer["user_id"]
+        self.device_id: str = answer["device_id"]
         self.heard: Counter[str] = Counter()
         self._token: str = answer["access_token"]
         self._since: str | None = None

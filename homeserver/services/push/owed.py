@@ -90,10 +90,10 @@ class PushesOwed:
 
     async def step(self) -> Found:
         """Look at what is new."""
-        at = self._at or 0
+        at, now = self._at or 0, self._journal.position
         work = await self._database.read(lambda tx: _next_work(tx, at))
         if work is None:
-            self._at = self._journal.position
+            self._at = max(at, now)  # what was written since it was read is still to be looked at
             return Found(more=False)
         told = await self._told(work)
         ears: Sequence[EarRow] = ()

@@ -26,21 +26,35 @@ from storage.threaded import ThreadedReads
 from storage.transaction import Transaction
 
 
+class TooCostly(Exception):
+    """To resolve these states takes more steps than are allowed."""
+
+
 class StateResolver:
     """Makes one state of several. https://spec.matrix.org/v1.19/server-server-api/#room-state-resolution"""
 
     def __init__(
-        self, reads: ThreadedReads, events: EventStore, states: StateStore, caches: CacheBudget
+        self,
+        reads: ThreadedReads,
+        events: EventStore,
+        states: StateStore,
+        caches: CacheBudget,
+        max_steps: int,
     ) -> None:
+        """``max_steps``: how many events and references of theirs one resolution may look at."""
         self._reads = reads
         self._events = events
         self._states = states
         self._results = caches.cache("resolutions", lambda snapshot_id: 300)
+        self._max_steps = max_steps
 
     async def resolve(
         self, version: RoomVersion, states: Sequence[Snapshot], unsaved: Mapping[int, StoredEvent]
     ) -> Snapshot:
-        """The resolution of at least one state; ``unsaved`` are events by number that are not written yet."""
+        """The resolution of at least one state; ``unsaved`` are events by number that are not written yet.
+
+        Raises TooCostly.
+        """
         distinct = list({state.set_hash: state for state in states}.values())
         if len(distinct) == 1:
             return distinct[0]
@@ -74,7 +88,7 @@ class StateResolver:
         disputed = [{nid for key in keys if (nid := state.find(key))} for state in states]
 
         def run(tx: Transaction) -> dict[StateKey, EventID]:
-            reader = _Reader(tx, (*unsaved.values(), *by_nid.values()))
+            reader = _Reader(tx, (*unsaved.values(), *by_nid.values()), self._max_steps)
             return resolve_conflicts(
                 version,
                 Conflicts(conflicted, _Agreed(reader, base, agreed, conflicted)),
@@ -99,8 +113,9 @@ def _common(base: Snapshot, disputed_keys: Collection[int]) -> list[int]:
 class _Reader:
     """Reads inside a resolution, on its thread: no cache of the reactor's thread is touched."""
 
-    def __init__(self, tx: Transaction, known: Collection[StoredEvent]) -> None:
+    def __init__(self, tx: Transaction, known: Collection[StoredEvent], steps: int) -> None:
         self._tx = tx
+        self._steps_left = steps
         self._events: dict[EventID, Event] = {}
         self._nids: dict[EventID, int] = {}
         self._ids: dict[int, EventID] = {}
@@ -142,6 +157,7 @@ class _Reader:
             edges.update(
                 (nid, unpack_nids(bytes(auth))) for nid, auth in Events(self._tx).auth_edges(missing)
             )
+        self._spend(len(nids) + sum(map(len, edges.values())))
         return edges
 
     def at(self, state: Snapshot, key: StateKey) -> EventID | None:
@@ -150,7 +166,13 @@ class _Reader:
         nid = state.find(rows[0].id) if rows else None
         return None if nid is None else next(iter(self.ids((nid,))), None)
 
+    def _spend(self, steps: int) -> None:
+        self._steps_left -= steps
+        if self._steps_left < 0:
+            raise TooCostly("The state of the room takes too many steps to resolve")
+
     def _add_rows(self, rows: Sequence[EventRow]) -> None:
+        self._spend(len(rows))
         for row in rows:
             pdu: Any = decode(row.json)
             event = Event.from_trusted(pdu, ROOM_VERSIONS[row.room_version], row.event_id)

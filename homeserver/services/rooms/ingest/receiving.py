@@ -23,6 +23,7 @@ from homeserver.services.rooms.ingest.entering import Entering
 from homeserver.services.rooms.ingest.missing import MissingHistory
 from homeserver.services.rooms.ingest.order import oldest_first
 from homeserver.services.rooms.ingest.placing import Arrival, EventPlacer, MissingEvents, Placed
+from homeserver.services.rooms.resolver import TooCostly
 from homeserver.services.rooms.stored_event import StoredEvent
 from homeserver.services.rooms.writer import RoomWriter
 from storage.database import DatabaseUnavailable
@@ -150,6 +151,9 @@ class EventReceiver:
             return "what comes before it could not be had"
         if isinstance(result.value, DatabaseUnavailable):
             raise result.value
+        if isinstance(result.value, TooCostly):
+            log.warning("event set aside", origin=origin, event_id=event.event_id, reason=str(result.value))
+            return str(result.value)
         log.error(
             "event set aside by a bug", origin=origin, event_id=event.event_id, failure=result.getTraceback()
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from config.fields import setting
-from config.values import Milliseconds
+from config.values import Milliseconds, check_base_url
 
 _SENDER = re.compile(r"(?:[^<>\r\n@]* <)?[^<>\s@,;]+@[^<>\s@,;]+>?")
 
@@ -52,6 +52,31 @@ class MailConfig:
     )
     required_for_registration: bool = setting(
         "Let people register only with an e-mail address.", default=False
+    )
+    notifications: bool = setting(
+        "Send mails about unread messages to users who want them in their client's settings.", default=True
+    )
+    notification_content: bool = setting(
+        "Say in them who wrote what. Off: only in which rooms something waits. Of encrypted rooms they never say more.",
+        default=True,
+    )
+    notification_delay_ms: Milliseconds = setting(
+        "What is read within so long is not mailed.", default=Milliseconds(600_000), minimum=1_000
+    )
+    notification_pause_ms: Milliseconds = setting(
+        "After a mail about a room there is none for so long; four times as long after each further one, until the "
+        "user reads the room.",
+        default=Milliseconds(600_000),
+        minimum=1_000,
+    )
+    notification_longest_pause_ms: Milliseconds = setting(
+        "But not for longer than this.", default=Milliseconds(24 * 3_600_000), minimum=1_000
+    )
+    client_base_url: str | None = setting(
+        "The web client that links in mails lead to. Absent: matrix.to, where everybody chooses their own.",
+        default=None,
+        check=check_base_url,
+        example="https://app.example.org/",
     )
 
     def __post_init__(self) -> None:

@@ -262,6 +262,13 @@ CREATE TABLE leases (
     until timestamp with time zone NOT NULL
 );
 
+CREATE TABLE mail_unsubscribes (
+    token_hash bytea NOT NULL,
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    address text NOT NULL COLLATE pg_catalog."C",
+    created_ts bigint NOT NULL
+);
+
 CREATE TABLE media (
     origin text NOT NULL COLLATE pg_catalog."C",
     media_id text NOT NULL COLLATE pg_catalog."C",
@@ -453,6 +460,21 @@ CREATE TABLE push_failures (
     failing_since_ts bigint NOT NULL,
     retry_ts bigint NOT NULL,
     interval_ms bigint NOT NULL
+);
+
+CREATE TABLE push_mail_rooms (
+    pusher_id bigint NOT NULL,
+    room_id text NOT NULL COLLATE pg_catalog."C",
+    last_pos bigint NOT NULL,
+    pause_ms bigint NOT NULL,
+    ready_ts bigint NOT NULL
+);
+
+CREATE TABLE push_mails (
+    pusher_id bigint NOT NULL,
+    looked_pos bigint NOT NULL,
+    next_ts bigint,
+    failing_ms bigint NOT NULL
 );
 
 CREATE TABLE push_outbox (
@@ -974,6 +996,9 @@ ALTER TABLE ONLY key_backups
 ALTER TABLE ONLY leases
     ADD CONSTRAINT leases_pkey PRIMARY KEY (name);
 
+ALTER TABLE ONLY mail_unsubscribes
+    ADD CONSTRAINT mail_unsubscribes_pkey PRIMARY KEY (token_hash);
+
 ALTER TABLE ONLY media_contents
     ADD CONSTRAINT media_contents_pkey PRIMARY KEY (sha256);
 
@@ -1039,6 +1064,12 @@ ALTER TABLE ONLY profiles
 
 ALTER TABLE ONLY push_failures
     ADD CONSTRAINT push_failures_pkey PRIMARY KEY (target);
+
+ALTER TABLE ONLY push_mail_rooms
+    ADD CONSTRAINT push_mail_rooms_pkey PRIMARY KEY (pusher_id, room_id);
+
+ALTER TABLE ONLY push_mails
+    ADD CONSTRAINT push_mails_pkey PRIMARY KEY (pusher_id);
 
 ALTER TABLE ONLY push_outbox
     ADD CONSTRAINT push_outbox_pkey PRIMARY KEY (pusher_id, pos);
@@ -1222,6 +1253,8 @@ CREATE INDEX events_timeline ON events USING btree (room_id, depth, ordering) WH
 
 CREATE INDEX events_times ON events USING btree (room_id, origin_server_ts) WHERE ((ordering IS NOT NULL) AND (status = 0));
 
+CREATE INDEX mail_unsubscribes_created ON mail_unsubscribes USING btree (created_ts);
+
 CREATE INDEX media_contents_suspect ON media_contents USING btree (suspect_since) WHERE (suspect_since IS NOT NULL);
 
 CREATE INDEX media_last_used ON media USING btree (last_used_ts) WHERE ((user_id IS NULL) AND (sha256 IS NOT NULL));
@@ -1266,9 +1299,13 @@ CREATE INDEX outbox_extra_pos ON outbox_extra USING btree (pos);
 
 CREATE INDEX outside_memberships_leaving ON outside_memberships USING btree (room_id, user_id) WHERE (leave_content IS NOT NULL);
 
+CREATE INDEX push_mails_next ON push_mails USING btree (next_ts) WHERE (next_ts IS NOT NULL);
+
 CREATE INDEX push_rules_pos ON push_rules USING btree (pos);
 
 CREATE INDEX pushers_key ON pushers USING btree (app_id, pushkey);
+
+CREATE INDEX pushers_mailing ON pushers USING btree (id) WHERE (kind = 'email'::text);
 
 CREATE INDEX receipts_local ON receipts USING btree (pos) WHERE local;
 
@@ -1339,3 +1376,9 @@ ALTER TABLE ONLY media_thumbnails
 
 ALTER TABLE ONLY media_thumbnails
     ADD CONSTRAINT media_thumbnails_source_fkey FOREIGN KEY (source) REFERENCES media_contents(sha256) ON DELETE CASCADE;
+
+ALTER TABLE ONLY push_mail_rooms
+    ADD CONSTRAINT push_mail_rooms_pusher_id_fkey FOREIGN KEY (pusher_id) REFERENCES pushers(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY push_mails
+    ADD CONSTRAINT push_mails_pusher_id_fkey FOREIGN KEY (pusher_id) REFERENCES pushers(id) ON DELETE CASCADE;

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from federation.client.service_records import ServiceLookup, dns_lookup
+from homeserver.gateways.mail import Mailer
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,12 +12,13 @@ class Outside:
     """What tests replace by a world of their own.
 
     `reactor` opens connections, `resolver` (an `IHostnameResolver`) finds the addresses of names and `services` SRV
-    records.
+    records. `mailer` sends mails in place of the mail server that the operator names.
     """
 
     reactor: Any
     resolver: Any
     services: ServiceLookup
+    mailer: Mailer | None = None
 
 
 def real_outside(reactor: Any) -> Outside:

@@ -19,7 +19,7 @@ from homeserver.app.wiring_federation_transport import FederationTransport, buil
 from homeserver.app.wiring_mail import mailer_of
 from homeserver.app.wiring_media import MediaArea, build_media
 from homeserver.app.wiring_openid import openid_server_endpoints
-from homeserver.app.wiring_push import PushArea, build_push
+from homeserver.app.wiring_push import PushArea, PushParts, build_push
 from homeserver.app.wiring_rooms import Rooms, build_rooms
 from homeserver.app.wiring_rooms_core import RoomsCore, build_rooms_core
 from homeserver.app.wiring_rooms_more import Below, MoreRooms, build_more_rooms
@@ -147,9 +147,9 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
     searches = build_search(core, rooms_core, rooms)
     media = build_media(core, runtime.file_workers, transport)
     delayed_events = build_delayed_events(core, accounts, rooms, limits)
-    push = build_push(core, accounts, rooms_core, rooms, sync, transport.http, metrics.registry)
+    push_parts = PushParts(accounts, rooms_core, rooms, sync, transport.http, runtime.outside)
+    push = build_push(core, push_parts, metrics.registry)
     measure_when_asked(metrics.registry, sync.notifier, federation.sender, searches, rooms_core.state_moves)
-    authenticators = {**accounts.authentication.authenticators(), **transport.authenticators}
     return App(
         core=core,
         accounts=accounts,
@@ -165,7 +165,7 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
         push=push,
         delayed_events=delayed_events,
         metrics=metrics,
-        pipeline=_pipeline(core, runtime, limits, metrics, authenticators),
+        pipeline=_pipeline(core, runtime, limits, metrics, _authenticators(accounts, transport)),
         endpoints={
             "health": collect(HealthApi(checks)),
             "client": [
@@ -221,6 +221,10 @@ def _for_servers(
         *encryption.federation_endpoints,
         *media.federation_endpoints,
     ]
+
+
+def _authenticators(accounts: AccountsArea, transport: FederationTransport) -> Mapping[Marker, Authenticator]:
+    return {**accounts.authentication.authenticators(), **transport.authenticators}
 
 
 def _pipeline(

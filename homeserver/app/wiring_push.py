@@ -6,7 +6,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from homeserver.app.core import Core
 from homeserver.app.measurements import DELIVERY_SECONDS
+from homeserver.app.outside import Outside
 from homeserver.app.wiring_accounts import AccountsArea
+from homeserver.app.wiring_mail import mailer_of
+from homeserver.app.wiring_push_mails import PushMailing, build_push_mails
 from homeserver.app.wiring_rooms import Rooms
 from homeserver.app.wiring_rooms_core import RoomsCore
 from homeserver.app.wiring_sync import SyncArea
@@ -22,6 +25,7 @@ from homeserver.services.push.describing import Describer
 from homeserver.services.push.failures import PushFailures
 from homeserver.services.push.judging import PushJudge
 from homeserver.services.push.letters import Letters
+from homeserver.services.push.mail_news import MailNews
 from homeserver.services.push.owed import PushesOwed
 from homeserver.services.pushers import PusherLimits, Pushers
 from storage.leases import Leases
@@ -36,6 +40,7 @@ class PushArea:
     failures: PushFailures
     courier: PushCourier
     outbox: PushOutbox | None
+    mailing: PushMailing | None
     leases: Leases
     sync: SyncArea
     endpoints: list[BoundEndpoint]
@@ -45,11 +50,15 @@ class PushArea:
         if self.outbox is not None:
             self.sync.following.start()  # counts are kept in memory from here on
             self.outbox.start()
+            if self.mailing is not None:
+                self.mailing.start()
 
     async def stop(self) -> None:
         """Push no more."""
         if self.outbox is not None:
             await self.outbox.stop()
+        if self.mailing is not None:
+            await self.mailing.stop()
         await self.leases.stop()
 
     def measure(self, registry: CollectorRegistry) -> None:
@@ -70,6 +79,9 @@ class PushArea:
         for outcome in Outcome:
             pushes.labels(outcome.value)
         self.delivery.listen(note)
+        mails = Counter("meridian_push_mails", "Mails about unread messages", ["outcome"], registry=registry)
+        if self.mailing is not None:
+            self.mailing.mails.listen(lambda taken: mails.labels("sent" if taken else "failed").inc())
         for name, text, value in (
             ("lag_positions", "Stream positions not yet looked at for pushes", lambda: self.owed.lag),
             ("pushers_waiting", "Pushers to which something is owed", lambda: len(self.courier)),
@@ -78,24 +90,39 @@ class PushArea:
             Gauge(f"meridian_push_{name}", text, registry=registry).set_function(value)
 
 
-def build_push(
-    core: Core,
-    accounts: AccountsArea,
-    rooms_core: RoomsCore,
-    rooms: Rooms,
-    sync: SyncArea,
-    http: HttpClient,
-    registry: CollectorRegistry,
-) -> PushArea:
+@dataclass(frozen=True, slots=True)
+class PushParts:
+    """What the area is built on."""
+
+    accounts: AccountsArea
+    rooms_core: RoomsCore
+    rooms: Rooms
+    sync: SyncArea
+    http: HttpClient
+    outside: Outside
+
+
+def build_push(core: Core, parts: PushParts, registry: CollectorRegistry) -> PushArea:
     """Construct the area; after syncing, whose memory must follow the journal first."""
     config, database, clock = core.config.push, core.database, core.clock
-    pushers = Pushers(database, PusherLimits(config.pushers_per_user, config.allow_http), clock)
+    accounts, rooms_core, rooms, sync = parts.accounts, parts.rooms_core, parts.rooms, parts.sync
+    mailer = mailer_of(core, parts.outside)
+    mails = mailer is not None and core.config.mail.notifications
+    limits = PusherLimits(config.pushers_per_user, config.allow_http, mails)
+    pushers = Pushers(database, limits, clock)
     accounts.devices.when_removed(pushers.devices_removed)
     accounts.accounts.when_deactivated(pushers.delete_all)
     judge = PushJudge(sync.evaluation, rooms_core.events, rooms.access)
     owed = PushesOwed(database, core.journal, judge, clock, config.give_up_after_ms)
     failures = PushFailures(database, clock, core.random)
-    post = _post(core, rooms_core, sync, http, failures)
+    describer = Describer(database, rooms_core.heads, rooms_core.states, sync.sources.summaries)
+    letters = Letters(database, rooms_core.events, describer, include_content=config.include_content)
+    post = Post(
+        gateways=PushGateways(parts.http, allow_http=config.allow_http),
+        failures=failures,
+        letters=letters,
+        badges=Badges(database, sync.sources.unread, rooms_core.events, clock),
+    )
     delivery = PushDelivery(database, core.journal, post, clock, config.give_up_after_ms)
     courier = PushCourier(delivery, failures, clock, config.requests_per_gateway)
     leases = Leases(database, clock, f"pushes {core.random.letters(12)}")
@@ -103,19 +130,10 @@ def build_push(
     if config.enabled:
         outbox = PushOutbox(owed, courier, failures, leases, database, clock)
         outbox.follow(core.journal)
-    area = PushArea(owed, delivery, failures, courier, outbox, leases, sync, collect(PushersApi(pushers)))
+    mailing = None
+    if mailer is not None:
+        mailing = build_push_mails(core, mailer, MailNews(database, letters, judge), describer, leases)
+    endpoints = [*collect(PushersApi(pushers)), *(() if mailing is None else mailing.endpoints)]
+    area = PushArea(owed, delivery, failures, courier, outbox, mailing, leases, sync, endpoints)
     area.measure(registry)
     return area
-
-
-def _post(
-    core: Core, rooms_core: RoomsCore, sync: SyncArea, http: HttpClient, failures: PushFailures
-) -> Post:
-    config, events = core.config.push, rooms_core.events
-    describer = Describer(core.database, rooms_core.heads, rooms_core.states, sync.sources.summaries)
-    return Post(
-        gateways=PushGateways(http, allow_http=config.allow_http),
-        failures=failures,
-        letters=Letters(core.database, events, describer, include_content=config.include_content),
-        badges=Badges(core.database, sync.sources.unread, events, core.clock),
-    )

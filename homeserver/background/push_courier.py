@@ -70,10 +70,11 @@ class PushCourier:
         return len(self._queued) + len(self._busy) + len(self._pauses) + len(self._naps)
 
     def add(self, ears: Iterable[EarRow], urgent: Container[int] = ()) -> None:
-        """Something is owed to these, to some of them urgently."""
+        """Something is owed to these, to some of them urgently. Those without a URL are not ours: they mail."""
         for ear in sorted(ears, key=lambda ear: ear.id not in urgent):
-            _cancel(self._naps.pop(ear.id, None))
-            self._enqueue(ear.id, "" if ear.url is None else gateway_of(ear.url), urgent=ear.id in urgent)
+            if ear.url is not None:
+                _cancel(self._naps.pop(ear.id, None))
+                self._enqueue(ear.id, gateway_of(ear.url), urgent=ear.id in urgent)
 
     def stop(self) -> None:
         """Deliver no more: what is left stays in the outbox."""

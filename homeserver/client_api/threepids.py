@@ -21,7 +21,7 @@ from homeserver.services.ui_auth import UiAuth, operation_of
 from homeserver.services.ui_auth_stages import PASSWORD
 from homeserver.templates.rendering import rendered
 
-_POLICY = (
+PAGE_POLICY = (
     (
         "Content-Security-Policy",
         "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
@@ -175,7 +175,7 @@ class ConfirmEmailApi:
         """Ask whoever followed the link to press a button."""
         action = f"?{request.target.partition('?')[2]}"
         html = rendered("confirm_email.html.j2", server_name=self.server_name, state="asked", action=action)
-        return page(html, headers=_POLICY)
+        return page(html, headers=PAGE_POLICY)
 
     @endpoint("POST", CONFIRM_PATH, auth=no_auth, limit="logins", spec="")
     async def confirm(self, sid: Query[str], token: Query[str]) -> Response:
@@ -183,7 +183,7 @@ class ConfirmEmailApi:
         done = await self.proofs.confirm(sid, token)
         state = "done" if done else "failed"
         html = rendered("confirm_email.html.j2", server_name=self.server_name, state=state)
-        return page(html, 200 if done else 400, _POLICY)
+        return page(html, 200 if done else 400, PAGE_POLICY)
 
 
 def _addition(body: Any) -> Addition:

@@ -10,8 +10,10 @@ from homeserver.clock import Clock
 from homeserver.protocol.errors import InvalidParam, ThreepidAuthFailed, ThreepidInUse, ThreepidNotFound
 from homeserver.protocol.identifiers import UserID
 from homeserver.services.email_proofs import EMAIL, Asked, EmailProofs, Purpose, checked_address
+from homeserver.services.pushers import EMAIL_APP
 from homeserver.services.ui_auth import Operation, StageFailed
 from storage.database import Database
+from storage.tables.pushers import Pushers
 from storage.tables.threepids import GivenProof, ThreepidRow
 from storage.tables.threepids import Threepids as StoredThreepids
 from storage.transaction import Transaction
@@ -51,10 +53,15 @@ class Threepids:
         await self._database.transact(lambda tx: self.store(tx, user_id, proof))
 
     async def remove(self, user_id: UserID, medium: str, address: str) -> None:
-        """Take an address from a user, if they have it."""
+        """Take an address from a user, if they have it; there are no mails to it any more."""
         if "\0" in medium or "\0" in address:
             return
-        await self._database.transact(lambda tx: StoredThreepids(tx).remove(medium, address.lower(), user_id))
+
+        def run(tx: Transaction) -> None:
+            if StoredThreepids(tx).remove(medium, address.lower(), user_id):
+                Pushers(tx).delete(user_id, EMAIL_APP, address.lower())
+
+        await self._database.transact(run)
 
     async def remove_all(self, user_id: UserID) -> None:
         """Take all addresses from a user whose account was closed."""

@@ -9,6 +9,7 @@ import structlog
 
 from homeserver.clock import Clock
 from homeserver.gateways.push_gateway import PushFailed, PushGateways, gateway_of
+from homeserver.services.email_proofs import EMAIL
 from homeserver.services.push.badges import Badge, Badges
 from homeserver.services.push.failures import PushFailures
 from homeserver.services.push.letters import Letters
@@ -82,6 +83,8 @@ class PushDelivery:
     async def deliver(self, pusher_id: int) -> Done:
         """Deliver what is owed, the oldest first."""
         pusher, owed = await self._database.read(lambda tx: _owed(tx, pusher_id))
+        if pusher is not None and pusher.kind == EMAIL:
+            return Done.ALL  # since it was queued it has become one that mails
         if pusher is None or pusher.url is None or not pusher.enabled:
             await self._database.transact(lambda tx: PushOutbox(tx).drop(pusher_id))
             return Done.ALL

@@ -12,7 +12,7 @@ LOCK_OPTIONS := --quiet --generate-hashes --allow-unsafe --strip-extras \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help venv dev run demo test check format schema docs lock clean
+.PHONY: help venv dev run demo test explore check format schema docs lock clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -29,6 +29,9 @@ demo: dev ## two federated servers with users and a shared room
 
 test: dev ## run every test, from nothing
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
+
+explore: dev ## let chance try the laws with new examples; tests of one folder: ARGS=tests/simulation
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --hypothesis-profile explore -m "not system and not interop" $(ARGS)
 
 check: dev ## lint, types, import contracts and size budgets
 	$(BIN)/ruff check .

@@ -96,7 +96,8 @@ CREATE TABLE delayed_events (
     delay_ms bigint NOT NULL,
     since_ts bigint NOT NULL,
     due_ts bigint,
-    begun_ts bigint
+    begun_ts bigint,
+    sticky_ms bigint
 );
 
 CREATE TABLE destinations (
@@ -793,6 +794,14 @@ CREATE TABLE state_snapshots (
     layer bytea NOT NULL
 );
 
+CREATE TABLE sticky_events (
+    room_id text NOT NULL COLLATE pg_catalog."C",
+    pos bigint NOT NULL,
+    nid bigint NOT NULL,
+    own boolean NOT NULL,
+    expires_ts bigint NOT NULL
+);
+
 CREATE TABLE stream (
     only_row boolean DEFAULT true NOT NULL,
     pos bigint NOT NULL,
@@ -1167,6 +1176,9 @@ ALTER TABLE ONLY state_keys
 ALTER TABLE ONLY state_snapshots
     ADD CONSTRAINT state_snapshots_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY sticky_events
+    ADD CONSTRAINT sticky_events_pkey PRIMARY KEY (room_id, pos);
+
 ALTER TABLE ONLY stream
     ADD CONSTRAINT stream_pkey PRIMARY KEY (only_row);
 
@@ -1344,6 +1356,8 @@ CREATE INDEX state_changes_members ON state_changes USING btree (pos) WHERE (typ
 CREATE INDEX state_changes_openness ON state_changes USING btree (pos) WHERE (type = ANY (ARRAY['m.room.join_rules'::text, 'm.room.history_visibility'::text]));
 
 CREATE INDEX state_snapshots_hash ON state_snapshots USING btree (room_id, set_hash);
+
+CREATE INDEX sticky_events_age ON sticky_events USING btree (expires_ts);
 
 CREATE INDEX thread_subscriptions_user ON thread_subscriptions USING btree (user_id, pos);
 

@@ -232,8 +232,9 @@ class Mailbox:
         self._pending.clear()
         self._overflow = False
         upto = self._post.distributed
-        events = await self._post.owed(self.destination, self.cursor, upto, self._batch_size)
-        if len(events) == self._batch_size:
+        events = await self._post.owed(self.destination, self.cursor, upto, self._batch_size + 1)
+        if len(events) > self._batch_size:
+            events = _first(events, self._batch_size)
             return events, events[-1].pos
         self._lagging = self._overflow
         return events, upto
@@ -329,6 +330,14 @@ class Mailbox:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
+
+
+def _first(events: list[Owed], count: int) -> list[Owed]:
+    """The first events, of which there are more: as many as ``count``, but at no position only some, for what is
+    delivered is on record by position. If all are at one, they are cut off nevertheless.
+    """
+    whole = [each for each in events[:count] if each.pos != events[count].pos]
+    return whole or events[:count]
 
 
 def encode_edu(edu_type: str, content: dict[str, Any]) -> bytes:

@@ -25,6 +25,7 @@ from homeserver.services.rooms.persist import RoomCommit
 from storage.database import Database
 from storage.journal import Journal, Landed
 from storage.tables.outbox import LAGGING, Outbox
+from storage.tables.sticky_events import StickyEvents
 from storage.transaction import Transaction
 
 log = structlog.get_logger(__name__)
@@ -165,7 +166,8 @@ class FederationSender:
 
     async def owed(self, destination: ServerName, after: int, upto: int, limit: int) -> list[Owed]:
         """Events that a server is owed, read from the database, in order."""
-        rows = await self._database.read(lambda tx: Outbox(tx).owed(destination, after, upto, limit))
+        now = self._clock.now_ms()
+        rows = await self._database.read(lambda tx: Outbox(tx).owed(destination, after, upto, now, limit))
         return [Owed(row.pos, row.json.encode()) for row in rows]
 
     async def deliver(self, destination: ServerName, txn_id: str, body: bytes) -> None:
@@ -243,6 +245,9 @@ class FederationSender:
             if stored.outbound and stored.pos is not None and stored.pos > self._recovered_upto
         ]
         self._recipients.changed(commit)
+        joins = _positions_of_joins(commit, self._outside.server_name, self._recovered_upto)
+        if joins:
+            await self._send_sticky([commit.head.room_id], min(joins) - 1, max(joins))
         if not outbound:
             return
         for stored, destinations in await self._recipients.of(commit, outbound):
@@ -253,9 +258,13 @@ class FederationSender:
     async def _recover(self) -> None:
         """Put what was committed since the progress on record into the mailboxes."""
         upto = self._journal.position
-        after = self._distributed
+        after = began = self._distributed
         while after < upto:
             after = await self._recover_some(after, upto)
+        now = self._clock.now_ms()
+        rooms = await self._database.read(lambda tx: StickyEvents(tx).rooms(now)) if began < upto else []
+        if rooms:
+            await self._send_sticky(rooms, began, upto)
         self._distributed = self._recovered_upto = max(upto, self._distributed)
 
     async def _recover_some(self, after: int, upto: int) -> int:
@@ -272,6 +281,19 @@ class FederationSender:
             for destination in destinations:
                 self._mailbox(destination).add(Owed(row.pos, row.json.encode()))
         return rows[-1].pos if len(rows) == RECOVERED_AT_ONCE else upto
+
+    async def _send_sticky(self, rooms: list[RoomID], after: int, upto: int) -> None:
+        """Let servers that came into rooms between two positions have what is sticky there of our users.
+
+        https://github.com/matrix-org/matrix-spec-proposals/pull/4354
+        """
+        now, ours = self._clock.now_ms(), self._outside.server_name
+        for owed in await self._database.read(
+            lambda tx: _sticky_for_newcomers(tx, rooms, (after, upto), now)
+        ):
+            if owed.server != ours:
+                for json in owed.pdus:
+                    self._mailbox(owed.server).add(Owed(owed.pos, json.encode()))
 
     def _mailbox(self, destination: ServerName) -> Mailbox:
         mailbox = self._mailboxes.get(destination)
@@ -326,6 +348,37 @@ class FederationSender:
         for destination, mailbox in list(self._mailboxes.items()):
             if mailbox.is_idle:
                 del self._mailboxes[destination]
+
+
+@dataclass(frozen=True, slots=True)
+class _StickyForNewcomer:
+    server: ServerName
+    pos: int
+    pdus: Sequence[str]
+
+
+def _sticky_for_newcomers(
+    tx: Transaction, rooms: list[RoomID], between: tuple[int, int], now: int
+) -> list[_StickyForNewcomer]:
+    table = StickyEvents(tx)
+    return [
+        _StickyForNewcomer(each.server, each.joined_pos, table.own(each.room_id, each.joined_pos, now))
+        for each in table.newcomers(rooms, *between)
+    ]
+
+
+def _positions_of_joins(commit: RoomCommit, ours: ServerName, after: int) -> list[int]:
+    """Where users of other servers came into the room, after a position."""
+    return [
+        change.cause.pos
+        for change in commit.changes
+        if change.key[0] == "m.room.member"
+        and change.memberships[0] != "join"
+        and change.memberships[1] == "join"
+        and not change.key[1].endswith(f":{ours}")
+        and change.cause.pos is not None
+        and change.cause.pos > after
+    ]
 
 
 def _write_progress(

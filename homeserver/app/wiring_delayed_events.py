@@ -15,6 +15,8 @@ from homeserver.services.delayed_events import KEPT, KEPT_MS
 from homeserver.services.due_events import DueEvents
 from storage.leases import Leases
 from storage.tables.delayed_events import DelayedEvents
+from storage.tables.sticky_events import StickyEvents
+from storage.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +35,17 @@ def build_delayed_events(
     due = DueEvents(database, clock, rooms.sending, rooms.actions, limits.bucket("messages"))
 
     def forget_ended() -> Deferred[int]:
-        before = clock.now_ms() - KEPT_MS
-        return database.transact(lambda tx: DelayedEvents(tx).forget_ended(before, KEPT))
+        now = clock.now_ms()
+        return database.transact(lambda tx: _forget_ended(tx, now))
 
     leases = Leases(database, clock, f"delayed events {core.random.letters(12)}")
     work = DelayedEventsWork(due, forget_ended, leases, clock)
     rooms.delayed.when_scheduled(work.wake)
     accounts.accounts.when_deactivated(rooms.delayed.forget_user)
     return DelayedEventsArea(work, collect(DelayedEventsApi(rooms.delayed, due)))
+
+
+def _forget_ended(tx: Transaction, now: int) -> int:
+    """What ended long ago, and what is sticky no more."""
+    StickyEvents(tx).expire(now)
+    return DelayedEvents(tx).forget_ended(now - KEPT_MS, KEPT)

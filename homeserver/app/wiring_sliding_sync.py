@@ -15,12 +15,13 @@ from homeserver.client_api.thread_subscriptions import ThreadSubscriptionsApi
 from homeserver.http.endpoint import BoundEndpoint, collect
 from homeserver.services.sliding_sync.answering import Answering
 from homeserver.services.sliding_sync.connections import ConnectionStore
-from homeserver.services.sliding_sync.extensions import Extensions
+from homeserver.services.sliding_sync.extensions import Extensions, Proposed
 from homeserver.services.sliding_sync.gather import Readers, SlidingGatherer
 from homeserver.services.sliding_sync.rendering import SlidingRenderer
 from homeserver.services.sliding_sync.room_list import RoomLists
 from homeserver.services.sliding_sync.room_states import SlidingStates
 from homeserver.services.sliding_sync.sliding_sync import SlidingSync
+from homeserver.services.sliding_sync.sticky import StickyExtension
 from homeserver.services.sliding_sync.subscriptions import SubscriptionsExtension
 from homeserver.services.sliding_sync.unread_rooms import UnreadRooms
 from homeserver.services.sync.room_states import RoomStates
@@ -59,9 +60,9 @@ def build_sliding_sync(
         events=rooms_core.events,
     )
     subscriptions = _subscriptions(core, accounts, rooms)
-    told = None if subscriptions is None else SubscriptionsExtension(subscriptions)
-    data, news = accounts.account_data, encryption.news
-    extensions = Extensions(database, sources.recent, sync.here, news, data, told)
+    proposed = _proposed(rooms, sync, subscriptions)
+    data = accounts.account_data
+    extensions = Extensions(database, sources.recent, sync.here, encryption.news, data, proposed)
     answering = Answering(
         RoomLists(database, core.journal, rooms_core.events, sources.recent, core.caches),
         SlidingGatherer(database, readers),
@@ -87,6 +88,11 @@ def build_sliding_sync(
             ThreadSubscriptionsApi(subscriptions),
         ),
     )
+
+
+def _proposed(rooms: Rooms, sync: SyncArea, subscriptions: ThreadSubscriptions | None) -> Proposed:
+    sticky = StickyExtension(sync.sources.sticky, rooms.renderer)
+    return Proposed(sticky, None if subscriptions is None else SubscriptionsExtension(subscriptions))
 
 
 def _subscriptions(core: Core, accounts: AccountsArea, rooms: Rooms) -> ThreadSubscriptions | None:

@@ -21,6 +21,7 @@ from homeserver.services.presence_record import PresenceRecord
 from homeserver.services.push_evaluation import PushEvaluation
 from homeserver.services.read_markers import ReadMarkers
 from homeserver.services.receipts import Receipts
+from homeserver.services.sticky_events import StickyEvents
 from homeserver.services.sync.following import Following
 from homeserver.services.sync.gather import Gatherer
 from homeserver.services.sync.here import Here
@@ -134,5 +135,6 @@ def _sources(
         lazy_members=lazy_members,
         recent=recent,
         unread=UnreadCounts(database, core.journal, evaluation, rooms_core.events, recent, core.caches),
+        sticky=StickyEvents(database, rooms_core.events, core.clock),
         here=here,
     )

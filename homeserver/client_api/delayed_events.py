@@ -10,7 +10,8 @@ import msgspec
 
 from homeserver.http.authentication import access_token_or_guest, no_auth
 from homeserver.http.endpoint import Body, Path, Query, endpoint, named
-from homeserver.protocol.errors import Finalised, NotFound, Unknown
+from homeserver.protocol.errors import Finalised, InvalidParam, NotFound, Unknown
+from homeserver.protocol.events.sticky import MAX_STICKY_MS
 from homeserver.protocol.identifiers import RoomID
 from homeserver.protocol.requester import Requester
 from homeserver.services.delayed_events import DelayedEvents, DelayTooLong, Order
@@ -20,6 +21,8 @@ Json = dict[str, Any]
 Action = Literal["cancel", "restart", "send"]
 DelayMs = Annotated[Query[int | None], named("org.matrix.msc4140.delay")]
 """How clients ask for a delay at the endpoints that send at once, as the proposal had it first."""
+StickyMs = Annotated[Query[int | None], named("org.matrix.msc4354.sticky_duration_ms")]
+"""For how long an event is to be sticky. https://github.com/matrix-org/matrix-spec-proposals/pull/4354"""
 
 _UNSTABLE = "/_matrix/client/unstable/org.matrix.msc4140"
 _SPEC = "https://github.com/matrix-org/matrix-spec-proposals/pull/4140"
@@ -43,6 +46,15 @@ class Management(msgspec.Struct, frozen=True):
     """What to do with a delayed event."""
 
     action: Action
+
+
+def checked_sticky_ms(duration: int | None) -> int | None:
+    """What a client asks for, an hour at most. Raises InvalidParam."""
+    if duration is None:
+        return None
+    if duration < 0:
+        raise InvalidParam("An event cannot be sticky for less than no time")
+    return min(duration, MAX_STICKY_MS)
 
 
 async def schedule_by_query(
@@ -80,9 +92,11 @@ class DelayedEventsApi:
         txn_id: Path[str],
         body: Body[ToSchedule],
         ts: Query[int | None] = None,
+        sticky_ms: StickyMs = None,
     ) -> ScheduledEvent:
         """Have an event sent later."""
-        order = Order(room_id, event_type, body.content, body.state_key, ts)
+        sticky = checked_sticky_ms(sticky_ms)
+        order = Order(room_id, event_type, body.content, body.state_key, ts, sticky)
         return ScheduledEvent(await self.delayed.schedule(who, order, body.delay_ms, txn_id))
 
     @endpoint(

@@ -8,7 +8,13 @@ from typing import Any
 
 import msgspec
 
-from homeserver.client_api.delayed_events import DelayMs, ScheduledEvent, schedule_by_query
+from homeserver.client_api.delayed_events import (
+    DelayMs,
+    ScheduledEvent,
+    StickyMs,
+    checked_sticky_ms,
+    schedule_by_query,
+)
 from homeserver.http.authentication import access_token_or_guest
 from homeserver.http.endpoint import Body, Path, Query, endpoint
 from homeserver.protocol.identifiers import EventID, RoomID
@@ -46,12 +52,14 @@ class SendingApi:
         body: Body[dict[str, Any]],
         ts: Query[int | None] = None,
         delay_ms: DelayMs = None,
+        sticky_ms: StickyMs = None,
     ) -> SentEvent | ScheduledEvent:
         """Send a message event, or have it sent later."""
+        sticky = checked_sticky_ms(sticky_ms)
         if delay_ms is not None:
-            order = Order(room_id, event_type, body, origin_ts=ts)
+            order = Order(room_id, event_type, body, origin_ts=ts, sticky_ms=sticky)
             return await schedule_by_query(self.delayed, who, order, delay_ms, txn_id)
-        options = PLAIN if ts is None else SendOptions(ts)
+        options = PLAIN if ts is None and sticky is None else SendOptions(ts, sticky_ms=sticky)
         return SentEvent(await self.sending.send(who, room_id, event_type, txn_id, body, options))
 
     @endpoint(
@@ -84,10 +92,12 @@ class SendingApi:
         state_key: Path[str] = "",
         ts: Query[int | None] = None,
         delay_ms: DelayMs = None,
+        sticky_ms: StickyMs = None,
     ) -> SentEvent | ScheduledEvent:
         """Set an entry of the room's state, or have it set later."""
+        sticky = checked_sticky_ms(sticky_ms)
         if delay_ms is not None:
-            order = Order(room_id, event_type, body, state_key, ts)
+            order = Order(room_id, event_type, body, state_key, ts, sticky)
             return await schedule_by_query(self.delayed, who, order, delay_ms, None)
-        options = PLAIN if ts is None else SendOptions(ts)
+        options = PLAIN if ts is None and sticky is None else SendOptions(ts, sticky_ms=sticky)
         return SentEvent(await self.sending.put_state(who, room_id, event_type, state_key, body, options))

@@ -24,6 +24,7 @@ from homeserver.services.sliding_sync.model import (
     SlidingRequest,
 )
 from homeserver.services.sliding_sync.required_state import MEMBER, Element, RequiredState, Wanted
+from homeserver.services.sliding_sync.sticky import STICKY_EXTENSION
 from homeserver.services.sliding_sync.subscriptions import EXTENSION, MAX_SUBSCRIPTIONS
 
 MAX_NAME: Final = 255
@@ -118,6 +119,7 @@ class ExtensionsBody(msgspec.Struct, frozen=True):
     receipts: RoomsExtension | None = None
     typing: RoomsExtension | None = None
     subscriptions: SubscriptionsExtension | None = msgspec.field(default=None, name=EXTENSION)
+    sticky: MessagesExtension | None = msgspec.field(default=None, name=STICKY_EXTENSION)
 
 
 class AcceptedRequest(msgspec.Struct, frozen=True):
@@ -265,6 +267,7 @@ def _extensions(body: ExtensionsBody) -> ExtensionsRequest:
         receipts=_scope(body.receipts),
         typing=_scope(body.typing),
         subscriptions=_subscriptions(body.subscriptions),
+        sticky=_messages(body.sticky),
     )
 
 

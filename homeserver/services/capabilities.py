@@ -35,6 +35,7 @@ UNSTABLE_FEATURES: Final[Mapping[str, bool]] = {
     "org.matrix.msc3881": True,  # pushers turned off and on from other devices
     "org.matrix.msc4151": True,  # rooms reported
     "org.matrix.msc4260": True,  # users reported
+    "org.matrix.msc4354": True,  # sticky events
 }
 """Only what works."""
 

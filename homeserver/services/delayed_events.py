@@ -65,6 +65,7 @@ class Order:
     content: dict[str, Any]
     state_key: str | None = None
     origin_ts: int | None = None
+    sticky_ms: int | None = None
 
 
 class DelayedEvents:
@@ -111,6 +112,7 @@ class DelayedEvents:
                 order.state_key,
                 content,
                 origin_ts,
+                order.sticky_ms,
                 delay_ms,
                 self._clock.now_ms(),
             )

@@ -15,6 +15,8 @@ __all__ = ["MANY", "DestinationStanding", "Standing"]
 
 MANY: Final = 1000
 """More than that is not counted."""
+_LATE: Final = 2**62
+"""A time at which nothing is sticky any more: what was said before the server came is not counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ def _standing(tx: Transaction, server: ServerName) -> Standing:
     after = outbox.progress() if behind is None else behind
     return Standing(
         rooms=destinations.shared_rooms(server),
-        events=len(outbox.owed(server, after, Stream(tx).position(), MANY)),
+        events=len(outbox.owed(server, after, Stream(tx).position(), _LATE, MANY)),
         to_device=len(ToDevice(tx).outgoing(server, MANY)),
         failing=destinations.failing_one(server),
     )

@@ -128,7 +128,8 @@ class DueEvents:
         if delayed.type == MEMBER and delayed.state_key is not None:
             return await self._send_membership(delayed, who)
         self._count(who)
-        options = SendOptions(delayed.origin_ts, Delay(delayed.delay_id, delayed.due_ts or 0))
+        delay = Delay(delayed.delay_id, delayed.due_ts or 0)
+        options = SendOptions(delayed.origin_ts, delay, delayed.sticky_ms)
         if delayed.state_key is None:
             return await self._sending.send(who, delayed.room_id, delayed.type, None, content, options)
         return await self._sending.put_state(

@@ -6,7 +6,7 @@ from homeserver.protocol.identifiers import DeviceID, EventID, RoomID, UserID
 from storage.query import Queries, affected, each, many, maybe, nothing, one, query
 
 _COLUMNS = """delayed.delay_id, delayed.user_id, delayed.device_id, delayed.appservice_id, delayed.room_id,
-              delayed.type, delayed.state_key, delayed.content, delayed.origin_ts, delayed.delay_ms,
+              delayed.type, delayed.state_key, delayed.content, delayed.origin_ts, delayed.sticky_ms, delayed.delay_ms,
               delayed.since_ts, delayed.due_ts, delayed.begun_ts"""
 
 
@@ -23,6 +23,7 @@ class DelayedEvent:
     state_key: str | None
     content: str
     origin_ts: int | None
+    sticky_ms: int | None
     delay_ms: int
     since_ts: int
     due_ts: int | None
@@ -41,9 +42,10 @@ class Outcome:
 class DelayedEvents(Queries):
     @query(
         """insert into delayed_events (delay_id, user_id, device_id, appservice_id, txn, room_id, type, state_key,
-                                       content, origin_ts, delay_ms, since_ts, due_ts)
+                                       content, origin_ts, sticky_ms, delay_ms, since_ts, due_ts)
            values (%(delay_id)s, %(user_id)s, %(device_id)s, %(appservice_id)s, %(txn)s, %(room_id)s, %(type_)s,
-                   %(state_key)s, %(content)s, %(origin_ts)s, %(delay_ms)s, %(now)s, %(now)s + %(delay_ms)s)""",
+                   %(state_key)s, %(content)s, %(origin_ts)s, %(sticky_ms)s, %(delay_ms)s, %(now)s,
+                   %(now)s + %(delay_ms)s)""",
         nothing,
     )
     def add(
@@ -58,6 +60,7 @@ class DelayedEvents(Queries):
         state_key: str | None,
         content: str,
         origin_ts: int | None,
+        sticky_ms: int | None,
         delay_ms: int,
         now: int,
     ) -> None: ...

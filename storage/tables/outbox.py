@@ -67,7 +67,7 @@ class Outbox(Queries):
 
     @query(
         """with owed as (
-             select latest.pos from room_servers s
+             select latest.pos, latest.pos as event_pos from room_servers s
              cross join lateral (
                select pos from events
                where events.room_id = s.room_id and outbound and pos > greatest(s.joined_pos, %(after)s)
@@ -76,14 +76,24 @@ class Outbox(Queries):
              ) latest
              where s.server = %(destination)s
              union
-             select pos from outbox_extra
+             select pos, pos from outbox_extra
              where destination = %(destination)s and pos > %(after)s and pos <= %(upto)s
-             order by pos limit %(limit)s
+             union
+             select s.joined_pos, sticky.pos from room_servers s
+             join sticky_events sticky on sticky.room_id = s.room_id and sticky.own
+               and sticky.pos < s.joined_pos and sticky.expires_ts > %(now)s
+             where s.server = %(destination)s and s.joined_members > 0
+               and s.joined_pos > %(after)s and s.joined_pos <= %(upto)s
+             order by 1, 2 limit %(limit)s
            )
-           select pos, event_id, json from events join owed using (pos) order by pos""",
+           select owed.pos, event_id, json from owed join events on events.pos = owed.event_pos
+           order by owed.pos, owed.event_pos""",
         many(OwedEvent),
     )
-    def owed(self, destination: ServerName, after: int, upto: int, limit: int) -> list[OwedEvent]: ...
+    def owed(self, destination: ServerName, after: int, upto: int, now: int, limit: int) -> list[OwedEvent]:
+        """What was said in its rooms while it was there, what concerns it otherwise, and, at the position at which it
+        came into a room, what is sticky there of our users at time `now`.
+        """
 
     @query(
         """select pos, event_id, room_id, json from events

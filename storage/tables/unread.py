@@ -10,7 +10,7 @@ from homeserver.protocol.identifiers import RoomID, UserID
 from storage.query import Queries, many, query
 from storage.tables.events import EVENT_COLUMNS, EventRow
 
-_JOINED_SINCE = """(select min(pos) from membership_changes
+JOINED_SINCE = """(select min(pos) from membership_changes
   where user_id = %(user_id)s and room_id = {room} and membership = 'join'
     and pos > coalesce((select max(pos) from membership_changes
                         where user_id = %(user_id)s and room_id = {room} and membership <> 'join'), 0))"""
@@ -48,7 +48,7 @@ class Unread(Queries):
     def reads(self, user_id: UserID, rooms: list[RoomID]) -> list[ReadRow]: ...
 
     @query(
-        f"""select wanted.room, coalesce({_JOINED_SINCE.format(room="wanted.room")}, 0)
+        f"""select wanted.room, coalesce({JOINED_SINCE.format(room="wanted.room")}, 0)
             from unnest(%(rooms)s::text[]) as wanted (room)""",
         many(tuple[RoomID, int]),
     )
@@ -116,7 +116,7 @@ class Unread(Queries):
                                where receipts.room_id = wanted.room_id and receipts.user_id = %(user_id)s
                                  and receipts.thread_id = ''
                                  and receipts.receipt_type in ('m.read', 'm.read.private')),
-                              {_JOINED_SINCE.format(room="wanted.room_id")}, 0))""",
+                              {JOINED_SINCE.format(room="wanted.room_id")}, 0))""",
         many(RoomID),
     )
     def with_news(self, user_id: UserID, rooms: list[RoomID]) -> list[RoomID]:
@@ -129,7 +129,7 @@ class Unread(Queries):
                 select nid, pos from events
                 where room_id = memberships.room_id and pos < %(before)s and (notable > 0 or %(all_events)s)
                   and redacted_by is null
-                  and pos > coalesce({_JOINED_SINCE.format(room="memberships.room_id")}, 0)
+                  and pos > coalesce({JOINED_SINCE.format(room="memberships.room_id")}, 0)
                 order by pos desc limit %(limit)s
               ) as event
               where memberships.user_id = %(user_id)s and memberships.local and memberships.membership = 'join'

@@ -19,6 +19,7 @@ from homeserver.protocol.events.parsing import (
     MAX_PDU_BYTES,
     MAX_PREV_EVENTS,
 )
+from homeserver.protocol.events.sticky import STICKY
 from homeserver.protocol.identifiers import EventID, RoomID, ServerName, UserID, is_event_id
 from homeserver.protocol.room_versions import EventFormat, EventIDFormat, RoomVersion
 from homeserver.protocol.signing_keys import SigningKey
@@ -42,6 +43,7 @@ def build_event(
     signing_key: SigningKey,
     redacts: EventID | None = None,
     event_id: EventID | None = None,
+    sticky_ms: int | None = None,
     reference_hashes: Mapping[EventID, str] = NO_HASHES,
 ) -> Event:
     """A complete event: hashed, signed by `server_name`, with its ID. Raises `EventTooLarge` and
@@ -68,6 +70,8 @@ def build_event(
     )
     if version.event_id_format is EventIDFormat.CHOSEN_BY_SENDER:
         pdu["event_id"] = event_id
+    if sticky_ms is not None:
+        pdu[STICKY] = {"duration_ms": sticky_ms}
     return hash_and_sign(pdu, version, server_name, signing_key)
 
 

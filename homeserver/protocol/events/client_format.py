@@ -10,6 +10,7 @@ from typing import Any
 
 from homeserver.protocol.canonical_json import encode_canonical, is_canonical
 from homeserver.protocol.events.event import Event
+from homeserver.protocol.events.sticky import STICKY, sticky_ms
 from homeserver.protocol.identifiers import is_user_id
 
 
@@ -30,6 +31,9 @@ def client_event(event: Event) -> dict[str, Any]:
     }
     if event.state_key is not None:
         shown["state_key"] = event.state_key
+    duration = sticky_ms(event)
+    if duration is not None:
+        shown[STICKY] = {"duration_ms": duration}
     redacts = event.redacts
     if redacts is not None:
         shown["redacts"] = redacts

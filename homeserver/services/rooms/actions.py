@@ -62,7 +62,8 @@ class RoomActions:
         state = await self.states.lookup(draft.state, {key, (MEMBER, intent.sender)}, draft.unsaved)
         current, sender = state.get(key), state.get((MEMBER, intent.sender))
         if current is not None and sender is not None and sender.event.membership == "join":
-            if current.redacted_by is None and _says_the_same(current.event, intent):
+            same = intent.sticky_ms is None and _says_the_same(current.event, intent)
+            if current.redacted_by is None and same:
                 return current
         return await self.append(draft, intent, transaction)
 

@@ -34,6 +34,7 @@ class EventIntent:
     state_key: str | None = None
     redacts: EventID | None = None
     origin_server_ts: int | None = None
+    sticky_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +179,7 @@ class LocalEvents:
             signing_key=self._author.signing_key,
             redacts=intent.redacts,
             event_id=self._chosen_id(version),
+            sticky_ms=intent.sticky_ms,
             reference_hashes=hashes,
         )
 

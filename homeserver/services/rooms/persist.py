@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 
+from homeserver.protocol.events.sticky import STICKY, sticky_until
 from homeserver.protocol.identifiers import (
     EventID,
     RoomID,
@@ -43,6 +44,7 @@ from storage.tables.rooms import (
 )
 from storage.tables.search import SEARCHED_TYPES, STRUCK_MESSAGES, UNINDEXED_MESSAGES
 from storage.tables.state import CURRENT_STATE, GONE_STATE, SNAPSHOTS, STATE_CHANGES
+from storage.tables.sticky_events import STICKY_EVENTS
 
 _BUMPING = frozenset((
     "m.room.create", "m.room.message", "m.room.encrypted", "m.sticker", "m.call.invite", "m.poll.start",
@@ -95,6 +97,7 @@ class Persister:
         entries = [_event_entry(stored) for stored in draft.events]
         entries += draft.entries
         entries += mentions
+        entries += _sticky_entries(timeline)
         related, parents = relation_rows(draft, index)
         entries += related
         entries += [
@@ -279,6 +282,18 @@ def _event_entry(stored: StoredEvent) -> Entry:
     if is_new(stored):
         return TIMELINE_EVENTS.row(*event_row(stored))
     return UNLISTED_EVENTS.row(*event_row(stored), stored.ordering)
+
+
+def _sticky_entries(timeline: Sequence[StoredEvent]) -> list[Entry]:
+    """The new events that are sticky."""
+    entries = []
+    for at, stored in enumerate(timeline):
+        event = stored.event
+        if STICKY in event.pdu:
+            until = sticky_until(event, stored.received_ts)
+            if until > stored.received_ts:
+                entries.append(STICKY_EVENTS.row(event.room_id, at, stored.nid, stored.outbound, until))
+    return entries
 
 
 def _search_entries(draft: RoomDraft) -> list[Entry]:

@@ -43,15 +43,16 @@ class Redacting:
         txn_id: str | None,
         content: dict[str, Any],
         delay: Delay | None = None,
+        sticky_ms: int | None = None,
     ) -> EventID:
         """Redact an event; the same transaction again gives the same redaction. ``content`` may have a
-        `reason`; ``delay`` is of a delayed redaction.
+        `reason`; ``delay`` is of a delayed redaction, ``sticky_ms`` of a sticky one.
 
         Raises Forbidden, NotFound, InvalidParam for an event of another room."""
         check_canonical(content)
         transaction = Transaction(who, f"redact {room_id} {target_id}", txn_id, delay)
         shown = {key: value for key, value in content.items() if key != "redacts"}
-        intent = EventIntent("m.room.redaction", shown, who.user_id, redacts=target_id)
+        intent = EventIntent("m.room.redaction", shown, who.user_id, redacts=target_id, sticky_ms=sticky_ms)
 
         async def job(draft: RoomDraft) -> EventID:
             await self._check(draft, who, target_id)

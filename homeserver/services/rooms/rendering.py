@@ -13,6 +13,7 @@ from homeserver.clock import Clock
 from homeserver.protocol.canonical_json import encode_canonical
 from homeserver.protocol.events.client_format import client_event_bytes
 from homeserver.protocol.events.event import Event
+from homeserver.protocol.events.sticky import REMAINING, STICKY, sticky_until
 from homeserver.protocol.identifiers import DeviceID, UserID
 from homeserver.protocol.requester import Requester
 from homeserver.services.rooms.access import Seen
@@ -155,13 +156,20 @@ def _rendered(stored: StoredEvent, viewer: Viewer, membership: bytes, now: int, 
     event = stored.event
     shown = stored.client_bytes() if with_room_id else without_room_id(stored.client_bytes())
     age = max(now - event.origin_server_ts, 0)
-    return b'%b,"unsigned":{"age":%d%b%b%b}}' % (
+    return b'%b,"unsigned":{"age":%d%b%b%b%b}}' % (
         shown[:-1],
         age,
         membership,
+        _remaining(stored, now) if STICKY in event.pdu else b"",
         stored.shared_unsigned or b"",
         _transaction(stored, event, viewer),
     )
+
+
+def _remaining(stored: StoredEvent, now: int) -> bytes:
+    """How long the event is still sticky. https://github.com/matrix-org/matrix-spec-proposals/pull/4354"""
+    left = sticky_until(stored.event, stored.received_ts) - now
+    return b',"%b":%d' % (REMAINING.encode(), left) if left > 0 else b""
 
 
 def _relations(bundle: Bundle, shown: Mapping[int, bytes]) -> bytes:

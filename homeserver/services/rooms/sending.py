@@ -25,11 +25,12 @@ Content = dict[str, Any]
 @dataclass(frozen=True, slots=True)
 class SendOptions:
     """What sending may be told beside the event. ``timestamp`` (milliseconds) is for application services;
-    ``delay`` says which delayed event it is.
+    ``delay`` says which delayed event it is; ``sticky_ms`` for how long it is sticky.
     """
 
     timestamp: int | None = None
     delay: Delay | None = None
+    sticky_ms: int | None = None
 
 
 PLAIN: Final = SendOptions()
@@ -70,9 +71,15 @@ class Sending:
         check_canonical(content)
         _check_tombstone(room_id, event_type, content)
         if event_type == "m.room.redaction":
-            return await self._send_redaction(who, room_id, txn_id, content, options.delay)
+            return await self._send_redaction(who, room_id, txn_id, content, options)
         transaction = Transaction(who, f"send {room_id} {event_type}", txn_id, options.delay)
-        intent = EventIntent(event_type, content, who.user_id, origin_server_ts=_massaged(who, options))
+        intent = EventIntent(
+            event_type,
+            content,
+            who.user_id,
+            origin_server_ts=_massaged(who, options),
+            sticky_ms=options.sticky_ms,
+        )
 
         async def job(draft: RoomDraft) -> EventID:
             await self._actions.relations.check(draft, intent)
@@ -105,7 +112,12 @@ class Sending:
             current = None if head is None else await self._actions.states.find(head.state, CANONICAL_ALIAS)
             await self._aliases.check_canonical(room_id, content, None if current is None else current.event)
         intent = EventIntent(
-            event_type, content, who.user_id, state_key, origin_server_ts=_massaged(who, options)
+            event_type,
+            content,
+            who.user_id,
+            state_key,
+            origin_server_ts=_massaged(who, options),
+            sticky_ms=options.sticky_ms,
         )
         transaction = Transaction(who, "", None, options.delay)
 
@@ -117,13 +129,20 @@ class Sending:
         return await self._actions.write(room_id, job)
 
     async def _send_redaction(
-        self, who: Requester, room_id: RoomID, txn_id: str | None, content: Content, delay: Delay | None
+        self,
+        who: Requester,
+        room_id: RoomID,
+        txn_id: str | None,
+        content: Content,
+        options: SendOptions,
     ) -> EventID:
         """A redaction sent as any event names its target in its content, in every room version."""
         target = content.get("redacts")
         if not isinstance(target, str) or not is_event_id(target):
             raise BadJson("A redaction names the event to redact in `redacts`")
-        return await self._redacting.redact(who, room_id, EventID(target), txn_id, content, delay)
+        return await self._redacting.redact(
+            who, room_id, EventID(target), txn_id, content, options.delay, options.sticky_ms
+        )
 
     async def _put_member(self, who: Requester, room_id: RoomID, target: str, content: Content) -> EventID:
         if "join_authorised_via_users_server" in content:

@@ -1,7 +1,7 @@
 """Works out one answer: which rooms are looked at, what is new of them, and what the client knows afterwards."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from homeserver.protocol.identifiers import RoomID
 from homeserver.protocol.requester import Requester
@@ -86,9 +86,10 @@ class Answering:
         results = await self._gatherer.results(reading, news)
         if request.counts:
             await self._unread.tell(reading, results)
-        told = await self.extensions.tell(
-            who, reading, request.extensions, _known(request, rooms, connection, news), start.ephemeral_since
-        )
+        known = _known(request, rooms, connection, news)
+        if request.extensions.sticky is not None:
+            known = replace(known, interesting=_interesting(request, rooms), told=_told(results))
+        told = await self.extensions.tell(who, reading, request.extensions, known, start.ephemeral_since)
         recount = {each.room_id for each in news if each.recounted}
         shown = [result for result in results if result.room_id in recount or _is_news(result)]
         return Answer(
@@ -132,6 +133,17 @@ def _known(request: SlidingRequest, rooms: Rooms, connection: Connection, news: 
         for name in names & request.lists.keys()
     }
     return Known(fresh, knows, lists)
+
+
+def _interesting(request: SlidingRequest, rooms: Rooms) -> set[RoomID]:
+    """The rooms that the user is in and that belong to any list."""
+    inside = {row.room_id for row in rooms.rows if row.membership == "join"}
+    listed = {row.room_id for each in request.lists.values() for row in matching(each.filter, rooms)}
+    return inside & (listed | request.subscriptions.keys())
+
+
+def _told(results: Sequence[RoomResult]) -> set[int]:
+    return {nid for each in results if each.timeline is not None for nid in each.timeline.nids()}
 
 
 def _is_news(result: RoomResult) -> bool:

@@ -15,6 +15,7 @@ from homeserver.services.account_data import GLOBAL, PUSH_RULES, AccountData, ch
 from homeserver.services.device_news import DeviceNews
 from homeserver.services.sliding_sync.gather import Reading
 from homeserver.services.sliding_sync.model import ExtensionsRequest, MessagesRequest, Scope
+from homeserver.services.sliding_sync.sticky import STICKY_EXTENSION, StickyExtension
 from homeserver.services.sliding_sync.subscriptions import EXTENSION, SubscriptionsExtension
 from homeserver.services.sync.ephemera import RECEIPT, latest_receipts, typing_event
 from homeserver.services.sync.here import Here
@@ -33,12 +34,15 @@ MAX_RECEIPTS: Final = 50
 @dataclass(frozen=True, slots=True)
 class Known:
     """The rooms that the client is in: ``fresh`` ones, told for the first time, and those it ``knows``; and which
-    rooms belong to each list.
+    rooms belong to each list. ``interesting`` rooms belong to any list, in sight or not; ``told`` are the numbers of
+    the events that timelines tell.
     """
 
     fresh: Collection[RoomID]
     knows: Collection[RoomID]
     lists: Mapping[str, Collection[RoomID]]
+    interesting: Collection[RoomID] = ()
+    told: Collection[int] = ()
 
     def within(self, scope: Scope) -> "Known":
         """Those of which an extension tells."""
@@ -65,6 +69,14 @@ class Told:
         self.is_news = True
 
 
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """Extensions that are proposals yet; None is switched off."""
+
+    sticky: StickyExtension
+    subscriptions: SubscriptionsExtension | None = None
+
+
 class Extensions:
     """Gathers what extensions tell."""
 
@@ -75,14 +87,14 @@ class Extensions:
         here: Here,
         devices: DeviceNews,
         account_data: AccountData,
-        subscriptions: SubscriptionsExtension | None = None,
+        proposed: Proposed,
     ) -> None:
         self._database = database
         self._recent = recent
         self._here = here
         self._devices = devices
         self._account_data = account_data
-        self._subscriptions = subscriptions
+        self._proposed = proposed
 
     def have_news(
         self, who: Requester, user: LiveUser, request: ExtensionsRequest, pos: int, received: int
@@ -118,12 +130,24 @@ class Extensions:
             await self._tell_receipts(told, reading, known.within(request.receipts))
         if request.typing is not None:
             self._tell_typing(told, reading, known.within(request.typing), ephemeral_since)
-        if request.subscriptions and self._subscriptions is not None:
-            user = await self._here.live.user(reading.user_id)
-            body = await self._subscriptions.tell(reading, user, request.subscriptions)
-            if body is not None:
-                told.add(EXTENSION, body)
+        await self._tell_proposed(told, who, reading, request, known)
         return told
+
+    async def _tell_proposed(
+        self, told: Told, who: Requester, reading: Reading, request: ExtensionsRequest, known: Known
+    ) -> None:
+        subscriptions = self._proposed.subscriptions
+        if request.subscriptions and subscriptions is not None:
+            user = await self._here.live.user(reading.user_id)
+            changes = await subscriptions.tell(reading, user, request.subscriptions)
+            if changes is not None:
+                told.add(EXTENSION, changes)
+        if request.sticky is not None:
+            body, is_news = await self._proposed.sticky.tell(
+                who, reading, request.sticky, known.interesting, known.told
+            )
+            told.bodies[STICKY_EXTENSION] = body
+            told.is_news = told.is_news or is_news
 
     async def _tell_messages(self, told: Told, who: Requester, request: MessagesRequest, upto: int) -> None:
         if who.device_id is None:

@@ -86,6 +86,7 @@ class ExtensionsRequest:
     typing: Scope | None = None
     subscriptions: int = 0
     """So many changes of thread subscriptions at most."""
+    sticky: MessagesRequest | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,8 @@ class SlidingSync:
         pos, told = start.since, start.ephemeral_since
         messages = request.extensions.to_device
         received = pos if messages is None else messages.since
-        unlike = not _alike(held.answered, request)
+        sticky = request.extensions.sticky
+        unlike = not _alike(held.answered, request) or (sticky is not None and sticky.since < pos)
         answer: Answer | None = None
         woken_at: float | None = None
         while True:

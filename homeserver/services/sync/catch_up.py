@@ -90,11 +90,22 @@ class CatchUp:
         self, asking: Asking, parts: Sequence[Part], *, inside: bool = False
     ) -> AsyncIterator[RoomUpdate]:
         for start in range(0, len(parts), CHUNK):
-            updates = await self._sources.gatherer.updates(asking, parts[start : start + CHUNK])
+            chunk = parts[start : start + CHUNK]
+            updates = await self._sources.gatherer.updates(asking, chunk)
             if inside:
                 await self._sources.unread.tell(asking, updates)
+                await self._add_sticky(asking, chunk, updates)
             for update in updates:
                 yield update
+
+    async def _add_sticky(self, asking: Asking, parts: Sequence[Part], updates: Sequence[RoomUpdate]) -> None:
+        """What is sticky and not in the timelines."""
+        sinces = {part.room_id: part.since for part in parts}
+        sticky = await self._sources.sticky.of_rooms(sinces, asking.upto, asking.ignored)
+        for update in updates:
+            if update.room_id in sticky:
+                shown = update.timeline.nids()
+                update.sticky = [each for each in sticky[update.room_id] if each.nid not in shown]
 
     async def _parts(
         self,

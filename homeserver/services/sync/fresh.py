@@ -79,7 +79,8 @@ class Fresh:
                 else await self._history(asking, update, room, viewer)
             )
             if update.is_news:
-                answer.join.append(joined_room(update, history))
+                sticky = await self._sources.renderer.sticky(update, viewer, asking.request.filter)
+                answer.join.append(joined_room(update, history, sticky))
         newcomers = [user_id for room in rooms.values() for user_id in _newcomers(room, asking.since)]
         if newcomers or self._here.presence.position > asking.ephemeral_since:
             answer.presence, answer.presence_upto = await self._here.presence_events(
@@ -111,7 +112,7 @@ class Fresh:
         """A room's news but for state: all events are visible to who was in the room all the time."""
         request = asking.request
         filter, limit = request.filter.room.timeline, request.limit
-        events = room.since(asking.since)
+        new = events = room.since(asking.since)
         if not (filter.is_open and not asking.ignored):
             events = [stored for stored in events if _passes(asking, stored)]
         limited = len(events) > limit
@@ -120,6 +121,10 @@ class Fresh:
         start = (events[0].pos or 0) if events else asking.upto + 1
         timeline = Timeline([Seen(stored, "join") for stored in events], limited, start)
         update = RoomUpdate(room_id, timeline)
+        if len(events) < len(new):
+            shown = timeline.nids()
+            sticky = self._sources.sticky.among(stored for stored in new if stored.nid not in shown)
+            update.sticky = [stored for stored in sticky if stored.event.sender not in asking.ignored]
         ephemeral = request.filter.room.ephemeral
         if not (room.receipts and room.receipts[-1].pos > asking.since):
             return update

@@ -98,7 +98,8 @@ class RoomUpdate:
     """What a client is told of a room. ``summary`` is a JSON object; ``ephemeral`` and ``account_data`` are
     events.
 
-    ``unread`` are the counts, as members of a JSON object. ``always``: told even if there is nothing else in it.
+    ``unread`` are the counts, as members of a JSON object. ``sticky`` are events that are sticky and not in the
+    timeline. ``always``: told even if there is nothing else in it.
     """
 
     room_id: RoomID
@@ -108,6 +109,7 @@ class RoomUpdate:
     ephemeral: list[bytes] = field(default_factory=list)
     account_data: list[bytes] = field(default_factory=list)
     unread: bytes = b""
+    sticky: Sequence[StoredEvent] = ()
     always: bool = False
 
     @property
@@ -120,6 +122,7 @@ class RoomUpdate:
             or self.state
             or self.ephemeral
             or self.account_data
+            or self.sticky
             or self.summary != b"{}"
         )
 

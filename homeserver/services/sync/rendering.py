@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 
 import orjson
 
+from homeserver.protocol.events.sticky import STICKY
 from homeserver.protocol.filters import Filter, select_fields
 from homeserver.protocol.identifiers import RoomID
 from homeserver.protocol.stream_tokens import LiveToken
+from homeserver.services.rooms.access import Seen
 from homeserver.services.rooms.rendering import Renderer, Viewer
 from homeserver.services.rooms.stored_event import StoredEvent
 from homeserver.services.sync.model import RoomUpdate, Timeline
@@ -67,7 +69,7 @@ class RoomRenderer:
     async def joined(self, update: RoomUpdate, viewer: Viewer, filter: Filter, *, state_name: str) -> bytes:
         """A room that the user is in, as a member of a JSON object."""
         history = await self.history(update, viewer, filter, state_name=state_name)
-        return joined_room(update, history)
+        return joined_room(update, history, await self.sticky(update, viewer, filter))
 
     async def left(self, update: RoomUpdate, viewer: Viewer, filter: Filter, *, state_name: str) -> bytes:
         """A room that the user has left."""
@@ -88,6 +90,17 @@ class RoomRenderer:
             state_name.encode(),
             b",".join(await self._state(state, viewer, filter)) if state else b"",
         )
+
+    async def sticky(self, update: RoomUpdate, viewer: Viewer, filter: Filter) -> bytes:
+        """What is sticky beside the timeline, as a member of a JSON object; empty if nothing is.
+
+        https://github.com/matrix-org/matrix-spec-proposals/pull/4354
+        """
+        if not update.sticky:
+            return b""
+        seen = [Seen(stored, "join") for stored in update.sticky]
+        events = await self._timeline(Timeline(seen, False, 0), viewer, filter)
+        return b',"%b":{"events":[%b]}' % (STICKY.encode(), b",".join(events))
 
     def differ_by_reader(self, timeline: Timeline) -> bool:
         """Whether those who may see the same of a timeline may be told different things of it."""
@@ -119,15 +132,16 @@ def no_history(upto: int, state_name: str) -> bytes:
     )
 
 
-def joined_room(update: RoomUpdate, history: bytes) -> bytes:
-    """A room that the user is in, around the bytes of `RoomRenderer.history`."""
-    return b'%b:{%b,"ephemeral":{"events":[%b]},"account_data":{"events":[%b]},%b,"summary":%b}' % (
+def joined_room(update: RoomUpdate, history: bytes, sticky: bytes = b"") -> bytes:
+    """A room that the user is in, around the bytes of `RoomRenderer.history` and `RoomRenderer.sticky`."""
+    return b'%b:{%b,"ephemeral":{"events":[%b]},"account_data":{"events":[%b]},%b,"summary":%b%b}' % (
         orjson.dumps(update.room_id),
         history,
         b",".join(update.ephemeral),
         b",".join(update.account_data),
         update.unread,
         update.summary,
+        sticky,
     )
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from homeserver.clock import Clock
 from homeserver.services.rooms.state_store import StateStore
+from homeserver.services.sticky_events import StickyEvents
 from homeserver.services.sync.gather import Gatherer
 from homeserver.services.sync.here import Here
 from homeserver.services.sync.lazy_members import LazyMembers
@@ -32,6 +33,7 @@ class Sources:
     lazy_members: LazyMembers
     recent: RecentRooms
     unread: UnreadCounts
+    sticky: StickyEvents
     here: Here
 
     def may_have_changed(self, user: LiveUser, pos: int) -> bool:

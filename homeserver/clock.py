@@ -1,6 +1,6 @@
-"""Time and chance as parameters: what everything above the protocol asks for instead of a clock."""
+"""Time, chance and threads as parameters: what everything above the protocol asks for instead of a clock."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
@@ -46,3 +46,9 @@ class Randomness(Protocol):
 
     def uniform(self, low: float, high: float) -> float:
         """Return a number between the two."""
+
+
+class OffReactor(Protocol):
+    """Runs a function that computes for long on a thread."""
+
+    def __call__(self, function: Callable[[], T], /) -> Awaitable[T]: ...

@@ -12,10 +12,12 @@ import msgspec
 from federation.client.destinations import Attempt, DestinationHealth
 from federation.client.discovery import Discovery
 from federation.client.errors import RemoteError, Unreachable
+from federation.client.list_answers import ListAnswer, TakeItems
 from federation.wire.request_signing import authorization
 from federation.wire.route import Route
 from homeserver.gateways.http_client import (
     Answer,
+    AnswerMalformed,
     AnswerTooLarge,
     HttpClient,
     Limits,
@@ -94,23 +96,31 @@ class FederationClient:
         A server that has failed is not asked before its pause is over, unless `despite_pause`. Raises Unreachable
         when it gives no usable answer and RemoteError when its answer is an error.
         """
-        answer = await self._ask(
-            route,
-            destination,
-            route.target(path, query),
-            body,
-            Limits(
-                min(max_bytes or route.max_answer_bytes, self._patience.max_bytes),
-                timeout_s or route.timeout_s or self._patience.seconds,
-            ),
-            despite_pause,
-        )
+        limits = self._limits(route, timeout_s, max_bytes)
+        answer = await self._ask(route, destination, route.target(path, query), body, limits, despite_pause)
+        return self._decoded(route, destination, answer.body)
+
+    async def request_lists(
+        self,
+        route: Route[T],
+        destination: ServerName,
+        take: TakeItems,
+        *,
+        path: Mapping[str, str] = {},
+        query: msgspec.Struct | None = None,
+        body: Body | None = None,
+    ) -> T:
+        """As `request`, but the items of the route's `lists` are given to `take` as they come: in the answer these
+        lists are empty. What `take` was given counts only if this does not raise.
+        """
+        reading = ListAnswer(route.lists, take)
+        limits, target = self._limits(route), route.target(path, query)
+        await self._ask(route, destination, target, body, limits, False, reading.sink)
         try:
-            return cast(T, self._decoder(route.answer).decode(answer.body))
-        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            raise Unreachable(
-                destination, f"its answer is not what it should be ({str(error)[:200]})"
-            ) from error
+            rest = reading.rest()
+        except AnswerMalformed as error:
+            raise Unreachable(destination, str(error)) from error
+        return self._decoded(route, destination, rest)
 
     async def download(
         self,
@@ -124,6 +134,23 @@ class FederationClient:
     ) -> Answer:
         """Ask a server for what is not JSON; the body goes to what `sink` gives. Errors as of `request`."""
         return await self._ask(route, destination, route.target(path, query), None, limits, False, sink)
+
+    def _limits(
+        self, route: Route[Any], timeout_s: float | None = None, max_bytes: int | None = None
+    ) -> Limits:
+        patience = self._patience
+        return Limits(
+            min(max_bytes or route.max_answer_bytes, patience.max_bytes),
+            timeout_s or route.timeout_s or patience.seconds,
+        )
+
+    def _decoded(self, route: Route[T], destination: ServerName, body: bytes) -> T:
+        try:
+            return cast(T, self._decoder(route.answer).decode(body))
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            raise Unreachable(
+                destination, f"its answer is not what it should be ({str(error)[:200]})"
+            ) from error
 
     async def _ask(
         self,
@@ -169,7 +196,7 @@ class FederationClient:
             return await self._http.send(
                 place, method, target, headers=headers, body=content, limits=limits, sink=sink
             )
-        except (AnswerTooLarge, InvalidParam) as error:
+        except (AnswerTooLarge, AnswerMalformed, InvalidParam) as error:
             raise Unreachable(server, str(error)) from error
         except OutboundError as error:
             if isinstance(error, NotConnected):

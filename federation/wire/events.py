@@ -43,6 +43,7 @@ EVENT_AUTH: Final = Route(
     "GET",
     "/_matrix/federation/v1/event_auth/{room_id}/{event_id}",
     AuthChain,
+    lists=("auth_chain",),
     max_answer_bytes=64 * MIB,
     timeout_s=120.0,
 )

@@ -52,6 +52,7 @@ SEND_JOIN: Final = Route(
     Joined,
     query=SendJoinOptions,
     body=JsonObject,
+    lists=("state", "auth_chain"),
     max_answer_bytes=512 * MIB,
     timeout_s=600.0,
 )

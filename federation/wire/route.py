@@ -35,6 +35,7 @@ class Route(Generic[AnswerT]):
 
     `path` has its parameters in braces; `query` and `body` are the types of what is sent, None where nothing is;
     `answer` is the type of a 200's JSON. `signed` says whether a request must carry a server's signature.
+    `lists` are the fields of the answer that are lists of events, and so long that they are read as they come.
     `max_answer_bytes` and `timeout_s` bound what the asking side reads and waits; without the latter it is what the
     operator says.
     """
@@ -45,6 +46,7 @@ class Route(Generic[AnswerT]):
     query: type[msgspec.Struct] | None = None
     body: Any = None
     signed: bool = True
+    lists: tuple[str, ...] = ()
     max_answer_bytes: int = 1 * MIB
     timeout_s: float | None = None
 

@@ -35,6 +35,7 @@ STATE: Final = Route(
     "/_matrix/federation/v1/state/{room_id}",
     RoomState,
     query=AtEvent,
+    lists=("pdus", "auth_chain"),
     max_answer_bytes=512 * MIB,
     timeout_s=600.0,
 )

@@ -27,13 +27,14 @@ from homeserver.app.wiring_search import SearchArea, build_search
 from homeserver.app.wiring_sliding_sync import SlidingSyncArea, build_sliding_sync
 from homeserver.app.wiring_sync import SyncArea, build_sync
 from homeserver.client_api.landing import LandingApi
+from homeserver.clock import OffReactor
 from homeserver.gateways.media_spool import FileWorkers
 from homeserver.http.authentication import Marker
 from homeserver.http.endpoint import BoundEndpoint, collect
 from homeserver.http.health import Check, HealthApi
 from homeserver.http.listeners import Binding
 from homeserver.http.metrics import Metrics, MetricsApi
-from homeserver.http.pipeline import Authenticator, OffReactor, Pipeline
+from homeserver.http.pipeline import Authenticator, Pipeline
 from homeserver.http.rate_limits import RateLimits
 from homeserver.http.router import Router
 from homeserver.http.site import Site
@@ -135,7 +136,7 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
     accounts = build_accounts(core, runtime.hash_workers, limits, mailer_of(core, runtime.outside))
     rooms_core = build_rooms_core(core)
     transport = build_federation_transport(core, runtime.outside)
-    shared_rooms = build_shared_rooms(core, rooms_core, transport)
+    shared_rooms = build_shared_rooms(core, rooms_core, transport, runtime.off_reactor)
     rooms = build_rooms(core, rooms_core, shared_rooms.remotes if config.federation.enabled else None)
     _connect(core, accounts, rooms)
     sync = build_sync(core, accounts, rooms_core, rooms)

@@ -29,6 +29,7 @@ from homeserver.app.wiring_federation_transport import FederationTransport
 from homeserver.app.wiring_rooms import Remotes, Rooms
 from homeserver.app.wiring_rooms_core import RoomsCore
 from homeserver.app.wiring_sync import SyncArea
+from homeserver.clock import OffReactor
 from homeserver.gateways.identity_server import IdentityServers
 from homeserver.http.endpoint import BoundEndpoint, collect
 from homeserver.services.ephemeral_exchange import EphemeralExchange
@@ -121,11 +122,13 @@ class _Ingest:
     entering: Entering
 
 
-def build_shared_rooms(core: Core, rooms: RoomsCore, transport: FederationTransport) -> SharedRooms:
+def build_shared_rooms(
+    core: Core, rooms: RoomsCore, transport: FederationTransport, off_reactor: OffReactor
+) -> SharedRooms:
     """Construct what rooms have of other servers; before the services that users' clients ask."""
     name, database = core.server_name, core.database
     author = Author(name, core.signing_key, core.clock, core.random)
-    ingest = _ingest(core, rooms, transport)
+    ingest = _ingest(core, rooms, transport, PduChecker(transport.keyring, off_reactor))
     access = ServerAccess(name, database, core.caches, rooms.heads, rooms.states, rooms.events)
     restricted = RestrictedJoins(database, rooms.heads, rooms.states, name)
     preview = RoomPreview(rooms.states)
@@ -147,7 +150,6 @@ def build_shared_rooms(core: Core, rooms: RoomsCore, transport: FederationTransp
         records,
         core.clock,
     )
-    past = PastEvents(ingest.placer, rooms.writer, BlockSequence(database, "backfill_orderings"))
     return SharedRooms(
         access=access,
         servers=servers,
@@ -164,13 +166,22 @@ def build_shared_rooms(core: Core, rooms: RoomsCore, transport: FederationTransp
         leaving=leaving,
         joins=joins,
         queries=queries,
-        remotes=Remotes(
-            memberships,
-            queries,
-            Backfilling(ingest.receiver, ingest.missing, servers, past, core.clock),
-            IdentityServers(transport.http),
-        ),
+        remotes=_remotes(core, rooms, transport, ingest, memberships, queries, servers),
     )
+
+
+def _remotes(
+    core: Core,
+    rooms: RoomsCore,
+    transport: FederationTransport,
+    ingest: _Ingest,
+    memberships: RemoteMemberships,
+    queries: RemoteQueries,
+    servers: RemoteServers,
+) -> Remotes:
+    past = PastEvents(ingest.placer, rooms.writer, BlockSequence(core.database, "backfill_orderings"))
+    backfilling = Backfilling(ingest.receiver, ingest.missing, servers, past, core.clock)
+    return Remotes(memberships, queries, backfilling, IdentityServers(transport.http))
 
 
 def _doors(core: Core, rooms: RoomsCore, restricted: RestrictedJoins, ingest: _Ingest) -> Doors:
@@ -180,12 +191,12 @@ def _doors(core: Core, rooms: RoomsCore, restricted: RestrictedJoins, ingest: _I
         restricted,
         ingest.receiver,
         RoomImport(
-            ingest.checker,
             ingest.outliers,
             rooms.states,
             ingest.placer,
             rooms.writer,
             LargeState(core.journal, core.server_name),
+            core.clock,
         ),
         ingest.entering,
     )
@@ -242,8 +253,7 @@ def build_federation(
     )
 
 
-def _ingest(core: Core, rooms: RoomsCore, transport: FederationTransport) -> _Ingest:
-    checker = PduChecker(transport.keyring, core.clock)
+def _ingest(core: Core, rooms: RoomsCore, transport: FederationTransport, checker: PduChecker) -> _Ingest:
     outliers = Outliers(core.database, core.journal, rooms.events, rooms.nids, core.clock)
     resolver = StateResolver(
         core.threaded_reads,

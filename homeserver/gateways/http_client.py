@@ -59,6 +59,10 @@ class AnswerTooLarge(OutboundError):
     """The answer has more bytes than we take."""
 
 
+class AnswerMalformed(OutboundError):
+    """What takes the body piece by piece cannot read it."""
+
+
 class TooManyRedirects(OutboundError):
     """One redirect more than we follow, or one that leads nowhere."""
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import structlog
 from twisted.internet.defer import CancelledError
 
-from homeserver.clock import Clock, Randomness
+from homeserver.clock import Clock, OffReactor, Randomness
 from homeserver.http.authentication import Marker, Origin
 from homeserver.http.encoding import HeaderPairs, Response, Stream, encode_json
 from homeserver.http.endpoint import BoundEndpoint, Endpoint
@@ -26,7 +26,6 @@ from storage.database import DatabaseUnavailable
 log = structlog.get_logger(__name__)
 
 Authenticator = Callable[[Request], Awaitable[object]]
-OffReactor = Callable[[Callable[[], bytes]], Awaitable[bytes]]
 
 _GZIP_FROM: Final = 1400  # bytes; less fits one packet anyway
 _GZIP_OFF_REACTOR_FROM: Final = 128 * 1024  # bytes; about a millisecond of work

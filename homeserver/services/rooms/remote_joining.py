@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -28,6 +29,7 @@ from homeserver.services.rooms.draft import RoomDraft
 from homeserver.services.rooms.ingest.checking import PduChecker
 from homeserver.services.rooms.ingest.entering import Entering
 from homeserver.services.rooms.ingest.importing import Entrance, RoomImport
+from homeserver.services.rooms.ingest.intake import PduIntake
 from homeserver.services.rooms.ingest.placing import Placed
 from homeserver.services.rooms.ingest.receiving import EventReceiver
 from homeserver.services.rooms.local_events import EventIntent, LocalEvents
@@ -47,6 +49,8 @@ log = structlog.get_logger(__name__)
 
 MAX_SERVERS = 20
 """Servers that we try."""
+FAILURES_LOGGED = 20
+"""Refused events of one answer whose reasons are in the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,34 +130,48 @@ class RemoteJoining:
         return True
 
     async def _join_through(self, server: ServerName, wish: MembershipWish, event: Event) -> None:
-        answer = await self._send(server, event)
+        intake = self._checker.intake(event.room_id, event.version)
+        answer = await self._send(server, event, intake)
         event = await self._authorised(server, event, answer)
         head = await self._doors.receiver.present(wish.room_id)
         if head is None:
-            await self._doors.room_import.bring_in(
-                Entrance(wish.room_id, event.version, event, answer.state, answer.auth_chain)
-            )
+            await self._doors.room_import.bring_in(await self._entrance(event, intake))
             return
         for taken, result in await self._doors.receiver.take(server, head, [event]):
             if taken.event_id == event.event_id and isinstance(result, Placed) and result.reason is None:
                 return
         raise Forbidden("The room does not allow the join")
 
-    async def _send(self, server: ServerName, event: Event) -> Joined:
+    async def _entrance(self, join: Event, intake: PduIntake) -> Entrance:
+        checked = await self._checker.finish(intake)
+        if checked.failures or checked.malformed:
+            log.info(
+                "parts of a room's state refused",
+                room_id=join.room_id,
+                malformed=checked.malformed,
+                failures=dict(islice(checked.failures.items(), FAILURES_LOGGED)),
+            )
+        return Entrance(join.room_id, join.version, join, intake.given("state"), checked.events)
+
+    async def _send(self, server: ServerName, event: Event, intake: PduIntake) -> Joined:
+        """The answer; its state and auth chain are in `intake`."""
         client, body = self._requests.client, event.encoded()
         path = {"room_id": event.room_id, "event_id": event.event_id}
         try:
-            return await client.request(SEND_JOIN, server, path=path, body=body)
+            return await client.request_lists(SEND_JOIN, server, intake.take, path=path, body=body)
         except RemoteError as error:
             if not is_not_understood(error):
                 raise refusal(error) from error
         try:
             answer = await client.request(SEND_JOIN_V1, server, path=path, body=body)
-            return msgspec.convert(answer[1] if len(answer) == 2 else None, Joined)
+            joined = msgspec.convert(answer[1] if len(answer) == 2 else None, Joined)
         except RemoteError as error:
             raise refusal(error) from error
         except msgspec.ValidationError as error:
             raise BadGateway(f"{server} answered the join with something else") from error
+        for name, pdus in (("state", joined.state), ("auth_chain", joined.auth_chain)):
+            _ = intake.take([(name, pdu) for pdu in pdus])
+        return joined
 
     async def _authorised(self, server: ServerName, event: Event, answer: Joined) -> Event:
         """The join, with the signature of the server that let the user in."""

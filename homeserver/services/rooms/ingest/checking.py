@@ -1,25 +1,25 @@
-"""The first checks of a received PDU: shape, signatures, hash. Each PDU is judged by itself.
+"""The first checks of a received PDU: shape, signatures, hash. Each PDU is judged by itself, and long lists of them
+on a thread.
 
 https://spec.matrix.org/v1.19/server-server-api/#checks-performed-on-receipt-of-a-pdu
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from federation.keyring import KeyRequest, Keyring
-from homeserver.clock import Clock
-from homeserver.protocol.errors import Forbidden, InvalidEvent, MatrixError
+from homeserver.clock import OffReactor
+from homeserver.protocol.errors import Forbidden
 from homeserver.protocol.events.event import Event
-from homeserver.protocol.events.parsing import parse_pdu
 from homeserver.protocol.identifiers import EventID, RoomID, ServerName
-from homeserver.protocol.receipt_checks import check_signatures, wanted_keys, whole_or_redacted
 from homeserver.protocol.room_versions import RoomVersion
+from homeserver.services.rooms.ingest.intake import PduIntake
+from homeserver.services.rooms.ingest.pdu_batches import AT_ONCE, FEW, PdusOf, verify
 
-AT_ONCE = 200
-"""PDUs after which others get their turn: to check one takes a good part of a millisecond."""
 _SIGNED = ("hashes", "signatures")
-WantedKeys = Mapping[ServerName, Collection[str]]
+_ALL = "pdus"
 
 
 @dataclass(slots=True)
@@ -29,16 +29,18 @@ class Checked:
     events: list[Event] = field(default_factory=list)
     failures: dict[EventID, str] = field(default_factory=dict)
     malformed: int = 0
-    given: list[EventID | None] = field(default_factory=list)
-    """What the PDUs were, one by one: None for one that is no event of the room."""
 
 
 class PduChecker:
     """Parses PDUs and verifies who signed them."""
 
-    def __init__(self, keyring: Keyring, clock: Clock) -> None:
+    def __init__(self, keyring: Keyring, off_reactor: OffReactor) -> None:
         self._keyring = keyring
-        self._clock = clock
+        self._off_reactor = off_reactor
+
+    def intake(self, room_id: RoomID, version: RoomVersion) -> PduIntake:
+        """What reads the state of a room and what leads to it, as they come; `finish` checks them."""
+        return PduIntake(PdusOf(room_id, version, limit_references=False), self._off_reactor)
 
     async def check(
         self,
@@ -49,42 +51,35 @@ class PduChecker:
         limit_references: bool = True,
     ) -> Checked:
         """Check PDUs of one room (``room_id`` None: of any). Those that fail are set aside with the reason;
-        nothing raises for them.
-
-        Old rooms have events with more references than are allowed today: in the state and the auth chain of
-        a room they are let through (``limit_references`` False).
+        nothing raises for them. ``limit_references``: see `PdusOf`.
         """
-        checked = Checked()
-        parsed: dict[EventID, tuple[Event, WantedKeys]] = {}
-        for number, pdu in enumerate(pdus, 1):
-            if number % AT_ONCE == 0:
-                await self._clock.sleep(0)
-            try:
-                event = parse_pdu(pdu, version, limit_references=limit_references)
-                if room_id is not None and event.room_id != room_id:
-                    raise InvalidEvent("The event is of another room")
-                if event.event_id not in parsed:
-                    parsed[event.event_id] = (event, wanted_keys(event))
-                checked.given.append(event.event_id)
-            except MatrixError:
-                checked.malformed += 1
-                checked.given.append(None)
+        intake = PduIntake(PdusOf(room_id, version, limit_references), self._off_reactor)
+        _ = intake.take([(_ALL, pdu) for pdu in pdus])
+        return await self.finish(intake)
+
+    async def finish(self, intake: PduIntake) -> Checked:
+        """Verify what has been taken in."""
+        found = await intake.finish()
         keys = await self._keyring.verify_keys(
             [
-                KeyRequest(server, key_ids, event.origin_server_ts)
-                for event, wanted in parsed.values()
-                for server, key_ids in wanted.items()
+                KeyRequest(server, (key_id,), timestamp)
+                for server, wanted in found.wanted.items()
+                for key_id, timestamp in wanted.items()
             ]
         )
-        for number, (event, _) in enumerate(parsed.values(), 1):
-            if number % AT_ONCE == 0:
-                await self._clock.sleep(0)
-            try:
-                check_signatures(event, keys)
-            except MatrixError as error:
-                checked.failures[event.event_id] = error.message
+        checked = Checked(malformed=found.given.count(None))
+        events = list(found.events.values())
+        for start in range(0, len(events), AT_ONCE):
+            batch = events[start : start + AT_ONCE]
+            if len(batch) <= FEW:
+                verified = verify(batch, keys)
             else:
-                checked.events.append(whole_or_redacted(event))
+                verified = await self._off_reactor(partial(verify, batch, keys))
+            for event, result in zip(batch, verified, strict=True):
+                if isinstance(result, str):
+                    checked.failures[event.event_id] = result
+                else:
+                    checked.events.append(result)
         return checked
 
 

@@ -7,19 +7,16 @@ in pieces, as events without a place; then one write makes them the state of the
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import structlog
-
+from homeserver.clock import Clock
 from homeserver.protocol.auth_rules.check import check_auth
 from homeserver.protocol.auth_rules.room import NotAuthorised
 from homeserver.protocol.errors import BadGateway
 from homeserver.protocol.events.event import Event
-from homeserver.protocol.identifiers import RoomID, ServerName, StateKey, is_user_id, server_of
+from homeserver.protocol.identifiers import EventID, RoomID, ServerName, StateKey, is_user_id, server_of
 from homeserver.protocol.room_versions import RoomVersion
 from homeserver.services.rooms.draft import RoomDraft
 from homeserver.services.rooms.heads import extremity_of
-from homeserver.services.rooms.ingest.checking import PduChecker
 from homeserver.services.rooms.ingest.outliers import Outliers
 from homeserver.services.rooms.ingest.placing import EventPlacer
 from homeserver.services.rooms.persist import membership_row
@@ -32,8 +29,6 @@ from storage.snapshots import Snapshot
 from storage.tables.memberships import EARLIER_MEMBERSHIPS
 from storage.tables.state import CURRENT_STATE
 
-log = structlog.get_logger(__name__)
-
 AT_ONCE = 1000
 """Rows of current state in one write."""
 
@@ -42,13 +37,15 @@ _CREATE = ("m.room.create", "")
 
 @dataclass(frozen=True, slots=True)
 class Entrance:
-    """What a server that is in the room answered to our join: the state before it, and all that leads to that."""
+    """What a server that is in the room answered to our join: the state before it (None for what is no event), and all
+    events of it and of what leads to it that stood up to the first checks.
+    """
 
     room_id: RoomID
     version: RoomVersion
     join: Event
-    state: Sequence[Any]
-    auth_chain: Sequence[Any]
+    state: Sequence[EventID | None]
+    events: Sequence[Event]
 
 
 class LargeState:
@@ -89,19 +86,19 @@ class RoomImport:
 
     def __init__(
         self,
-        checker: PduChecker,
         outliers: Outliers,
         states: StateStore,
         placer: EventPlacer,
         writer: RoomWriter,
         large_state: LargeState,
+        clock: Clock,
     ) -> None:
-        self._checker = checker
         self._outliers = outliers
         self._states = states
         self._placer = placer
         self._writer = writer
         self._large_state = large_state
+        self._clock = clock
 
     async def bring_in(self, entrance: Entrance) -> StoredEvent:
         """Store the room as of the join; gives the join. Raises BadGateway for an answer that is not the
@@ -113,7 +110,10 @@ class RoomImport:
             check_auth(entrance.join, lambda event_type, key: _event(state.get((event_type, key))))
         except NotAuthorised as error:
             raise BadGateway(f"The room's state does not allow the join: {error.message}") from error
-        ahead = await self._large_state.write(entrance, state) if len(state) > AT_ONCE else frozenset()
+        ahead: frozenset[StateKey] = frozenset()
+        if len(state) > AT_ONCE:
+            await self._number(list(state))
+            ahead = await self._large_state.write(entrance, state)
         return await self._writer.write(
             entrance.room_id,
             lambda draft: self._enter(draft, entrance, state, ahead),
@@ -121,27 +121,19 @@ class RoomImport:
         )
 
     async def _state(self, entrance: Entrance) -> dict[StateKey, StoredEvent]:
-        """The state before the join, of those events that stand up to the checks."""
-        checked = await self._checker.check(
-            entrance.room_id,
-            entrance.version,
-            [*entrance.state, *entrance.auth_chain],
-            limit_references=False,
-        )
-        if checked.failures or checked.malformed:
-            log.info(
-                "parts of a room's state refused",
-                room_id=entrance.room_id,
-                malformed=checked.malformed,
-                failures=checked.failures,
-            )
-        saved = await self._outliers.save(checked.events)
+        """The state before the join, of those events that their auth events allow."""
+        saved = await self._outliers.save(entrance.events)
         state: dict[StateKey, StoredEvent] = {}
-        for event_id in checked.given[: len(entrance.state)]:
+        for event_id in entrance.state:
             stored = None if event_id is None else saved.get(event_id)
             if stored is not None and stored.event.key and stored.status is not Status.REJECTED:
                 state[stored.event.key] = stored
         return state
+
+    async def _number(self, keys: Sequence[StateKey]) -> None:
+        """Have the keys of a large state numbered in pieces, which takes a while."""
+        for start in range(0, len(keys), AT_ONCE):
+            await self._states.key_ids(keys[start : start + AT_ONCE])
 
     async def _enter(
         self,
@@ -156,11 +148,14 @@ class RoomImport:
             return known
         was = draft.state
         before = await self._states.derive(Snapshot(), {key: stored.nid for key, stored in state.items()})
+        await self._clock.sleep(0)  # each of these steps takes a while if the state is large
         stored, after = await self._placer.put(draft, join, before, known)
         draft.extremities = (extremity_of(stored),)
         draft.state = after
         draft.gaps.extend((prev_id, join.depth) for prev_id in join.prev_event_ids)
+        await self._clock.sleep(0)
         draft.changes.extend(await self._placer.changes_between(draft, was, after, stored))
+        await self._clock.sleep(0)
         draft.imported_by, draft.written_ahead = stored.nid, ahead
         return stored
 

@@ -5,7 +5,7 @@ https://spec.matrix.org/v1.19/server-server-api/#backfilling-and-retrieving-miss
 bounded: a hostile server can make us ask only so often, and only itself.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -107,23 +107,17 @@ class MissingHistory:
         state_ids = [EventID(one) for one in ids.pdu_ids if is_event_id(one)]
         wanted = {*state_ids, *(EventID(one) for one in ids.auth_chain_ids if is_event_id(one))}
         missing = wanted - (await self._events.by_ids(wanted)).keys()
-        pdus: list[Any] = []
         if len(missing) > MAX_SINGLE_EVENTS:
-            try:
-                whole = await self._client.request(STATE, origin, path=path, query=AtEvent(event_id))
-            except BadGateway:
+            whole = await self._listed(origin, head, STATE, path, AtEvent(event_id))
+            if whole is None:
                 return None
-            pdus = [*whole.pdus, *whole.auth_chain]
-        else:
-            for one in missing:
-                pdus += await self._ask(origin, EVENT, "pdus", {"event_id": one})
-        return await self.state_of(head, state_ids, pdus)
+            await self._outliers.save(whole)
+        elif missing:
+            await self._outliers.save(await self._one_by_one(origin, head, missing))
+        return await self._state_of(head, state_ids)
 
-    async def state_of(self, head: RoomHead, state_ids: Collection[EventID], pdus: Sequence[Any]) -> Snapshot:
-        """The snapshot of a state that another server named, after storing what of it is not here from ``pdus``."""
-        if pdus:
-            checked = await self._checker.check(head.room_id, head.room_version, pdus, limit_references=False)
-            await self._outliers.save(checked.events)
+    async def _state_of(self, head: RoomHead, state_ids: Collection[EventID]) -> Snapshot:
+        """The snapshot of a state that another server named, of those events of it that are here."""
         found = await self._events.by_ids(state_ids)
         updates = {
             stored.event.key: stored.nid
@@ -147,12 +141,10 @@ class MissingHistory:
             if not missing:
                 continue
             path = {"room_id": head.room_id, "event_id": event.event_id}
-            pdus = await self._ask(origin, EVENT_AUTH, "auth_chain", path)
-            if not pdus:
-                for auth_id in list(missing)[:MAX_SINGLE_EVENTS]:
-                    pdus += await self._ask(origin, EVENT, "pdus", {"event_id": auth_id})
-            checked = await self._checker.check(head.room_id, head.room_version, pdus, limit_references=False)
-            await self._outliers.save([one for one in checked.events if one.event_id not in ours])
+            chain = await self._listed(origin, head, EVENT_AUTH, path)
+            if not chain:
+                chain = await self._one_by_one(origin, head, list(missing)[:MAX_SINGLE_EVENTS])
+            await self._outliers.save([one for one in chain if one.event_id not in ours])
 
     async def history(
         self, origin: ServerName, head: RoomHead, event_ids: Collection[EventID], limit: int
@@ -264,6 +256,27 @@ class MissingHistory:
         pdus = await self._ask(origin, EVENT, "pdus", {"event_id": event_id})
         checked = await self._checker.check(head.room_id, head.room_version, pdus)
         return next((event for event in checked.events if event.event_id == event_id), None)
+
+    async def _one_by_one(
+        self, origin: ServerName, head: RoomHead, event_ids: Iterable[EventID]
+    ) -> list[Event]:
+        pdus: list[Any] = []
+        for event_id in event_ids:
+            pdus += await self._ask(origin, EVENT, "pdus", {"event_id": event_id})
+        checked = await self._checker.check(head.room_id, head.room_version, pdus, limit_references=False)
+        return checked.events
+
+    async def _listed(
+        self, origin: ServerName, head: RoomHead, route: Any, path: Mapping[str, str], query: Any = None
+    ) -> list[Event] | None:
+        """The events of the long lists of an answer that stood up to the checks; None where there is no answer."""
+        intake = self._checker.intake(head.room_id, head.room_version)
+        try:
+            await self._client.request_lists(route, origin, intake.take, path=path, query=query)
+        except BadGateway as error:
+            log.info("events could not be had", origin=origin, path=path, error=str(error))
+            return None
+        return (await self._checker.finish(intake)).events
 
     async def _ask(
         self,

@@ -21,6 +21,9 @@ from storage.tables.events import OUTLIER_AUTH, OUTLIERS, Events
 _CHUNK = 500
 """Events a transaction, so that a large room's state does not hold up other writes."""
 
+_BREATH = 100
+"""Events after which others get their turn."""
+
 _CREATE = ("m.room.create", "")
 
 
@@ -67,7 +70,9 @@ class Outliers:
         """
         new: list[StoredEvent] = []
         recorded: list[StoredEvent] = []
-        for event in events:
+        for number, event in enumerate(events, 1):
+            if number % _BREATH == 0:
+                await self._clock.sleep(0)
             auth = [around[auth_id].nid for auth_id in event.auth_event_ids if auth_id in around]
             stored = known.get(event.event_id)
             if len(auth) < len(event.auth_event_ids) or (stored is not None and not _may_change(stored)):

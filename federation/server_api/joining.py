@@ -11,8 +11,9 @@ from homeserver.http.authentication import Origin, server_signature
 from homeserver.http.encoding import RawJson
 from homeserver.http.endpoint import Body, Path, Query, endpoint, named
 from homeserver.protocol.identifiers import EventID, RoomID, ServerName, UserID
-from homeserver.services.rooms.exports import RoomExports
+from homeserver.services.rooms.join_answers import JoinAnswer, JoinAnswers
 from homeserver.services.rooms.resident import ResidentServer
+from homeserver.services.rooms.stored_event import StoredEvent
 
 _SPEC: Final = "server-server-api/#"
 
@@ -23,7 +24,7 @@ class JoiningApi:
 
     server_name: ServerName
     resident: ResidentServer
-    exports: RoomExports
+    answers: JoinAnswers
 
     @endpoint(
         MAKE_JOIN.method,
@@ -57,8 +58,10 @@ class JoiningApi:
         body: Body[dict[str, Any]],
         omit_members: Query[bool] = False,
     ) -> RawJson:
-        """Take a join; gives the state of the room before it. All members are always in it."""
-        return RawJson(await self._joined(origin, room_id, EventID(event_id), body))
+        """Take a join; gives the state of the room before it, without most members if that is asked for."""
+        join = await self.resident.accept(origin.server, room_id, EventID(event_id), "join", body)
+        answer = await (self.answers.without_members(join) if omit_members else self.answers.whole(join))
+        return RawJson(self._json(join, answer))
 
     @endpoint(
         SEND_JOIN_V1.method,
@@ -71,17 +74,15 @@ class JoiningApi:
         self, origin: Origin, room_id: Path[RoomID], event_id: Path[str], body: Body[dict[str, Any]]
     ) -> RawJson:
         """The same for old servers."""
-        return RawJson(b"[200,%b]" % await self._joined(origin, room_id, EventID(event_id), body))
+        join = await self.resident.accept(origin.server, room_id, EventID(event_id), "join", body)
+        return RawJson(b"[200,%b]" % self._json(join, await self.answers.whole(join)))
 
-    async def _joined(self, origin: Origin, room_id: RoomID, event_id: EventID, pdu: dict[str, Any]) -> bytes:
-        join = await self.resident.accept(origin.server, room_id, event_id, "join", pdu)
-        before = await self.exports.state_of(join.state_before or 0)
-        servers = await self.exports.servers(room_id)
+    def _json(self, join: StoredEvent, answer: JoinAnswer) -> bytes:
         return json_object(
             origin=text(self.server_name),
-            members_omitted=b"false",
+            members_omitted=b"true" if answer.members_omitted else b"false",
             event=join.event.encoded(),
-            state=before.state,
-            auth_chain=before.auth_chain,
-            servers_in_room=b"[%b]" % b",".join(text(server) for server in servers),
+            state=answer.state,
+            auth_chain=answer.auth_chain,
+            servers_in_room=b"[%b]" % b",".join(text(server) for server in answer.servers),
         )

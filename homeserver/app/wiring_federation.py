@@ -47,6 +47,7 @@ from homeserver.services.rooms.ingest.outliers import Outliers
 from homeserver.services.rooms.ingest.placing import EventPlacer
 from homeserver.services.rooms.ingest.receiving import EventReceiver
 from homeserver.services.rooms.invite_permission import InvitePermission
+from homeserver.services.rooms.join_answers import JoinAnswers
 from homeserver.services.rooms.local_events import Author
 from homeserver.services.rooms.membership_requests import MembershipRequests
 from homeserver.services.rooms.numbers import BlockSequence
@@ -72,6 +73,7 @@ class SharedRooms:
     access: ServerAccess
     servers: RemoteServers
     exports: RoomExports
+    join_answers: JoinAnswers
     preview: RoomPreview
     checker: PduChecker
     receiver: EventReceiver
@@ -154,6 +156,7 @@ def build_shared_rooms(
         access=access,
         servers=servers,
         exports=RoomExports(access, rooms.events, rooms.states, core.threaded_reads),
+        join_answers=JoinAnswers(database, rooms.events, rooms.states, core.threaded_reads),
         preview=preview,
         checker=ingest.checker,
         receiver=ingest.receiver,
@@ -239,7 +242,7 @@ def build_federation(
         greetings=Greetings(name, transport.client, database, core.clock, core.random),
         endpoints=collect(
             TransactionsApi(inbox),
-            JoiningApi(name, shared.resident, shared.exports),
+            JoiningApi(name, shared.resident, shared.join_answers),
             LeavingApi(shared.resident),
             KnockingApi(shared.resident, shared.preview),
             InvitingApi(shared.invites),

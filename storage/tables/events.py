@@ -48,6 +48,9 @@ class Events(Queries):
     def ids_of(self, nids: list[int]) -> list[EventID]:
         """Event IDs, in no order."""
 
+    @query("select nid from events where nid = any(%(nids)s) and type <> %(type)s", many(int))
+    def of_other_types(self, nids: list[int], type: str) -> list[int]: ...
+
     @query(
         "select nid, auth from events where nid = any(%(nids)s) and auth is not null", many(tuple[int, bytes])
     )

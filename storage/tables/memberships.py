@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from homeserver.protocol.identifiers import RoomID, ServerName, UserID
-from storage.query import Queries, affected, bulk, many, maybe, query
+from storage.query import Queries, affected, bulk, many, maybe, one, query
 
 _COLUMNS = """room_id, user_id, membership, event_nid, sender, pos, forgotten, stripped_state, displayname,
               avatar_url"""
@@ -228,6 +228,14 @@ class Memberships(Queries):
         many(UserID),
     )
     def users_of_server(self, room_id: RoomID, server: ServerName) -> list[UserID]: ...
+
+    @query(
+        """select exists (select from memberships where room_id = %(room_id)s and server = %(server)s
+                          and membership = 'join' and user_id <> %(without)s)""",
+        one(bool),
+    )
+    def has_others(self, room_id: RoomID, server: ServerName, without: UserID) -> bool:
+        """Whether a server has members in a room besides one."""
 
 
 _SET = """membership = excluded.membership, event_nid = excluded.event_nid, sender = excluded.sender,

@@ -61,8 +61,17 @@ class RoomExports:
         return (await self._access.select(head, server, [stored]))[0]
 
     async def state_at(self, server: ServerName, room_id: RoomID, event_id: EventID) -> StateJson:
-        """The state before an event. Raises NotFound, Forbidden."""
-        return await self.state_of(await self._snapshot_before(server, room_id, event_id))
+        """The state before an event. Its events are not looked into, so a large one costs little. Raises NotFound,
+        Forbidden.
+        """
+        snapshot = await self._states.snapshot(await self._snapshot_before(server, room_id, event_id))
+        nids = list(snapshot.entries().values())
+
+        def read(tx: Transaction) -> StateJson:
+            table, chain = Events(tx), list(auth_chain_numbers(tx, nids))
+            return StateJson(json_array(table.json_of(nids)), json_array(table.json_of(chain)))
+
+        return await self._reads.read(read)
 
     async def state_ids_at(self, server: ServerName, room_id: RoomID, event_id: EventID) -> StateIDs:
         """The same as event IDs."""
@@ -70,18 +79,7 @@ class RoomExports:
         nids = list(snapshot.entries().values())
 
         def read(tx: Transaction) -> StateIDs:
-            return StateIDs(Events(tx).ids_of(nids), Events(tx).ids_of(_auth_chain(tx, nids)))
-
-        return await self._reads.read(read)
-
-    async def state_of(self, snapshot_id: int) -> StateJson:
-        """A state by the number of its snapshot. Its events are not looked into, so a large one costs little."""
-        snapshot = await self._states.snapshot(snapshot_id)
-        nids = list(snapshot.entries().values())
-
-        def read(tx: Transaction) -> StateJson:
-            table = Events(tx)
-            return StateJson(_array(table.json_of(nids)), _array(table.json_of(_auth_chain(tx, nids))))
+            return StateIDs(Events(tx).ids_of(nids), Events(tx).ids_of(list(auth_chain_numbers(tx, nids))))
 
         return await self._reads.read(read)
 
@@ -91,10 +89,6 @@ class RoomExports:
         if stored.state_before is None:
             raise NotFound("The state before this event is not known here")
         return stored.state_before
-
-    async def servers(self, room_id: RoomID) -> list[ServerName]:
-        """The servers in a room."""
-        return await self._access.servers(room_id)
 
     async def auth_chain_of(self, server: ServerName, room_id: RoomID, event_id: EventID) -> list[Event]:
         """All events that authorise an event. Raises NotFound, Forbidden."""
@@ -189,7 +183,7 @@ class RoomExports:
         return stored
 
 
-def _auth_chain(tx: Transaction, nids: Iterable[int]) -> list[int]:
+def auth_chain_numbers(tx: Transaction, nids: Iterable[int]) -> set[int]:
     """The numbers of all events that authorise some state events."""
     chain: set[int] = set()
     edge = set(nids)
@@ -199,8 +193,9 @@ def _auth_chain(tx: Transaction, nids: Iterable[int]) -> list[int]:
         }
         edge = found - chain
         chain |= edge
-    return list(chain)
+    return chain
 
 
-def _array(pdus: Iterable[str]) -> bytes:
+def json_array(pdus: Iterable[str]) -> bytes:
+    """PDUs that are JSON already as a JSON array."""
     return f"[{','.join(pdus)}]".encode()

@@ -65,10 +65,6 @@ class ServerAccess:
         """Whether a server has joined users in a room."""
         return bool(await self._database.read(lambda tx: Rooms(tx).has_server(room_id, server)))
 
-    async def servers(self, room_id: RoomID) -> list[ServerName]:
-        """The servers that have joined users in a room."""
-        return await self._database.read(lambda tx: Rooms(tx).servers(room_id))
-
     async def check_acl(self, head: RoomHead, server: ServerName) -> None:
         """Raises Forbidden for a server that the room keeps out."""
         if not await self.is_allowed(head, server):

@@ -101,7 +101,7 @@ def build_e2ee(
     remote = RemoteDeviceLists(database, journal, transport.client, lists, core.clock)
     exchange = DeviceListExchange(name, database, journal, lists, remote, core.clock)
     federating = core.config.federation.enabled
-    elsewhere = Elsewhere(transport.client, remote) if federating else None
+    elsewhere = Elsewhere(transport.client, remote, core.clock) if federating else None
     keys = KeyExchange(name, device_keys, one_time, elsewhere)
     cross_signing = CrossSigning(name, database, journal, lists)
     dehydrated = DehydratedDevices(database, journal, accounts.devices, device_keys, core.clock)

@@ -3,15 +3,17 @@
 https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3keysquery
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 from twisted.internet.defer import Deferred, gatherResults
 
+from federation.client.errors import RemoteError, Unreachable
 from federation.client.federation_client import FederationClient
 from federation.wire.devices import CLAIM_KEYS, QUERY_KEYS, KeysClaim, KeysQuery
+from homeserver.clock import Clock
 from homeserver.protocol.errors import MatrixError
 from homeserver.protocol.identifiers import DeviceID, ServerName, UserID, server_of
 from homeserver.services import one_time_keys
@@ -20,12 +22,16 @@ from homeserver.services.one_time_keys import OneTimeKeys
 from homeserver.services.remote_device_lists import RemoteDeviceLists, are_keys, signing_key_of
 from storage.tables.remote_devices import RemoteList
 
+T = TypeVar("T")
+
 Json = dict[str, Any]
 Devices = Mapping[UserID, Sequence[DeviceID]]
 """No devices of a user: all of them."""
 
 LISTS_AT_ONCE: Final = 20
 """Lists that are fetched one by one from a server while a client waits; more are asked for in one question."""
+LOOK_AGAIN_S: Final = 0.5
+_AWAY: Final = (502, 503, 504)
 FAILED: Final = {"status": 503, "message": "The server could not be reached or refused"}
 
 
@@ -44,6 +50,27 @@ class Elsewhere:
 
     client: FederationClient
     lists: RemoteDeviceLists
+    clock: Clock
+
+    async def persistently(self, timeout_s: float, ask: Callable[[float], Coroutine[Any, Any, T]]) -> T:
+        """Ask a server, and again if it is away for a moment, until the time is over: who encrypts without the keys
+        of a device leaves it out for good. One that has been away for longer is not waited for. Raises MatrixError.
+        """
+        deadline = self.clock.seconds() + timeout_s
+        while True:
+            try:
+                return await ask(deadline - self.clock.seconds())
+            except Unreachable as error:
+                if error.retry_at_ms is None:
+                    raise
+                pause = (error.retry_at_ms - self.clock.now_ms()) / 1000
+                if self.clock.seconds() + pause >= deadline:
+                    raise
+            except RemoteError as error:
+                if error.status not in _AWAY or self.clock.seconds() + LOOK_AGAIN_S >= deadline:
+                    raise
+                pause = LOOK_AGAIN_S
+            await self.clock.sleep(min(max(pause, 0.01), LOOK_AGAIN_S))  # it may be heard from meanwhile
 
 
 class KeyExchange:
@@ -121,7 +148,10 @@ class KeyExchange:
             ]
             to_fetch = [user_id for user_id in unknown if user_id in shared]
             if unknown and len(to_fetch) <= LISTS_AT_ONCE:
-                work += [self._fetch(server, user_id, keys, timeout_s) for user_id in to_fetch]
+                work += [
+                    self._fetch(server, user_id, keys, timeout_s, known=user_id in known)
+                    for user_id in to_fetch
+                ]
                 unknown = [user_id for user_id in unknown if user_id not in shared]
             if unknown:
                 wanted = {user_id: devices[user_id] for user_id in unknown}
@@ -137,19 +167,30 @@ class KeyExchange:
         if rest:
             await self._add_kept(keys, rest)
 
-    async def _fetch(self, server: ServerName, user_id: UserID, keys: Keys, timeout_s: float) -> None:
-        if self._elsewhere is not None and server not in keys.failures:
-            try:
-                await self._elsewhere.lists.fetch(user_id, timeout_s)
-            except MatrixError:
-                keys.failures[server] = FAILED
+    async def _fetch(
+        self, server: ServerName, user_id: UserID, keys: Keys, timeout_s: float, *, known: bool
+    ) -> None:
+        """Fetch a user's list. ``known``: what is kept of it is better than to wait."""
+        if self._elsewhere is None or server in keys.failures:
+            return
+        lists = self._elsewhere.lists
+        try:
+            if known:
+                await lists.fetch(user_id, timeout_s)
+            else:
+                await self._elsewhere.persistently(timeout_s, lambda left: lists.fetch(user_id, left))
+        except MatrixError:
+            keys.failures[server] = FAILED
 
     async def _ask(self, server: ServerName, devices: Devices, keys: Keys, timeout_s: float) -> None:
         if self._elsewhere is None:
             return
+        client = self._elsewhere.client
         body = KeysQuery({user_id: [str(each) for each in wanted] for user_id, wanted in devices.items()})
         try:
-            answer = await self._elsewhere.client.request(QUERY_KEYS, server, body=body, timeout_s=timeout_s)
+            answer = await self._elsewhere.persistently(
+                timeout_s, lambda left: client.request(QUERY_KEYS, server, body=body, timeout_s=left)
+            )
         except MatrixError:
             keys.failures[server] = FAILED
             return
@@ -190,9 +231,10 @@ class KeyExchange:
         if self._elsewhere is None:
             failures[server] = FAILED
             return
+        client, body = self._elsewhere.client, KeysClaim(devices)
         try:
-            answer = await self._elsewhere.client.request(
-                CLAIM_KEYS, server, body=KeysClaim(devices), timeout_s=timeout_s
+            answer = await self._elsewhere.persistently(
+                timeout_s, lambda left: client.request(CLAIM_KEYS, server, body=body, timeout_s=left)
             )
         except MatrixError:
             failures[server] = FAILED

@@ -8,6 +8,7 @@ from homeserver.protocol.identifiers import UserID
 from storage.tables.remote_devices import RemoteDevices
 from tests.client_api.e2ee import one_time_keys, texts_to
 from tests.federation.whole_servers import Person, WholeServer, World, eventually, in_world
+from tests.harness.outside import reactor
 
 
 class Encrypting:
@@ -40,9 +41,9 @@ class Encrypting:
         """Upload the identity keys."""
         await self.upload(device_keys=self.keys(curve))
 
-    async def query(self, other: "Encrypting") -> Any:
+    async def query(self, other: "Encrypting", **more: Any) -> Any:
         """Ask for somebody's keys."""
-        return await self.person.do("POST", "/keys/query", {"device_keys": {other.user_id: []}})
+        return await self.person.do("POST", "/keys/query", {"device_keys": {other.user_id: []}, **more})
 
     async def curve_of(self, other: "Encrypting") -> str | None:
         """The identity key of somebody's device, as it is known here."""
@@ -50,9 +51,9 @@ class Encrypting:
         keys = devices.get(other.device_id)
         return None if keys is None else str(keys["keys"][f"curve25519:{other.device_id}"])
 
-    async def claim(self, other: "Encrypting") -> Any:
+    async def claim(self, other: "Encrypting", **more: Any) -> Any:
         """Claim a key."""
-        body = {"one_time_keys": {other.user_id: {other.device_id: "signed_curve25519"}}}
+        body = {"one_time_keys": {other.user_id: {other.device_id: "signed_curve25519"}}, **more}
         return await self.person.do("POST", "/keys/claim", body)
 
     async def send(self, other: "Encrypting", text: str, device: str | None = None) -> None:
@@ -140,8 +141,20 @@ class DevicesTest(World):
         alpha, beta = await self.two_servers()
         alice, bob = await encrypting(alpha, "alice"), await encrypting(beta, "bob")
         beta.cut_off()
-        assert list((await alice.query(bob))["failures"]) == ["beta.example"]
-        assert list((await alice.claim(bob))["failures"]) == ["beta.example"]
+        assert list((await alice.query(bob, timeout=100))["failures"]) == ["beta.example"]
+        assert list((await alice.claim(bob, timeout=100))["failures"]) == ["beta.example"]
+
+    @in_world
+    async def test_a_server_that_is_away_for_a_moment_is_waited_for(self) -> None:
+        alpha, beta = await self.two_servers()
+        alice, bob = await encrypting(alpha, "alice"), await encrypting(beta, "bob")
+        await bob.upload(device_keys=bob.keys(), one_time_keys=one_time_keys("A"))
+        beta.cut_off()
+        reactor.callLater(0.2, beta.reconnect)
+        answer = await alice.claim(bob)
+        assert answer["failures"] == {}
+        assert list(answer["one_time_keys"][bob.user_id][bob.device_id]) == ["signed_curve25519:A"]
+        assert await alice.curve_of(bob) == "curve"
 
     @in_world
     async def test_changes_of_devices_are_told_and_the_list_kept_in_step(self) -> None:

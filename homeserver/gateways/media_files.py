@@ -57,10 +57,12 @@ class LocalFiles:
     def __init__(self, folder: Path, workers: FileWorkers) -> None:
         self._folder = folder
         self._workers = workers
+        self._durable: set[str] = set()
+        """The folders, by the beginnings of names, that are known to be on the disk."""
 
     async def keep(self, name: str, whole: Path) -> None:
         """Rename it into its place."""
-        await self._workers.run(lambda: _rename(whole, self._path(name)))
+        await self._workers.run(lambda: self._rename(whole, name))
 
     async def open(self, name: str, start: int, length: int) -> Reading:
         """Read by the piece."""
@@ -92,6 +94,21 @@ class LocalFiles:
         """There is none."""
         return None
 
+    def _rename(self, source: Path, name: str) -> None:
+        """Names first, bytes then: a file system that keeps a log of both writes it once for all."""
+        target = self._path(name)
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        source.rename(target)
+        _make_durable(target)
+        for folder, known in (
+            (target.parent, name),
+            (target.parent.parent, name[:4]),
+            (self._folder, name[:2]),
+        ):
+            if known not in self._durable:
+                _make_durable(folder)
+        self._durable.update((name[:2], name[:4]))
+
     def _path(self, name: str) -> Path:
         return self._folder / name[:2] / name[2:4] / name
 
@@ -112,7 +129,9 @@ class _LocalReading:
             await self.aclose()
             raise StopAsyncIteration
         length, at = min(self._left, _PIECE), self._at
-        piece = await self._workers.run(lambda: os.pread(descriptor, length, at))
+        piece = _in_memory(descriptor, length, at)
+        if piece is None:
+            piece = await self._workers.run(lambda: os.pread(descriptor, length, at))
         if not piece:
             await self.aclose()
             raise FileLost("a file ended too early")
@@ -125,6 +144,19 @@ class _LocalReading:
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
+
+
+def _in_memory(descriptor: int, length: int, at: int) -> bytes | None:
+    """What the system has of these bytes without asking the disk, which takes less time than to ask a thread.
+
+    None when it has nothing, or cannot tell.
+    """
+    buffer = bytearray(length)
+    try:
+        found = os.preadv(descriptor, (buffer,), at, os.RWF_NOWAIT)
+    except OSError:
+        return None
+    return bytes(memoryview(buffer)[:found]) if found else None
 
 
 def _opened(path: Path, needed: int) -> int:
@@ -145,12 +177,10 @@ def _size(path: Path) -> int:
         raise FileLost(f"{path} is not there") from error
 
 
-def _rename(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    source.rename(target)
-    for folder in (target.parent, target.parent.parent, target.parent.parent.parent):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def _make_durable(path: Path) -> None:
+    """Have a file, or the names in a folder, on the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,9 +1,8 @@
 """Files in the making: bytes go to a temporary file as they come, in constant memory, and nobody sees it until it
-is whole and on the disk.
+is whole. Whoever takes it over has it on the disk before others know of it.
 """
 
 import hashlib
-import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,7 +103,7 @@ class Incoming:
             raise self._error
 
     async def finish(self) -> Spooled:
-        """Have all of it on the disk. Raises TooLarge, OSError."""
+        """Have all of it in the file. Raises TooLarge, OSError."""
         if self._writing is not None:
             await self._writing
         if self._error is not None:
@@ -140,8 +139,6 @@ class Incoming:
     def _close(self) -> None:
         if self._file is None:
             self._file = _created(self._path)
-        self._file.flush()
-        os.fsync(self._file.fileno())
         self._file.close()
 
     def _remove(self) -> None:
@@ -171,5 +168,4 @@ def _read_through(path: Path) -> Spooled:
         while piece := file.read(_BATCH):
             digest.update(piece)
             size += len(piece)
-        os.fsync(file.fileno())
     return Spooled(path, size, digest.hexdigest())

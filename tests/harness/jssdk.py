@@ -7,8 +7,11 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
+from threading import Timer
 from typing import Any
 
 import pytest
@@ -46,17 +49,38 @@ def installed() -> Path:
 
 def session(library: Path, *urls: str, script: str = "session.mjs") -> list[Step]:
     """Let people meet on servers; the steps in order, the last one with what ended it early, if anything did."""
-    done = subprocess.run(
-        ["node", str(SOURCE / script), *urls],
-        env={**os.environ, "JSSDK": str(library)},
-        capture_output=True,
-        text=True,
-        timeout=_SECONDS,
-        check=False,
-    )
-    steps = [_step(json.loads(line)) for line in done.stdout.splitlines() if line.startswith('{"step"')]
-    if done.returncode and not any(step.problem for step in steps):
-        steps.append(Step("run", f"status {done.returncode}:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"))
+    return watched(library, *urls, script=script, point=lambda steps: None)
+
+
+def watched(library: Path, *urls: str, script: str, point: Callable[[int], None]) -> list[Step]:
+    """The same; ``point`` is called with the number of steps that are done whenever the script prints a point. The
+    script goes on meanwhile.
+    """
+    steps: list[Step] = []
+    with TemporaryFile("w+") as complaints:
+        process = subprocess.Popen(
+            ["node", str(SOURCE / script), *urls],
+            env={**os.environ, "JSSDK": str(library)},
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            text=True,
+        )
+        guard = Timer(_SECONDS, process.kill)
+        guard.start()
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if line.startswith('{"step"'):
+                    steps.append(_step(json.loads(line)))
+                elif line.startswith('{"point"'):
+                    point(len(steps))
+        finally:
+            guard.cancel()
+            process.kill()
+            status = process.wait()
+        if status and not any(step.problem for step in steps):
+            complaints.seek(0)
+            steps.append(Step("run", f"status {status}:\n{complaints.read()[-4000:]}"))
     return steps
 
 

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import nio
@@ -18,11 +19,11 @@ PATIENCE_S = 15.0
 class NioPerson:
     """Somebody with a matrix-nio client that follows its rooms by long polls."""
 
-    def __init__(self, url: str, name: str) -> None:
+    def __init__(self, url: str, name: str, store: Path | None = None) -> None:
+        """``store``: a folder for keys; without one, nothing is encrypted."""
         self.name = name
-        self.client = nio.AsyncClient(
-            url, name, config=nio.AsyncClientConfig(max_timeouts=1, request_timeout=60)
-        )
+        config = nio.AsyncClientConfig(max_timeouts=1, request_timeout=60)
+        self.client = nio.AsyncClient(url, name, store_path=str(store or ""), config=config)
         self.texts: list[tuple[str, str, str]] = []
         self.redactions: list[str] = []
         self.events: list[Any] = []
@@ -69,11 +70,16 @@ class NioPerson:
             await asyncio.sleep(0.01)
         return time.monotonic() - begun
 
-    async def close(self) -> None:
-        """Stop."""
+    async def stop(self) -> None:
+        """Sync no more."""
         if self._following is not None:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
+            self._following = None
+
+    async def close(self) -> None:
+        """Stop."""
+        await self.stop()
         await self.client.close()
 
     async def _text(self, room: Any, event: Any) -> None:

@@ -1,10 +1,11 @@
-"""A server of ours for other people's clients."""
+"""Servers of ours for other people's clients."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.harness.certificates import Authority
 from tests.harness.postgres import TestServer
 from tests.harness.process import HomeserverProcess, running
 
@@ -21,4 +22,23 @@ def server(tmp_path_factory: pytest.TempPathFactory, postgres: TestServer) -> It
     """A running server, one for all tests of a module: they use people and rooms of their own."""
     made = HomeserverProcess(tmp_path_factory.mktemp("server"), postgres.create_database())
     with running(made):
+        yield made
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    """Whom all of them trust."""
+    return Authority()
+
+
+@pytest.fixture(scope="module")
+def pair(
+    tmp_path_factory: pytest.TempPathFactory, postgres: TestServer, authority: Authority
+) -> Iterator[list[HomeserverProcess]]:
+    """Two servers of ours."""
+    made = [
+        HomeserverProcess(tmp_path_factory.mktemp(name), postgres.create_database(), authority)
+        for name in ("here", "there")
+    ]
+    with running(*made):
         yield made

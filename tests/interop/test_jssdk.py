@@ -2,9 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-
-from tests.harness.certificates import Authority
 from tests.harness.jssdk import Step, installed, session
 from tests.harness.postgres import TestServer
 from tests.harness.process import HomeserverProcess, running
@@ -67,20 +64,6 @@ ENCRYPTED_STEPS = [
 def test_people_talk_in_secret(server: HomeserverProcess) -> None:
     """With the Rust crypto that Element has."""
     steps = session(installed(), server.url, script="encrypted.mjs")
-    assert steps == [Step(name, "") for name in ENCRYPTED_STEPS]
-
-
-def test_people_talk_in_secret_across_servers(
-    tmp_path_factory: pytest.TempPathFactory, postgres: TestServer
-) -> None:
-    """The same, with the second person on another server."""
-    authority = Authority()
-    here, there = (
-        HomeserverProcess(tmp_path_factory.mktemp(name), postgres.create_database(), authority)
-        for name in ("here", "there")
-    )
-    with running(here, there):
-        steps = session(installed(), here.url, there.url, script="encrypted.mjs")
     assert steps == [Step(name, "") for name in ENCRYPTED_STEPS]
 
 

@@ -2,69 +2,13 @@
 // With a second URL, the second person is on another server.
 
 import assert from "node:assert/strict";
-import { PASSWORD, load, logger, run, sdk, until, within } from "./journey.mjs";
+import { bootstrap, device, encryption, keysOf, register, restore, texts, undecryptable } from "./crypto.mjs";
+import { load, run, until, within } from "./journey.mjs";
 
 const { CryptoEvent, VerifierEvent, VerificationPhase } = await load(
     "matrix-js-sdk/lib/crypto-api/index.js",
 );
-logger.setLevel("silent", false);
-for (const name of ["log", "warn", "info", "debug", "error"]) {
-    const print = console[name];
-    console[name] = (...said) => (String(said[0]).startsWith('{"step"') ? print(...said) : undefined);
-}
-
 const [url, otherUrl = process.argv[2]] = process.argv.slice(2);
-const secrets = new Map();
-
-async function register(base, name) {
-    const visitor = sdk.createClient({ baseUrl: base });
-    const request = { username: name, password: PASSWORD, inhibit_login: true };
-    const refused = await visitor.registerRequest(request).catch((error) => error);
-    const auth = { type: "m.login.dummy", session: refused.data.session };
-    return (await visitor.registerRequest({ ...request, auth })).user_id;
-}
-
-async function device(base, user) {
-    const login = await sdk.createClient({ baseUrl: base }).loginRequest({
-        type: "m.login.password",
-        identifier: { type: "m.id.user", user },
-        password: PASSWORD,
-    });
-    const client = sdk.createClient({
-        baseUrl: base,
-        accessToken: login.access_token,
-        userId: login.user_id,
-        deviceId: login.device_id,
-        verificationMethods: ["m.sas.v1"],
-        cryptoCallbacks: {
-            getSecretStorageKey: async ({ keys }) => {
-                const id = Object.keys(keys).find((key) => secrets.has(user));
-                return id ? [id, secrets.get(user)] : null;
-            },
-            cacheSecretStorageKey: () => {},
-        },
-    });
-    await client.initRustCrypto({ useIndexedDB: false });
-    await client.startClient({ initialSyncLimit: 50, pollTimeout: 30000 });
-    await until(() => client.isInitialSyncComplete(), "the initial sync");
-    await until(async () => (await keysOf(client, login.user_id)).has(login.device_id), "the keys of the device");
-    return client;
-}
-
-const keysOf = async (client, user) =>
-    (await client.getCrypto().getUserDeviceInfo([user], true)).get(user) ?? new Map();
-
-const messages = (client, room) =>
-    (client.getRoom(room)?.getLiveTimeline().getEvents() ?? []).filter(
-        (event) => event.getWireType() === "m.room.encrypted" && !event.isSending(),
-    );
-
-const texts = (client, room) =>
-    messages(client, room)
-        .filter((event) => event.getType() === "m.room.message" && !event.isDecryptionFailure())
-        .map((event) => event.getContent().body);
-
-const undecryptable = (client, room) => messages(client, room).filter((event) => event.isDecryptionFailure());
 
 async function say(client, room, text, ...listeners) {
     await client.sendTextMessage(room, text);
@@ -109,12 +53,7 @@ const steps = {
     },
 
     async "an encrypted room is read on all devices"() {
-        const encryption = {
-            type: "m.room.encryption",
-            state_key: "",
-            content: { algorithm: "m.megolm.v1.aes-sha2" },
-        };
-        const made = await nora.createRoom({ preset: "private_chat", invite: [otto.getUserId()], initial_state: [encryption] });
+        const made = await nora.createRoom({ preset: "private_chat", invite: [otto.getUserId()], initial_state: [encryption()] });
         room = made.room_id;
         await until(() => otto.getRoom(room)?.getMyMembership() === "invite", "the invite");
         await otto.joinRoom(room);
@@ -130,16 +69,7 @@ const steps = {
 
     async "cross-signing, secret storage and a key backup are set up"() {
         const crypto = nora.getCrypto();
-        await crypto.bootstrapCrossSigning({ authUploadDeviceSigningKeys: (upload) => upload(null) });
-        await crypto.bootstrapSecretStorage({
-            createSecretStorageKey: async () => {
-                const key = await crypto.createRecoveryKeyFromPassphrase();
-                secrets.set(nora.getUserId(), key.privateKey);
-                return key;
-            },
-            setupNewSecretStorage: true,
-            setupNewKeyBackup: true,
-        });
+        await bootstrap(nora);
         assert.equal(await crypto.isCrossSigningReady(), true);
         assert.equal(await crypto.isSecretStorageReady(), true);
         await until(async () => (await nora.getKeyBackupVersion())?.count >= 2, "the backup");
@@ -156,10 +86,7 @@ const steps = {
     async "a new device restores the backup and reads the history"() {
         nora3 = await device(url, nora.getUserId());
         await until(() => undecryptable(nora3, room).length > 0 || texts(nora3, room).length > 0, "the history");
-        const crypto = nora3.getCrypto();
-        await crypto.bootstrapCrossSigning({ authUploadDeviceSigningKeys: () => assert.fail("new keys") });
-        await crypto.loadSessionBackupPrivateKeyFromSecretStorage();
-        const restored = await crypto.restoreKeyBackup();
+        const restored = await restore(nora3);
         assert.equal(restored.imported, restored.total);
         await until(() => texts(nora3, room).length === texts(nora, room).length, "the decrypted history");
         assert.deepEqual(undecryptable(nora3, room), []);

@@ -14,8 +14,8 @@ export const PASSWORD = "correct horse battery";
 export const PATIENCE_MS = 20000;
 
 /** What a condition gives once it holds. */
-export async function until(condition, what) {
-    const end = Date.now() + PATIENCE_MS;
+export async function until(condition, what, patience = PATIENCE_MS) {
+    const end = Date.now() + patience;
     for (;;) {
         const found = await condition();
         if (found) return found;

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -41,6 +42,12 @@ class Requests:
         self._timeout = timeout
         self._token = token
         self._local = threading.local()
+
+    def with_token(self, token: str) -> "Requests":
+        """The same, over the same connections, as somebody who is logged in."""
+        made = copy(self)
+        made._token = token
+        return made
 
     def answers(self, path: str) -> bool:
         """Whether a GET of this path gives 200."""

@@ -126,7 +126,7 @@ def _round(target: Target, pool: ThreadPoolExecutor) -> None:
         [(asker, _claim([each])) for _ in range(2) for each in some],
     )
     _times(target, f"keys of {len(some)} devices claimed", 3, lambda: _posted(asker, *_claim(some)))
-    asked = {"device_keys": {user: [] for user in users}}
+    asked: dict[str, Any] = {"device_keys": {user: [] for user in users}}
     query = f"keys of {len(users)} users queried"
     _times(target, query, 8, lambda: _posted(asker, "keys/query", asked))
     messages = _messages(devices)

@@ -50,12 +50,23 @@ class LeaseRows(Queries):
     @query("delete from leases where name = any(%(names)s) and holder = %(holder)s", nothing)
     def release(self, names: list[str], holder: str) -> None: ...
 
+    @query("delete from leases where substring(holder from '[^ ]*$') = any(%(nodes)s)", nothing)
+    def bury(self, nodes: list[str]) -> None: ...
+
     @query(
         """select name from leases where name = %(name)s and holder = %(holder)s and until > clock_timestamp()
         for share""",
         maybe(LeaseName),
     )
     def lock(self, name: str, holder: str) -> LeaseName | None: ...
+
+
+async def free_leases_of(database: Database, nodes: list[str]) -> None:
+    """Free what nodes hold that are dead for certain; holders' names end with their node's. What one of them has sent
+    to the database and is still under way there comes to its end first, where it is fenced.
+    """
+    if nodes:
+        await database.transact(lambda tx: LeaseRows(tx).bury(nodes))
 
 
 class Lease:

@@ -14,7 +14,9 @@ from storage.threaded import ThreadedReads
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """The machinery below the services. ``old_keys`` are those with which this server signed before."""
+    """The machinery below the services. ``old_keys`` are those with which this server signed before, ``node`` is this
+    start of this program.
+    """
 
     config: Config
     server_name: ServerName
@@ -26,3 +28,8 @@ class Core:
     journal: Journal
     caches: CacheBudget
     old_keys: tuple[VerifyKey, ...] = ()
+    node: str = ""
+
+    def holder(self, work: str) -> str:
+        """Who holds leases for a work: a new name with each start, which ends with that of the node."""
+        return f"{work} {self.random.letters(12)} {self.node}"

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 
 from config.config import Config
 from homeserver.app.core import Core
+from homeserver.app.node_file import NodeFile
 from homeserver.app.outside import real_outside
 from homeserver.app.runtime import ReactorClock, SystemRandomness, ThreadWorkers
 from homeserver.app.signing_key_file import KeyFiles
@@ -28,6 +29,7 @@ from storage.database import Database
 from storage.embedded import EmbeddedPostgres
 from storage.green import GreenWorkers
 from storage.journal import Journal, Stream
+from storage.leases import free_leases_of
 from storage.preparation import prepare_database
 from storage.threaded import ThreadedReads
 
@@ -73,6 +75,7 @@ class Server:
             ThreadWorkers(reactor, "files", _file_threads(config)),
         )
         self._app: App | None = None
+        self._node_file: NodeFile | None = None
         self._status = 0
         self._stopping = False
 
@@ -100,6 +103,7 @@ class Server:
 
     async def _open(self, dsn: str) -> None:
         random = SystemRandomness()
+        node = random.letters(12)
         database = Database(dsn, GreenWorkers(self._reactor), self._config.database.connections)
         journal = Journal(database, f"{socket.gethostname()}-{os.getpid()}-{random.letters(8)}")
         core = Core(
@@ -113,11 +117,14 @@ class Server:
             journal=journal,
             caches=CacheBudget(self._config.cache_size_bytes),
             old_keys=self._keys.old_keys,
+            node=node,
         )
         threads = self._threads
         runtime = Runtime(threads.hashing, threads.others.run, real_outside(self._reactor), threads.files)
         app = self._app = build(core, runtime, {"database": lambda: _answers(database)})
         await journal.start()
+        node_file = self._node_file = NodeFile(self._config.data_dir, node)
+        await free_leases_of(database, node_file.dead())
         await app.start()
         _spare_what_stays()
         ReactorLag(self._clock, app.metrics).start()
@@ -140,6 +147,8 @@ class Server:
         await self._listeners.close(GRACE_SECONDS, app.closing)
         await app.stop()
         await app.core.journal.drain()
+        if self._node_file is not None:
+            self._node_file.release()
         app.core.database.close()
         app.core.threaded_reads.close()
 

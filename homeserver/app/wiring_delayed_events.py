@@ -38,7 +38,7 @@ def build_delayed_events(
         now = clock.now_ms()
         return database.transact(lambda tx: _forget_ended(tx, now))
 
-    leases = Leases(database, clock, f"delayed events {core.random.letters(12)}")
+    leases = Leases(database, clock, core.holder("delayed events"))
     work = DelayedEventsWork(due, forget_ended, leases, clock)
     rooms.delayed.when_scheduled(work.wake)
     accounts.accounts.when_deactivated(rooms.delayed.forget_user)

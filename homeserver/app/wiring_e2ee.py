@@ -140,7 +140,7 @@ def _upkeep(core: Core, accounts: AccountsArea) -> DeviceUpkeep | None:
     if after_ms is None:
         return None
     inactive = InactiveDevices(core.database, accounts.devices, after_ms, core.clock)
-    leases = Leases(core.database, core.clock, f"devices {core.random.letters(12)}")
+    leases = Leases(core.database, core.clock, core.holder("devices"))
     return DeviceUpkeep(inactive, leases, core.clock)
 
 

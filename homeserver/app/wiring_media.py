@@ -92,7 +92,7 @@ def build_media(core: Core, workers: FileWorkers, transport: FederationTransport
     )
     retention = _retention(core.config, database, clock)
     uses = MediaUseIndex(core.server_name, database, core.journal, clock, config.redacted_lifetime_ms)
-    leases = Leases(database, clock, f"media {random.letters(12)}")
+    leases = Leases(database, clock, core.holder("media"))
     uploads = Uploads(rules, database, library, arrivals, clock, random)
     previews = _previews(core, transport, library, processes) if config.url_previews.enabled else None
     return MediaArea(

@@ -125,7 +125,7 @@ def build_push(core: Core, parts: PushParts, registry: CollectorRegistry) -> Pus
     )
     delivery = PushDelivery(database, core.journal, post, clock, config.give_up_after_ms)
     courier = PushCourier(delivery, failures, clock, config.requests_per_gateway)
-    leases = Leases(database, clock, f"pushes {core.random.letters(12)}")
+    leases = Leases(database, clock, core.holder("pushes"))
     outbox = None
     if config.enabled:
         outbox = PushOutbox(owed, courier, failures, leases, database, clock)

@@ -47,7 +47,7 @@ class SearchArea:
 def build_search(core: Core, rooms_core: RoomsCore, rooms: Rooms) -> SearchArea:
     """Construct the area; what is switched off has no endpoint and no work."""
     config = core.config
-    leases = Leases(core.database, core.clock, f"searches {core.random.letters(12)}")
+    leases = Leases(core.database, core.clock, core.holder("searches"))
     index = MessageIndex(core.database, core.journal, core.clock)
     upkeep = UserDirectoryUpkeep(core.server_name, core.database, core.journal)
     endpoints: list[object] = []

@@ -83,7 +83,8 @@ class LoginApi:
                 raise MissingParam("Missing `token`")
             user_id = await self.login_tokens.redeem(body.token)
             return (await self.login.start(user_id, wanted)).answer()
-        credentials = {name: getattr(body, name) for name in ("identifier", "user", "address", "password")}
+        names = ("identifier", "user", "medium", "address", "password")
+        credentials = {name: getattr(body, name) for name in names}
         logged_in = await self.login.by_password(credentials, wanted)
         return logged_in.answer()
 

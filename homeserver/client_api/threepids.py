@@ -3,8 +3,10 @@
 https://spec.matrix.org/v1.19/client-server-api/#adding-account-administrative-contact-information
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -12,7 +14,13 @@ from homeserver.http.authentication import access_token, no_auth
 from homeserver.http.encoding import Response, page
 from homeserver.http.endpoint import Body, Query, endpoint
 from homeserver.http.request import Request
-from homeserver.protocol.errors import BadJson, MissingParam, ThreepidMediumNotSupported
+from homeserver.protocol.errors import (
+    BadJson,
+    InvalidParam,
+    MissingParam,
+    ThreepidDenied,
+    ThreepidMediumNotSupported,
+)
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.requester import Requester
 from homeserver.services.email_proofs import CONFIRM_PATH, Asked, EmailProofs, Purpose, checked_address
@@ -32,7 +40,9 @@ PAGE_POLICY = (
 
 
 class TokenRequest(msgspec.Struct, frozen=True):
-    """The body of a request for a mail. `next_link` and what is of identity servers is not used."""
+    """The body of a request for a mail. What is of identity servers is not used, and `next_link` only checked: whoever
+    confirmed an address stays on our page, which nobody can have lead to theirs.
+    """
 
     client_secret: str
     email: str
@@ -43,6 +53,8 @@ class TokenRequest(msgspec.Struct, frozen=True):
 
     def asked(self, purpose: Purpose) -> Asked:
         """What is asked for. Raises InvalidParam."""
+        if self.next_link is not None and not _is_web_page(self.next_link):
+            raise InvalidParam("`next_link` must be the address of a web page")
         return Asked(purpose, checked_address(self.email), self.client_secret, self.send_attempt)
 
 
@@ -59,6 +71,13 @@ class Removal(msgspec.Struct, frozen=True):
     medium: str
     address: str
     id_server: str | None = None
+
+
+class Binding(Addition, frozen=True):
+    """The body of a binding to an identity server."""
+
+    id_server: str
+    id_access_token: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +116,50 @@ class ThreepidsApi:
     )
     async def add(self, who: Requester, request: Request, body: Body[dict[str, Any]]) -> None:
         """Add an address that was confirmed, after user-interactive authentication."""
+        await self._add(who, request, body, lambda given: given)
+
+    @endpoint(
+        "POST",
+        "/_matrix/client/{v3,r0}/account/3pid",
+        auth=access_token,
+        limit="logins",
+        spec="client-server-api/#post_matrixclientv3account3pid",
+    )
+    async def add_as_of_old(self, who: Requester, request: Request, body: Body[dict[str, Any]]) -> None:
+        """The same, for older clients. Nothing is bound to an identity server."""
+        await self._add(who, request, body, _of_old)
+
+    async def _add(
+        self, who: Requester, request: Request, body: dict[str, Any], read: Callable[[Any], Any]
+    ) -> None:
         if "auth" not in body:
-            _addition(body)
+            _addition(read(body))
         operation, auth = operation_of(request.method, request.target, body, who.user_id)
         proof = await self.ui_auth.prove(operation, auth, ((PASSWORD,),))
-        addition = _addition(proof.body)
+        addition = _addition(read(proof.body))
         await self.threepids.add(who.user_id, addition.sid, addition.client_secret)
+
+    @endpoint(
+        "POST",
+        "/_matrix/client/{v3,r0}/account/3pid/bind",
+        auth=access_token,
+        limit="profile",
+        spec="client-server-api/#post_matrixclientv3account3pidbind",
+    )
+    async def bind(self, who: Requester, body: Body[Binding]) -> dict[str, Any]:
+        """Refuse: this server speaks to no identity servers for its users."""
+        raise ThreepidDenied("This server does not publish addresses on identity servers")
+
+    @endpoint(
+        "POST",
+        "/_matrix/client/{v3,r0}/account/3pid/unbind",
+        auth=access_token,
+        limit="profile",
+        spec="client-server-api/#post_matrixclientv3account3pidunbind",
+    )
+    async def unbind(self, who: Requester, body: Body[Removal]) -> dict[str, Any]:
+        """Nothing was bound by us, so that there is nothing to do."""
+        return {"id_server_unbind_result": "no-support"}
 
     @endpoint(
         "POST",
@@ -184,6 +241,22 @@ class ConfirmEmailApi:
         state = "done" if done else "failed"
         html = rendered("confirm_email.html.j2", server_name=self.server_name, state=state)
         return page(html, 200 if done else 400, PAGE_POLICY)
+
+
+def _of_old(body: Any) -> Any:
+    """What the older form of an addition has around it. Raises MissingParam."""
+    given = body.get("three_pid_creds", body.get("threePidCreds"))
+    if given is None:
+        raise MissingParam("Missing `three_pid_creds`")
+    return given
+
+
+def _is_web_page(link: str) -> bool:
+    try:
+        parts = urlsplit(link)
+    except ValueError:
+        return False
+    return parts.scheme in ("https", "http") and bool(parts.hostname) and link.isprintable()
 
 
 def _addition(body: Any) -> Addition:

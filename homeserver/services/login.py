@@ -12,12 +12,14 @@ from homeserver.protocol.errors import BadJson, Forbidden, MissingParam, Unknown
 from homeserver.protocol.identifiers import DeviceID, UserID, server_of
 from homeserver.services.accounts import Accounts
 from homeserver.services.devices import check_display_name
+from homeserver.services.email_proofs import EMAIL
 from homeserver.services.last_seen import Caller
 from homeserver.services.passwords import Passwords
 from homeserver.services.sessions import Pair, Sessions
 from storage.database import Database
 from storage.tables.access_tokens import AccessTokens
 from storage.tables.devices import Devices as StoredDevices
+from storage.tables.threepids import Threepids
 from storage.tables.users import Account, Users
 from storage.transaction import Transaction
 
@@ -79,14 +81,14 @@ class PasswordCheck:
         Raises Forbidden, in the same time and words for a wrong password and an unknown user; MissingParam,
         BadJson, Unknown for credentials that cannot be read; LimitExceeded.
         """
-        name = user_of(credentials)
+        identifier = identifier_of(credentials)
         password = credentials.get("password")
         if password is None:
             raise MissingParam("Missing `password`")
         if not isinstance(password, str):
             raise BadJson("`password` must be a text")
-        found = await self._accounts.named(name)
-        key = name.lower() if found is None else found.user_id
+        found = await self._named(identifier)
+        key = identifier.name.lower() if found is None else found.user_id
         if self._failures is not None:
             self._failures.check(key)
         stored = None if found is None else found.password_hash
@@ -98,6 +100,16 @@ class PasswordCheck:
         if verdict.rehashed is not None and stored is not None:
             await self._replace_hash(found.user_id, verdict.rehashed, stored)
         return found
+
+    async def _named(self, identifier: "Identifier") -> Account | None:
+        """The account that somebody means. Only e-mail addresses are known beside users' names."""
+        if identifier.medium is None:
+            return await self._accounts.named(identifier.name)
+        if identifier.medium != EMAIL:
+            return None
+        address = identifier.name.lower()
+        owner = await self._database.read(lambda tx: Threepids(tx).owner(EMAIL, address))
+        return None if owner is None else await self._accounts.named(owner)
 
     async def _replace_hash(self, user_id: UserID, rehashed: str, stored: str) -> None:
         await self._database.transact(lambda tx: Users(tx).replace_password_hash(user_id, rehashed, stored))
@@ -173,8 +185,16 @@ class Login:
         return dead
 
 
-def user_of(credentials: dict[str, Any]) -> str:
-    """Read a user identifier, or the deprecated `user` in its place.
+@dataclass(frozen=True, slots=True)
+class Identifier:
+    """Whom somebody says they are: by user ID or localpart (``medium`` is None), or by an identifier elsewhere."""
+
+    medium: str | None
+    name: str
+
+
+def identifier_of(credentials: dict[str, Any]) -> Identifier:
+    """Read a user identifier, or the deprecated fields in its place. Raises BadJson, MissingParam, Unknown.
 
     https://spec.matrix.org/v1.19/client-server-api/#identifier-types
     """
@@ -182,20 +202,27 @@ def user_of(credentials: dict[str, Any]) -> str:
     if identifier is None:
         identifier = {"type": "m.id.user", "user": credentials.get("user")}
         if credentials.get("address") is not None:
-            identifier = {"type": "m.id.thirdparty"}
+            identifier = {**credentials, "type": "m.id.thirdparty"}
     if not isinstance(identifier, dict):
         raise BadJson("`identifier` must be an object")
-    kind, user = identifier.get("type"), identifier.get("user")
-    if kind in ("m.id.thirdparty", "m.id.phone"):
-        raise Forbidden("Invalid username or password")  # no account has such an identifier
-    if kind != "m.id.user":
-        raise (
-            Unknown("Unknown identifier type")
-            if isinstance(kind, str)
-            else MissingParam("Missing `identifier.type`")
-        )
-    if user is None:
-        raise MissingParam("Missing `identifier.user`")
-    if not isinstance(user, str) or "\0" in user:
-        raise BadJson("`identifier.user` must be a text")
-    return user
+    kind = identifier.get("type")
+    if kind == "m.id.user":
+        return Identifier(None, _text(identifier, "user"))
+    if kind == "m.id.thirdparty":
+        return Identifier(_text(identifier, "medium"), _text(identifier, "address"))
+    if kind == "m.id.phone":
+        return Identifier("msisdn", _text(identifier, "phone"))
+    raise (
+        Unknown("Unknown identifier type")
+        if isinstance(kind, str)
+        else MissingParam("Missing `identifier.type`")
+    )
+
+
+def _text(identifier: dict[str, Any], name: str) -> str:
+    value = identifier.get(name)
+    if value is None:
+        raise MissingParam(f"Missing `identifier.{name}`")
+    if not isinstance(value, str) or "\0" in value:
+        raise BadJson(f"`identifier.{name}` must be a text")
+    return value

@@ -87,6 +87,11 @@ def mails(site: AccountsSite, box: Letterbox) -> None:
     dorothy = site.register("dorothy")
     succeeded(added(dorothy, confirmed(site, box, "account/3pid", "dorothy@post.example")))
     assert addresses(dorothy) == ["dorothy@post.example"]
+    unbound = {"medium": "email", "address": "dorothy@post.example"}
+    succeeded(dorothy.http.post(f"{V3}/account/3pid/unbind", unbound))
+    proof = confirmed(site, box, "account/3pid", "dora@post.example")
+    of_old = {"three_pid_creds": {**proof, "id_server": "is.example", "id_access_token": "x"}}
+    succeeded(dorothy.http.post(f"{V3}/account/3pid", {**of_old, "auth": password_auth(dorothy)}))
     succeeded(
         dorothy.http.post(f"{V3}/account/3pid/delete", {"medium": "email", "address": "dorothy@post.example"})
     )

@@ -32,6 +32,7 @@ RULES: Final = f"{V3}/pushrules"
 # What has a story of its own, by what its name matches.
 ELSEWHERE: Final[Mapping[str, str]] = {
     "preview_url": "previews need a page to look at: test_media_previews",
+    "3pid/bind": "there is no identity server",
     "msisdn": "there is nobody to send messages to telephones",
     "appservice|thirdparty/(location|user|protocol/)": "these need an application service",
     "msc430[68]": "subscriptions to threads have to be switched on: test_thread_subscriptions",

@@ -228,3 +228,53 @@ def test_phone_numbers_are_refused(site: AccountsSite) -> None:
     body = {"client_secret": "s", "country": "GB", "phone_number": "1", "send_attempt": 1}
     reply = site.http.post(f"{V3}/register/msisdn/requestToken", body)
     assert (reply.status, reply.errcode) == (400, "M_THREEPID_MEDIUM_NOT_SUPPORTED")
+
+
+def test_somebody_logs_in_by_an_address(site: AccountsSite, box: Letterbox) -> None:
+    anna = site.register("anna")
+    assert added(anna, confirmed(site, box, "account/3pid")).status == 200
+    mail = {"medium": "email", "address": ADDRESS.upper()}
+    for given in ({"identifier": {"type": "m.id.thirdparty", **mail}}, mail):
+        reply = site.http.post(f"{V3}/login", {"type": "m.login.password", "password": PASSWORD, **given})
+        assert (reply.status, reply.json["user_id"]) == (200, anna.user_id)
+    for other in ({**mail, "medium": "msisdn"}, {**mail, "address": "eve@post.example"}):
+        identifier = {"type": "m.id.thirdparty", **other}
+        body = {"type": "m.login.password", "password": PASSWORD, "identifier": identifier}
+        assert site.http.post(f"{V3}/login", body).errcode == "M_FORBIDDEN"
+    body = {
+        "type": "m.login.password",
+        "password": "wrong",
+        "identifier": {"type": "m.id.thirdparty", **mail},
+    }
+    assert site.http.post(f"{V3}/login", body).errcode == "M_FORBIDDEN"
+    body["identifier"] = {"type": "m.id.thirdparty", "medium": "email"}
+    assert site.http.post(f"{V3}/login", body).errcode == "M_MISSING_PARAM"
+
+
+def test_older_clients_add_addresses_by_the_same_proofs(site: AccountsSite, box: Letterbox) -> None:
+    anna = site.register("anna")
+    proof = confirmed(site, box, "account/3pid")
+    body = {"three_pid_creds": {**proof, "id_server": "is.example", "id_access_token": "x"}}
+    assert anna.http.post(f"{V3}/account/3pid", body).status == 401, "a stolen token adds no address"
+    assert anna.http.post(f"{V3}/account/3pid", {**body, "auth": password_auth(anna)}).status == 200
+    assert addresses(anna) == [ADDRESS]
+    assert anna.http.post(f"{V3}/account/3pid", {}).errcode == "M_MISSING_PARAM"
+
+
+def test_nothing_is_bound_to_identity_servers(site: AccountsSite) -> None:
+    anna = site.register("anna")
+    body = {"client_secret": "x", "sid": "y", "id_server": "is.example", "id_access_token": "z"}
+    assert anna.http.post(f"{V3}/account/3pid/bind", body).errcode == "M_THREEPID_DENIED"
+    reply = anna.http.post(f"{V3}/account/3pid/unbind", {"medium": "email", "address": ADDRESS})
+    assert reply.json == {"id_server_unbind_result": "no-support"}
+
+
+@pytest.mark.parametrize(
+    "link", ["javascript:alert(1)", "file:///etc/passwd", "https://", "/here", "http://[x"]
+)
+def test_a_next_link_is_the_address_of_a_web_page(site: AccountsSite, box: Letterbox, link: str) -> None:
+    body = {"client_secret": "s3cret", "email": ADDRESS, "send_attempt": 1}
+    path = f"{V3}/account/3pid/email/requestToken"
+    assert site.http.post(path, {**body, "next_link": link}).errcode == "M_INVALID_PARAM"
+    assert box.mails == []
+    assert site.http.post(path, {**body, "next_link": "https://app.example/done?x=1"}).status == 200

@@ -19,9 +19,6 @@ NOT_BUILT: Final = frozenset(
     """
 POST /_matrix/client/v1/appservice/{appserviceId}/ping
 GET /_matrix/client/v1/auth_metadata
-POST /_matrix/client/v3/account/3pid
-POST /_matrix/client/v3/account/3pid/bind
-POST /_matrix/client/v3/account/3pid/unbind
 PUT /_matrix/client/v3/directory/list/appservice/{networkId}/{roomId}
 GET /_matrix/client/v3/login/sso/redirect
 GET /_matrix/client/v3/login/sso/redirect/{idpId}

@@ -1251,6 +1251,8 @@ CREATE INDEX email_proofs_address ON email_proofs USING btree (address, created_
 
 CREATE INDEX email_proofs_created ON email_proofs USING btree (created_ts);
 
+CREATE INDEX events_calls ON events USING btree (room_id, pos) WHERE (type = ANY (ARRAY['m.call.invite'::text, 'm.call.answer'::text, 'm.call.reject'::text, 'm.call.hangup'::text]));
+
 CREATE INDEX events_notable ON events USING btree (room_id, pos) WHERE (notable > 0);
 
 CREATE INDEX events_outbound ON events USING btree (room_id, pos) WHERE (outbound AND (pos IS NOT NULL));

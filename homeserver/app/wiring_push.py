@@ -27,6 +27,7 @@ from homeserver.services.push.judging import PushJudge
 from homeserver.services.push.letters import Letters
 from homeserver.services.push.mail_news import MailNews
 from homeserver.services.push.owed import PushesOwed
+from homeserver.services.push.turns import Turns
 from homeserver.services.pushers import PusherLimits, Pushers
 from storage.leases import Leases
 
@@ -118,6 +119,7 @@ def build_push(core: Core, parts: PushParts, registry: CollectorRegistry) -> Pus
     describer = Describer(database, rooms_core.heads, rooms_core.states, sync.sources.summaries)
     letters = Letters(database, rooms_core.events, describer, include_content=config.include_content)
     post = Post(
+        turns=Turns(database, clock),
         gateways=PushGateways(parts.http, allow_http=config.allow_http),
         failures=failures,
         letters=letters,

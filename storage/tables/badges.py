@@ -18,13 +18,6 @@ class OpenRoomRow:
 class OpenRooms(Queries):
     @query(
         """select room_id, membership, sender from memberships
-           where user_id = %(user_id)s and local and membership in ('join', 'invite')""",
-        many(OpenRoomRow),
-    )
-    def of_user(self, user_id: UserID) -> list[OpenRoomRow]: ...
-
-    @query(
-        """select room_id, membership, sender from memberships
            where user_id = %(user_id)s and room_id = any(%(rooms)s) and local and membership in ('join', 'invite')""",
         many(OpenRoomRow),
     )

@@ -175,13 +175,6 @@ class PushOutbox(Queries):
     def waiting(self) -> list[EarRow]:
         """The pushers to which something is owed."""
 
-    @query(
-        """select pos, event_nid, actions, ts from push_outbox where pusher_id = %(pusher_id)s
-           order by pos limit %(limit)s""",
-        many(OwedPush),
-    )
-    def owed(self, pusher_id: int, limit: int) -> list[OwedPush]: ...
-
     @query("delete from push_outbox where pusher_id = %(pusher_id)s", nothing)
     def drop(self, pusher_id: int) -> None: ...
 

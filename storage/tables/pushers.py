@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from homeserver.protocol.identifiers import DeviceID, UserID
-from storage.query import Queries, affected, many, maybe, nothing, one, query
+from storage.query import Queries, affected, many, nothing, one, query
 
-_COLUMNS = """id, user_id, app_id, pushkey, kind, device_id, enabled, app_display_name, device_display_name,
+COLUMNS = """id, user_id, app_id, pushkey, kind, device_id, enabled, app_display_name, device_display_name,
               profile_tag, lang, url, data, set_ts, badge"""
 _WITH_OUTBOX = "delete from push_outbox where pusher_id in (select id from gone)"
 
@@ -36,11 +36,8 @@ class PusherRow:
 class Pushers(Queries):
     """Reads and writes pushers. What is owed to one that is deleted goes with it."""
 
-    @query(f"select {_COLUMNS} from pushers where user_id = %(user_id)s order by id", many(PusherRow))
+    @query(f"select {COLUMNS} from pushers where user_id = %(user_id)s order by id", many(PusherRow))
     def of_user(self, user_id: UserID) -> list[PusherRow]: ...
-
-    @query(f"select {_COLUMNS} from pushers where id = %(pusher_id)s", maybe(PusherRow))
-    def by_id(self, pusher_id: int) -> PusherRow | None: ...
 
     @query(
         """select count(*) from pushers

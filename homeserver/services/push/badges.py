@@ -9,13 +9,13 @@ from typing import Any, Final
 
 from homeserver.clock import Clock
 from homeserver.protocol.identifiers import RoomID, UserID
+from homeserver.services.push.standing import OpenRooms
 from homeserver.services.receipts import MAIN_THREAD, UNTHREADED
 from homeserver.services.rooms.event_store import EventStore
-from homeserver.services.rooms.ignored_users import ignored_by
 from homeserver.services.rooms.stored_event import StoredEvent
 from homeserver.services.sync.unread import UnreadCounts
 from storage.database import Database
-from storage.tables.badges import OpenRooms
+from storage.tables.badges import OpenRooms as StoredRooms
 from storage.tables.unread import Unread
 from storage.transaction import Transaction
 
@@ -50,13 +50,12 @@ class Badges:
         self._events = events
         self._clock = clock
 
-    async def of(self, user_id: UserID) -> Badge:
-        """The counts of a user as of now."""
-        joined, invites, ignored = await self._database.read(lambda tx: _open_rooms(tx, user_id))
-        counts = await self._unread.of_rooms(user_id, joined, ignored)
+    async def of(self, user_id: UserID, rooms: OpenRooms) -> Badge:
+        """The counts of a user as of now, whose rooms are these."""
+        counts = await self._unread.of_rooms(user_id, rooms.joined, rooms.ignored)
         unread = {room_id: each.total.notifications for room_id, each in counts.items()}
-        waiting = [room_id for room_id, count in unread.items() if count]
-        return Badge(sum(unread.values()) + invites, await self._missed_calls(user_id, waiting))
+        waiting = [room_id for room_id in rooms.called if unread[room_id]]
+        return Badge(sum(unread.values()) + rooms.invites, await self._missed_calls(user_id, waiting))
 
     async def _missed_calls(self, user_id: UserID, rooms: list[RoomID]) -> int:
         if not rooms:
@@ -101,15 +100,6 @@ def _rings_for(content: Mapping[str, Any]) -> int:
     return min(lifetime, _LONGEST_RING_MS) if isinstance(lifetime, int) else _LONGEST_RING_MS
 
 
-def _open_rooms(tx: Transaction, user_id: UserID) -> tuple[list[RoomID], int, frozenset[UserID]]:
-    """The rooms that a user is in, how many invites wait, and whom they ignore."""
-    ignored = ignored_by(tx, user_id)
-    rooms = OpenRooms(tx).of_user(user_id)
-    joined = [row.room_id for row in rooms if row.membership == "join"]
-    invites = [row for row in rooms if row.membership == "invite" and row.sender not in ignored]
-    return joined, len(invites), ignored
-
-
 def _calls(tx: Transaction, user_id: UserID, rooms: list[RoomID]) -> tuple[list[int], dict[RoomID, int]]:
     """The numbers of events of calls in some rooms, and up to where the user has read these."""
     reads = Unread(tx).reads(user_id, rooms)
@@ -118,4 +108,4 @@ def _calls(tx: Transaction, user_id: UserID, rooms: list[RoomID]) -> tuple[list[
         if each.thread_id in (UNTHREADED, MAIN_THREAD):
             read[each.room_id] = max(read[each.room_id], each.pos)
     bases = [read[room_id] for room_id in rooms]
-    return OpenRooms(tx).calls(rooms, bases, _CALL_EVENTS), read
+    return StoredRooms(tx).calls(rooms, bases, _CALL_EVENTS), read

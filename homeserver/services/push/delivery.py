@@ -13,16 +13,13 @@ from homeserver.services.email_proofs import EMAIL
 from homeserver.services.push.badges import Badge, Badges
 from homeserver.services.push.failures import PushFailures
 from homeserver.services.push.letters import Letters
+from homeserver.services.push.turns import AT_ONCE, Turn, Turns
 from storage.database import Database
 from storage.journal import Journal, Write
 from storage.tables.push_outbox import DONE_PUSHES, TOLD_BADGES, OwedPush, PushOutbox
 from storage.tables.pushers import PusherRow, Pushers
-from storage.transaction import Transaction
 
 log = structlog.get_logger(__name__)
-
-AT_ONCE: Final = 20
-"""So many pushes of one pusher, and then it is another's turn."""
 
 
 class Outcome(Enum):
@@ -57,6 +54,7 @@ OutcomeListener = Callable[[Outcome, float | None], object]
 class Post:
     """What takes pushes, how it works, and what it is given."""
 
+    turns: Turns
     gateways: PushGateways
     failures: PushFailures
     letters: Letters
@@ -82,10 +80,11 @@ class PushDelivery:
 
     async def deliver(self, pusher_id: int) -> Done:
         """Deliver what is owed, the oldest first."""
-        pusher, owed = await self._database.read(lambda tx: _owed(tx, pusher_id))
+        turn = await self._post.turns.of(pusher_id)
+        pusher, owed = (None, ()) if turn is None else (turn.pusher, turn.owed)
         if pusher is not None and pusher.kind == EMAIL:
             return Done.ALL  # since it was queued it has become one that mails
-        if pusher is None or pusher.url is None or not pusher.enabled:
+        if turn is None or pusher is None or pusher.url is None or not pusher.enabled:
             await self._database.transact(lambda tx: PushOutbox(tx).drop(pusher_id))
             return Done.ALL
         if not owed:
@@ -94,7 +93,7 @@ class PushDelivery:
             return Done.WAITS
         fresh = self._unexpired(owed)
         try:
-            if await self._deliver(pusher, pusher.url, owed, fresh):
+            if await self._deliver(turn, pusher.url, fresh):
                 return Done.SOME if len(owed) == AT_ONCE else Done.ALL
             return Done.ALL
         except PushFailed as failure:
@@ -119,13 +118,11 @@ class PushDelivery:
                 self._tell(Outcome.EXPIRED)
         return fresh
 
-    async def _deliver(
-        self, pusher: PusherRow, url: str, owed: Iterable[OwedPush], fresh: Iterable[OwedPush]
-    ) -> bool:
+    async def _deliver(self, turn: Turn, url: str, fresh: Iterable[OwedPush]) -> bool:
         """Push event by event; False if the gateway does not know the pusher any more. Raises PushFailed."""
-        letters, post = self._post.letters, self._post
-        due = await letters.still_due(pusher.user_id, fresh)
-        badge = await post.badges.of(pusher.user_id)
+        pusher, letters, post = turn.pusher, self._post.letters, self._post
+        due = await letters.due(fresh, turn.standing)
+        badge = await post.badges.of(pusher.user_id, turn.rooms)
         for letter in due:
             body = await letters.about(pusher, letter, badge)
             if not await self._notify(pusher, url, body, letter.stored.received_ts):
@@ -136,7 +133,7 @@ class PushDelivery:
                 return False
         pushed = {letter.pos for letter in due}
         told = badge if due or badge.unread != pusher.badge else None
-        await self._done(pusher, [row.pos for row in owed if row.pos not in pushed], told)
+        await self._done(pusher, [row.pos for row in turn.owed if row.pos not in pushed], told)
         return True
 
     async def _notify(self, pusher: PusherRow, url: str, body: bytes, since_ms: int | None) -> bool:
@@ -171,7 +168,3 @@ class PushDelivery:
 def target_of(pusher_id: int) -> str:
     """What failures of one pusher are counted under."""
     return f"pusher {pusher_id}"
-
-
-def _owed(tx: Transaction, pusher_id: int) -> tuple[PusherRow | None, list[OwedPush]]:
-    return Pushers(tx).by_id(pusher_id), PushOutbox(tx).owed(pusher_id, AT_ONCE)

@@ -13,7 +13,7 @@ import orjson
 from homeserver.protocol.identifiers import RoomID, UserID
 from homeserver.services.push.badges import Badge
 from homeserver.services.push.describing import Describer
-from homeserver.services.receipts import MAIN_THREAD, UNTHREADED
+from homeserver.services.push.standing import Standing
 from homeserver.services.rooms.event_store import EventStore
 from homeserver.services.rooms.stored_event import StoredEvent
 from storage.database import Database
@@ -49,12 +49,17 @@ class Letters:
 
     async def still_due(self, user_id: UserID, owed: Iterable[OwedPush]) -> list[Letter]:
         """Those events that are still news to the user, in order."""
-        rows = {row.event_nid: row for row in owed if row.event_nid is not None}
-        stored = await self._events.by_nids(rows)
+        rows = [row for row in owed if row.event_nid is not None]
+        stored = await self._events.by_nids(row.event_nid for row in rows if row.event_nid is not None)
         if not stored:
             return []
         rooms = list({each.event.room_id for each in stored.values()})
-        standing = await self._database.read(lambda tx: _standing(tx, user_id, rooms))
+        return await self.due(rows, await self._database.read(lambda tx: _standing(tx, user_id, rooms)))
+
+    async def due(self, owed: Iterable[OwedPush], standing: Standing) -> list[Letter]:
+        """Those events that are still news to a user who stands like this to their rooms, in order."""
+        rows = {row.event_nid: row for row in owed if row.event_nid is not None}
+        stored = await self._events.by_nids(rows)
         letters = []
         for nid, row in rows.items():
             each = stored.get(nid)
@@ -83,27 +88,10 @@ class Letters:
         return orjson.dumps({"notification": told})
 
 
-@dataclass(frozen=True, slots=True)
-class _Standing:
-    """How a user stands to some rooms."""
-
-    memberships: Mapping[RoomID, str]
-    read: Mapping[tuple[RoomID, str], int]
-
-    def wants(self, stored: StoredEvent, pos: int) -> bool:
-        room_id, thread = stored.event.room_id, stored.thread or MAIN_THREAD
-        membership = self.memberships.get(room_id)
-        if membership == "invite":
-            return stored.event.membership == "invite"
-        if membership != "join" or stored.redacted_by is not None or stored.event.membership == "invite":
-            return False
-        return pos > max(self.read.get((room_id, UNTHREADED), 0), self.read.get((room_id, thread), 0))
-
-
-def _standing(tx: Transaction, user_id: UserID, rooms: list[RoomID]) -> _Standing:
+def _standing(tx: Transaction, user_id: UserID, rooms: list[RoomID]) -> Standing:
     memberships = {row.room_id: row.membership for row in OpenRooms(tx).of_user_in(user_id, rooms)}
     reads = Unread(tx).reads(user_id, rooms)
-    return _Standing(memberships, {(row.room_id, row.thread_id): row.pos for row in reads})
+    return Standing(memberships, {(row.room_id, row.thread_id): row.pos for row in reads})
 
 
 def _tweaks(actions: Iterable[Any]) -> dict[str, Any]:

@@ -8,12 +8,12 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from tests.client_api.pictures import png, size_of
 from tests.harness.live_client import V3, Json, LiveUser, Refused, eventually, room_path
 from tests.system.federation_stories import PATIENCE_S, Homes
 
 V1 = "/_matrix/client/v1"
-PICTURE = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,"
-PICTURE += b"\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
+PICTURE = png(400, 200)
 
 
 class WiderStories:
@@ -150,7 +150,7 @@ class WiderStories:
     def test_a_picture_is_shown_on_the_other_side(self, homes: Homes, version: str) -> None:
         ann, bea, room = homes.room(version)
         uri = _upload(ann, PICTURE)
-        content = {"msgtype": "m.image", "body": "dot.gif", "url": uri, "info": {"mimetype": "image/gif"}}
+        content = {"msgtype": "m.image", "body": "red.png", "url": uri, "info": {"mimetype": "image/png"}}
         ann.http.call("PUT", room_path(room, "send", "m.room.message", "picture"), content)
         shown = eventually(
             lambda: [each for each in bea.history(room) if each["content"].get("url")],
@@ -159,7 +159,10 @@ class WiderStories:
         )
         server, media_id = shown[0]["content"]["url"].removeprefix("mxc://").split("/")
         kind, found = _download(bea, f"{V1}/media/download/{server}/{media_id}")
-        assert (kind.partition(";")[0], found) == ("image/gif", PICTURE)
+        assert (kind.partition(";")[0], found) == ("image/png", PICTURE)
+        size = "width=96&height=96&method=crop"
+        kind, found = _download(bea, f"{V1}/media/thumbnail/{server}/{media_id}?{size}")
+        assert (kind.partition(";")[0], size_of(found)) == ("image/png", (96, 96))
 
     def test_devices_are_known_and_get_their_messages(self, homes: Homes, version: str) -> None:
         ann, bea, _ = homes.room(version)
@@ -222,8 +225,8 @@ def _notes(user: LiveUser, count: int) -> list[int]:
 
 
 def _upload(user: LiveUser, data: bytes) -> str:
-    headers = {"Authorization": f"Bearer {user.token}", "Content-Type": "image/gif"}
-    request = Request(f"{user.url}/_matrix/media/v3/upload?filename=dot.gif", data, headers, method="POST")
+    headers = {"Authorization": f"Bearer {user.token}", "Content-Type": "image/png"}
+    request = Request(f"{user.url}/_matrix/media/v3/upload?filename=red.png", data, headers, method="POST")
     with urlopen(request, timeout=60) as answer:
         uri = answer.read().decode().split('"content_uri":')[1].split('"')[1]
     return str(uri)

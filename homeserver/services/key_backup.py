@@ -50,7 +50,9 @@ class KeyBackup:
         self._database = database
 
     async def create(self, user_id: UserID, algorithm: str, auth_data: object) -> str:
-        """Begin a new version."""
+        """Begin a new version. Raises InvalidParam."""
+        if not algorithm or len(algorithm.encode()) > MAX_ID_BYTES or "\0" in algorithm:
+            raise InvalidParam("Not the name of an algorithm")
         text = encode_canonical(auth_data).decode()
 
         def run(tx: Transaction) -> int:

@@ -144,6 +144,12 @@ def test_sessions_are_deleted_one_by_one_by_room_and_all(alice: Device) -> None:
     assert read(alice, version) == {"rooms": {}}
 
 
+@pytest.mark.parametrize("algorithm", ["", "\0", "m." + "x" * 300])
+def test_a_backup_of_no_algorithm_is_refused(alice: Device, algorithm: str) -> None:
+    reply = alice.here.post(VERSION, {"algorithm": algorithm, "auth_data": {}})
+    assert (reply.status, reply.errcode) == (400, "M_INVALID_PARAM")
+
+
 def test_nobody_else_sees_it(site: SyncSite, alice: Device) -> None:
     version = create(alice)
     put(alice, version, session(), ROOM, "one")

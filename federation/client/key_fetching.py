@@ -60,7 +60,7 @@ class KeyFetcher:
         self, servers: Collection[ServerName], despite_pause: bool
     ) -> list[PublishedKeys]:
         asked = [Deferred.fromCoroutine(self.directly(server, despite_pause)) for server in servers]
-        return [each for each in await gatherResults(asked) if each is not None]
+        return [each for each in await gatherResults(asked, consumeErrors=True) if each is not None]
 
     async def _ask(self, server: ServerName, despite_pause: bool) -> PublishedKeys | None:
         await self._places.acquire()

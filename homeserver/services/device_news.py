@@ -232,9 +232,7 @@ def _concerns(change: ListChange | Move, user: LiveUser) -> bool:
 
 def _add_lists(changes: Changes, answer: Answer) -> None:
     lists = {
-        name: sorted(users)
-        for name, users in (("changed", changes.changed), ("left", changes.left))
-        if users
+        name: sorted(users) for name, users in (("changed", changes.changed), ("left", changes.left)) if users
     }
     if lists:
         answer.extensions["device_lists"] = orjson.dumps(lists)

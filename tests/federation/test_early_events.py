@@ -108,7 +108,7 @@ def test_they_are_given_up_after_half_a_day(world: Simulation, shared: Shared) -
     alpha, alice, other, room = shared
     sends_without_the_one_before(shared)
     asked = len(other.asked)
-    world.pass_time(24 * HOUR)
+    world.pass_time(13 * HOUR)
     assert kept(alpha) == []
     assert len(other.asked) - asked < 60
     assert texts(alice, room) == []

@@ -151,3 +151,21 @@ def test_an_event_is_read_without_its_room(site: SyncSite) -> None:
     assert (found["event_id"], found["room_id"], found["content"]["body"]) == (event_id, room, "hello")
     assert bob.http.get(f"{V3}/events/{event_id}").errcode == "M_NOT_FOUND"
     assert alice.http.get(f"{V3}/events/$nothing").errcode == "M_NOT_FOUND"
+
+
+def test_those_whom_one_ignores_are_not_heard_and_invite_in_vain(site: SyncSite) -> None:
+    alice, bob, carl = site.people("alice", "bob", "carl")
+    room = alice.public_room()
+    bob.join(room)
+    rules = {"enabled": True, "ignored_users": ["@carl:*"]}
+    alice.put_account_data("org.matrix.msc4155.invite_permission_config", rules)
+    alice.put_account_data("m.ignored_user_list", {"ignored_users": {bob.user_id: {}}})
+    end = _initial(alice)["end"]
+    for person in (bob, carl):
+        person.invite(person.create(preset="private_chat"), alice)
+    bob.say(room, "Can you hear me?")
+    alice.say(room, "It is quiet here")
+    assert [each["room_id"] for each in _initial(alice)["rooms"]] == [room]
+    chunk = _events(alice, from_=end, timeout=0)["chunk"]
+    assert _bodies(chunk) == ["It is quiet here"]
+    assert not [each for each in chunk if each["type"] == "m.room.member"]

@@ -218,17 +218,23 @@ def test_who_joins_sees_what_is_sticky_whatever_the_history_hides(site: SyncSite
     hidden = {"type": "m.room.history_visibility", "content": {"history_visibility": "joined"}}
     room = anna.public_room(initial_state=[hidden])
     ben.sync()
-    slider = Slider(ben)
-    _, token = told(slider)
-    stick(anna, room, "sticky")
+    slider, last = Slider(ben), {"all": rooms_list(limit=1)}
+    _, token = told(slider, lists=last)
+    event_id = stick(anna, room, "sticky")
+    flood(anna, room)
     ben.join(room)
-    news = ben.joined(room)
+    since = ben.since
+    news = ben.joined(room, filter=ONE)
     assert bodies(news) == []
     assert sticky(news) == ["sticky"]
-    assert ben.joined(room) == {}
-    rooms, token = told(slider, token)
+    assert ben.joined(room, filter=ONE) == {}
+    assert bodies(ben.sync(since)["rooms"]["join"][room]) == ["sticky"]
+    rooms, token = told(slider, token, lists=last)
     assert rooms == {room: ["sticky"]}
-    assert told(slider, token)[0] == {}
+    assert told(slider, token, lists=last)[0] == {}
+    assert event(ben, room, event_id)["content"] == {"body": "sticky"}
+    site.clock.advance(601)
+    assert ben.here.get(room_path(room, "event", event_id)).status == 404
 
 
 def test_sliding_sync_tells_what_is_sticky_in_rooms_out_of_sight(site: SyncSite) -> None:

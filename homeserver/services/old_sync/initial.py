@@ -18,6 +18,8 @@ from homeserver.services.old_sync.old_events import of_room, old_event, old_even
 from homeserver.services.rooms.access import Access, Standing
 from homeserver.services.rooms.event_store import EventStore
 from homeserver.services.rooms.history import History, PageRequest
+from homeserver.services.rooms.ignored_users import ignored_by
+from homeserver.services.rooms.invite_permission import ignored_inviters
 from homeserver.services.rooms.rendering import Renderer, Viewer
 from homeserver.services.rooms.state_store import StateStore
 from homeserver.services.sync.ephemera import receipt_events
@@ -64,6 +66,14 @@ class _Own:
         return of_room(receipt_events(rows, ()), room_id) if rows else []
 
 
+def hidden_inviters(tx: Transaction, user_id: UserID, rows: Iterable[MembershipRow]) -> frozenset[str]:
+    """Those who have invited a user and whose invites the user is not to see: they ignore them, or their rules do."""
+    inviters = {UserID(row.sender) for row in rows if row.membership == "invite"}
+    if not inviters:
+        return frozenset()
+    return ignored_by(tx, user_id) | ignored_inviters(tx, user_id, inviters)
+
+
 class InitialSync:
     """Answers the two forms."""
 
@@ -96,8 +106,11 @@ class InitialSync:
         )
         joined = [row.room_id for row in rows if row.membership == "join"]
         members = await self._members(joined)
+        hidden = await self._database.read(lambda tx: hidden_inviters(tx, who.user_id, rows))
         rooms = []
         for row in rows:
+            if row.membership == "invite" and row.sender in hidden:
+                continue
             if row.membership in ("invite", "knock"):
                 rooms.append(await self._invited(who, row))
             elif row.membership in ("join", "leave"):

@@ -19,6 +19,7 @@ from homeserver.services.account_data import changed_between
 from homeserver.services.old_sync.initial import RoomViews
 from homeserver.services.old_sync.old_events import of_room, old_events
 from homeserver.services.rooms.access import Seen
+from homeserver.services.rooms.invite_permission import ignored_inviters
 from homeserver.services.rooms.rendering import Viewer
 from homeserver.services.rooms.stored_event import StoredEvent
 from homeserver.services.sync.ephemera import receipt_events, typing_event
@@ -115,8 +116,8 @@ class EventStream:
             await self._views.access.standing(ask.room_id, ask.who.user_id)
         rows, changes = await self._database.read(lambda tx: _read(tx, ask, user, now.pos))
         upto = now.pos if len(rows) < ask.limit else rows[-1].pos or now.pos
-        chunk = await self._timeline(ask, self._events.load(rows))
-        chunk += await self._invites(ask, [change for change in changes if change.pos <= upto])
+        chunk = await self._timeline(ask, [each for each in self._events.load(rows) if _is_heard(each, user)])
+        chunk += await self._invites(ask, user, [change for change in changes if change.pos <= upto])
         chunk += await self._passing(ask, user, upto)
         return chunk, upto
 
@@ -130,10 +131,21 @@ class EventStream:
         seen.sort(key=lambda each: each.stored.pos or 0)
         return old_events(await self._views.renderer.timeline(Viewer.of(ask.who), seen))
 
-    async def _invites(self, ask: _Ask, changes: Sequence[MembershipChangeRow]) -> list[Content]:
+    async def _invites(
+        self, ask: _Ask, user: LiveUser, changes: Sequence[MembershipChangeRow]
+    ) -> list[Content]:
         """The user's own membership events in rooms whose timeline they do not see."""
         nids = [change.event_nid for change in changes if change.membership in ("invite", "knock")]
-        events = list((await self._events.by_nids(nids)).values())
+        if not nids:
+            return []
+        found = (await self._events.by_nids(nids)).values()
+        inviters = {each.event.sender for each in found if each.event.membership == "invite"}
+        hidden = await self._database.read(lambda tx: ignored_inviters(tx, ask.who.user_id, inviters))
+        events = [
+            each
+            for each in found
+            if each.event.membership != "invite" or each.event.sender not in hidden | user.ignored
+        ]
         return old_events(await self._views.renderer.state(events, Viewer.of(ask.who)))
 
     async def _passing(self, ask: _Ask, user: LiveUser, upto: int) -> list[Content]:
@@ -213,6 +225,11 @@ def _read(
     changes = Memberships(tx).changes(ask.who.user_id, ask.since, upto)
     rooms = list(user.rooms.union(change.room_id for change in changes))
     return RoomStream(tx).between(rooms, ask.since, upto, ask.limit), changes
+
+
+def _is_heard(stored: StoredEvent, user: LiveUser) -> bool:
+    """Whether an event is not a message of somebody whom the user ignores."""
+    return stored.event.is_state or stored.event.sender not in user.ignored
 
 
 def _rooms(ask: _Ask, user: LiveUser) -> list[RoomID]:

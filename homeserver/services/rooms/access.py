@@ -9,8 +9,10 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from homeserver.clock import Clock
 from homeserver.protocol.errors import Forbidden, NotFound
 from homeserver.protocol.events.content import history_visibility_of
+from homeserver.protocol.events.sticky import STICKY, sticky_until
 from homeserver.protocol.identifiers import EventID, RoomID, UserID
 from homeserver.protocol.visibility import can_see
 from homeserver.services.rooms.erased_users import ErasedUsers, without_content
@@ -60,7 +62,10 @@ class Standing:
 class Access:
     """The rules of reading, on what this server knows of the room."""
 
-    def __init__(self, database: Database, heads: RoomHeads, states: StateStore, events: EventStore) -> None:
+    def __init__(
+        self, database: Database, heads: RoomHeads, states: StateStore, events: EventStore, clock: Clock
+    ) -> None:
+        self._clock = clock
         self._database = database
         self._heads = heads
         self._states = states
@@ -117,8 +122,10 @@ class Access:
         placed = [[stored for stored in events if _is_shown(stored)] for _, events in groups]
         sights = await self._sights(user_id, (stored for events in placed for stored in events))
         erased = await self.erased.all()
+        sticky = self._sticky(stored for events in placed for stored in events)
         return [
-            _seen(reader, events, sights, erased) for (reader, _), events in zip(groups, placed, strict=True)
+            _seen(reader, events, sights, erased, sticky)
+            for (reader, _), events in zip(groups, placed, strict=True)
         ]
 
     async def event(self, room_id: RoomID, user_id: UserID, event_id: EventID) -> Seen:
@@ -160,6 +167,17 @@ class Access:
             )
         return sights
 
+    def _sticky(self, events: Iterable[StoredEvent]) -> AbstractSet[int]:
+        """The numbers of those events that are sticky now: who is in the room sees them, whatever the history hides.
+
+        https://github.com/matrix-org/matrix-spec-proposals/pull/4354
+        """
+        sticky = [stored for stored in events if STICKY in stored.event.pdu]
+        if not sticky:
+            return frozenset()
+        now = self._clock.now_ms()
+        return {stored.nid for stored in sticky if sticky_until(stored.event, stored.received_ts) > now}
+
     async def _membership(self, head: RoomHead, user_id: UserID) -> str:
         member = await self._states.find(head.state, MEMBER, user_id)
         return "leave" if member is None else member.event.membership or "leave"
@@ -187,12 +205,14 @@ def _seen(
     events: Iterable[StoredEvent],
     sights: Mapping[int, tuple[str, str | None]],
     erased: AbstractSet[UserID],
+    sticky: AbstractSet[int],
 ) -> list[Seen]:
     seen = []
+    inside = math.isinf(reader.joined_until)
     for stored in events:
         visibility, membership = sights[stored.state_before or 0]
         event = stored.event
-        if can_see(
+        if (inside and stored.nid in sticky) or can_see(
             event,
             reader.user_id,
             visibility=visibility,

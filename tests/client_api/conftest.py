@@ -4,9 +4,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from homeserver.app.wiring_media import MediaTools, build_media_tools
 from storage.database import Database
 from tests.client_api.accounts_site import AccountsSite, QueuedWorkers
+from tests.client_api.media_site import MediaSite
 from tests.client_api.rooms_site import RoomsSite
+from tests.client_api.sync_site import Syncer
+from tests.harness.memory import SeededRandom
 from tests.harness.postgres import TestDatabase
 
 NewSite = Callable[[str], AccountsSite]
@@ -38,3 +42,15 @@ def busy_site(test_database: TestDatabase) -> Iterator[AccountsSite]:
 def rooms(database: Database) -> RoomsSite:
     """A site with accounts and rooms."""
     return RoomsSite(database)
+
+
+@pytest.fixture
+def tools(site: MediaSite) -> MediaTools:
+    """What commands do with the media of a module's site."""
+    return build_media_tools(site.app.core.config, site.database, site.clock, SeededRandom(99))
+
+
+@pytest.fixture
+def admin(site: MediaSite) -> Syncer:
+    """An administrator of it."""
+    return site.admin()

@@ -17,16 +17,23 @@ MINUTE = 60.0
 
 
 class Letterbox:
-    """A mail server of the outside world: it keeps what it is given, unless it is broken."""
+    """A mail server of the outside world: it keeps what it is given, unless there is a `failure`."""
 
     def __init__(self) -> None:
         self.mails: list[Mail] = []
-        self.broken = False
+        self.failure: MailFailed | None = None
 
     async def send(self, mail: Mail) -> None:
-        if self.broken:
-            raise MailFailed("450 later", permanent=False)
+        if self.failure is not None:
+            raise self.failure
         self.mails.append(mail)
+
+    def link(self) -> str:
+        """The path behind the link in the last mail."""
+        found = re.search(r"https://test(/\S+)", self.mails[-1].text)
+        assert found is not None
+        assert found[1].replace("&", "&amp;") in self.mails[-1].html
+        return found[1]
 
     def take(self) -> list[Mail]:
         """The mails since the last call."""
@@ -57,9 +64,8 @@ class MailSite(PushSite):
         body = {"client_secret": "s3cret", "email": address, "send_attempt": 1}
         reply = self.http.post(f"{V3}/account/3pid/email/requestToken", body)
         assert reply.status == 200, reply.text
-        found = re.search(r"https://test(/\S+)", self.box.take()[-1].text)
-        assert found is not None
-        assert self.http.post(found[1], b"").status == 200
+        assert self.http.post(self.box.link(), b"").status == 200
+        self.box.take()
         auth = {
             "type": "m.login.password",
             "identifier": {"type": "m.id.user", "user": person.user_id},

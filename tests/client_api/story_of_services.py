@@ -6,9 +6,10 @@ from urllib.parse import quote
 from homeserver.protocol.identifiers import UserID
 from tests.client_api.accounts_site import PASSWORD, AccountsSite, password_auth
 from tests.client_api.e2ee import V3, Device
+from tests.client_api.mail_site import Letterbox
 from tests.client_api.media_site import CREATE, MEDIA, OLD, MediaSite, upload
 from tests.client_api.pictures import png
-from tests.client_api.test_threepids import Letterbox, added, addresses, confirmed, email_auth
+from tests.client_api.test_threepids import added, addresses, confirmed, email_auth
 from tests.harness.client import Client, Reply
 from tests.harness.memory import result_of
 

@@ -14,13 +14,13 @@ import pytest
 from storage.database import Database
 from tests.client_api.accounts_site import PASSWORD, AccountsSite
 from tests.client_api.e2ee import V3, Device, one_time_keys
+from tests.client_api.mail_site import Letterbox
 from tests.client_api.media_site import MediaSite
 from tests.client_api.rooms_site import room_path
 from tests.client_api.story_of_services import SUPPORT, administration, mails, media, moving_on
 from tests.client_api.sync_site import SyncSite
 from tests.client_api.test_cross_signing import Signer
 from tests.client_api.test_key_backup import KEYS, VERSION, session
-from tests.client_api.test_threepids import Letterbox
 from tests.harness import conformance
 from tests.harness.client import Client
 from tests.http.test_specified_endpoints import built

@@ -26,16 +26,6 @@ def site(database: Database, tmp_path: Path) -> MediaSite:
     return MediaSite(database, tmp_path)
 
 
-@pytest.fixture
-def tools(site: MediaSite) -> MediaTools:
-    return build_media_tools(site.app.core.config, site.database, site.clock, SeededRandom(99))
-
-
-@pytest.fixture
-def admin(site: MediaSite) -> Syncer:
-    return site.admin()
-
-
 def uploads(site: MediaSite, who: Syncer) -> list[str]:
     """Three files, a day after each other; their media IDs."""
     made = []

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from homeserver.app.commands.offline import finished
-from homeserver.app.wiring_media import MediaTools, build_media_tools
+from homeserver.app.wiring_media import MediaTools
 from storage.database import Database
 from tests.client_api.media_site import (
     CREATE,
@@ -23,7 +23,6 @@ from tests.client_api.media_site import (
     upload,
 )
 from tests.client_api.sync_site import Syncer
-from tests.harness.memory import SeededRandom
 
 ADMIN = "/_synapse/admin/v1"
 HASH = "/_meridian/admin/v1/media/hash"
@@ -33,16 +32,6 @@ HOURS_3 = 3 * 3600
 @pytest.fixture
 def site(database: Database, tmp_path: Path) -> MediaSite:
     return MediaSite(database, tmp_path)
-
-
-@pytest.fixture
-def tools(site: MediaSite) -> MediaTools:
-    return build_media_tools(site.app.core.config, site.database, site.clock, SeededRandom(99))
-
-
-@pytest.fixture
-def admin(site: MediaSite) -> Syncer:
-    return site.admin()
 
 
 def statuses(who: Syncer, *names: str) -> list[int]:

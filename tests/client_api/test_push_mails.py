@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from homeserver.gateways.mail import MailFailed
 from storage.database import Database
 from tests.client_api.mail_site import ADDRESS, MINUTE, MailSite, link_in, try_mails, two
 from tests.client_api.push_site import pushers_of
@@ -149,13 +150,13 @@ def test_what_waits_survives_a_restart_and_an_outage_of_the_mail_server(site: Ma
     _, ben, room = two(site)
     ben.say(room, "before")
     site.pass_time()
-    site.box.broken = True
+    site.box.failure = MailFailed("450 later", permanent=False)
     assert site.mailed() == []
     site.kill()
     site.start()
     ben.say(room, "after")
     assert site.mailed() == []
-    site.box.broken = False
+    site.box.failure = None
     (mail,) = site.mailed(10 * MINUTE)
     assert "before" in mail.text
     assert "after" in mail.text

@@ -8,33 +8,13 @@ from typing import Any
 
 import pytest
 
-from homeserver.gateways.mail import Mail, MailFailed
+from homeserver.gateways.mail import MailFailed
 from storage.database import Database
 from tests.client_api.accounts_site import PASSWORD, AccountsSite, User, password_auth
+from tests.client_api.mail_site import ADDRESS, Letterbox
 from tests.harness.client import Reply
 
 V3 = "/_matrix/client/v3"
-ADDRESS = "anna@post.example"
-
-
-class Letterbox:
-    """A mail server of the outside world: it keeps what it is given, unless it is broken."""
-
-    def __init__(self) -> None:
-        self.mails: list[Mail] = []
-        self.broken = False
-
-    async def send(self, mail: Mail) -> None:
-        if self.broken:
-            raise MailFailed("550 no", permanent=True)
-        self.mails.append(mail)
-
-    def link(self) -> str:
-        """The path behind the link in the last mail."""
-        found = re.search(r"https://test(/\S+)", self.mails[-1].text)
-        assert found is not None
-        assert found[1].replace("&", "&amp;") in self.mails[-1].html
-        return found[1]
 
 
 @pytest.fixture
@@ -201,7 +181,7 @@ def test_a_closed_account_gives_its_address_free(site: AccountsSite, box: Letter
 
 
 def test_a_mail_server_that_is_broken_is_no_success(site: AccountsSite, box: Letterbox) -> None:
-    box.broken = True
+    box.failure = MailFailed("550 no", permanent=True)
     assert asked(site, "register").status == 502
 
 

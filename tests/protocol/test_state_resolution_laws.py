@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -91,12 +92,12 @@ def turned_back(draw: st.DrawFn, versions: list[str]) -> tuple[SimulatedRoom, li
 
 @given(histories(), st.randoms(use_true_random=False))
 def test_the_order_of_the_states_and_of_what_is_in_them_does_not_matter(
-    history: tuple[SimulatedRoom, list[StateIDs]], random: st.DrawFn
+    history: tuple[SimulatedRoom, list[StateIDs]], random: Any
 ) -> None:
     room, states = history
     resolved = room.resolve(*states)
-    shuffled = [dict(random.sample(list(state.items()), len(state))) for state in states]  # type: ignore[attr-defined]
-    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    shuffled = [dict(random.sample(list(state.items()), len(state))) for state in states]
+    random.shuffle(shuffled)
     assert room.resolve(*shuffled) == resolved
 
 

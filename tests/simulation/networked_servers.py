@@ -21,7 +21,7 @@ from federation.client.service_records import ServiceRecord
 from homeserver.app.core import Core
 from homeserver.app.outside import Outside
 from homeserver.app.wiring import App, Runtime, build
-from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.identifiers import RoomID, ServerName
 from homeserver.protocol.signing_keys import SigningKey
 from storage.caches import CacheBudget
 from storage.database import Database
@@ -77,10 +77,11 @@ class Simulation:
         outcome: list[T | Failure] = []
         _ = Deferred.fromCoroutine(awaitable).addBoth(outcome.append)
         self.wait(lambda: bool(outcome))
-        if isinstance(outcome[0], Failure):
-            outcome[0].raiseException()
-        result: Any = outcome[0]
-        return result  # type: ignore[no-any-return]
+        (result,) = outcome
+        if isinstance(result, Failure):
+            result.raiseException()
+            raise AssertionError("a failure raises")
+        return result
 
     def transaction(self) -> str:
         """A transaction ID that was not used yet."""
@@ -173,7 +174,8 @@ class Server:
 
     def extremities(self, room: str) -> set[str]:
         """The room's forward extremities."""
-        head: Any = self.world.result(self.app.rooms_core.heads.find(room))  # type: ignore[arg-type]
+        head = self.world.result(self.app.rooms_core.heads.find(RoomID(room)))
+        assert head is not None
         return {extremity.event_id for extremity in head.extremities}
 
     async def _begin(self, core: Core) -> None:

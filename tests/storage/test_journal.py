@@ -307,20 +307,21 @@ def test_a_start_reads_where_the_counter_stands(journal: Journal, database: Data
     assert later.position == 1
 
 
-def test_a_lost_connection_does_not_write_twice(test_database: TestDatabase) -> None:
+def test_a_lost_connection_does_not_write_twice(
+    test_database: TestDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The connection breaks after the commit and before the answer: the mark tells that it happened."""
     database = Database(test_database.dsn, InlineWorkers())
     journal = Journal(database, "lossy")
     result(give(journal, note("a")))
     commit = journal._commit
-    attempt = commit._settle
 
     def lose(cursor: psycopg2.extensions.cursor) -> int:
-        commit._settle = attempt  # type: ignore[method-assign]
+        monkeypatch.undo()
         cursor.connection.close()
         raise psycopg2.OperationalError("server closed the connection unexpectedly")
 
-    commit._settle = lose  # type: ignore[method-assign]
+    monkeypatch.setattr(commit, "_settle", lose)
     written = result(give(journal, note("b")))
     assert [*written.positions] == [2]
     assert positions(test_database) == [1, 2]

@@ -9,6 +9,7 @@ from twisted.internet.task import Clock as Timers
 from homeserver.clock import Timer
 from storage.database import Database
 from storage.leases import Lease, LeaseLost, Leases
+from storage.transaction import Transaction
 from tests.harness.postgres import TestDatabase
 
 
@@ -152,21 +153,23 @@ def test_work_is_fenced_by_the_database(
     assert failures == [LeaseLost]
 
 
-def test_many_leases_are_renewed_by_one_statement(nodes: tuple[Node, Node], database: Database) -> None:
+def test_many_leases_are_renewed_by_one_statement(
+    nodes: tuple[Node, Node], database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one = nodes[0]
     for number in range(50):
         one.hold(f"work {number}")
     ran: list[int] = []
     run = database.writers.run
 
-    def counted(fn):  # type: ignore[no-untyped-def]
-        def counting(tx):  # type: ignore[no-untyped-def]
+    def counted(fn: Callable[[Transaction], object]) -> object:
+        def counting(tx: Transaction) -> object:
             value = fn(tx)
             ran.append(tx.queries)
             return value
 
         return run(counting)
 
-    database.writers.run = counted  # type: ignore[method-assign]
+    monkeypatch.setattr(database.writers, "run", counted)
     one.passes(10)
     assert ran == [1]

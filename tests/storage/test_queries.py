@@ -127,7 +127,7 @@ def test_bytes_and_json_cross_unchanged(database: Database) -> None:
 
 def test_a_missing_argument_is_an_error(database: Database) -> None:
     with pytest.raises(TypeError, match="missing a required argument: 'found'"):
-        read(database, lambda tx: Samples(tx).surely())  # type: ignore[call-arg]
+        read(database, lambda tx: Samples(tx).surely())  # type: ignore[call-arg]  # on purpose
 
 
 def test_a_parameter_that_the_sql_does_not_use_is_refused() -> None:
@@ -142,7 +142,7 @@ def test_an_annotation_that_differs_from_the_shape_is_refused() -> None:
     with pytest.raises(DeclarationError, match="returns"):
 
         class Wrong(Queries):
-            @query("select 1", many(int))  # type: ignore[arg-type]
+            @query("select 1", many(int))  # type: ignore[arg-type]  # on purpose
             def wrong(self) -> int: ...
 
 
@@ -159,7 +159,7 @@ def test_a_parameter_without_annotation_is_refused() -> None:
 
         class Wrong(Queries):
             @query("select %(a)s", nothing)
-            def wrong(self, a) -> None: ...  # type: ignore[no-untyped-def]
+            def wrong(self, a) -> None: ...  # type: ignore[no-untyped-def]  # on purpose
 
 
 def test_statements_check_their_columns() -> None:

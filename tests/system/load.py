@@ -2,6 +2,7 @@
 
 import http.client
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -34,7 +35,7 @@ class Stopped(Exception):
     """The load is over, and what was asked for did not happen."""
 
 
-class _Person(threading.Thread):
+class _Person(threading.Thread, ABC):
     """Does one thing again and again; what fails because the server is gone is tried again."""
 
     def __init__(self, user: LiveUser, stopping: threading.Event) -> None:
@@ -53,9 +54,9 @@ class _Person(threading.Thread):
         except BaseException as error:
             self.failure = error
 
+    @abstractmethod
     def step(self) -> None:
         """One piece of work."""
-        raise NotImplementedError
 
     def insist(self, action: Callable[[], T]) -> T:
         """Do it until the server answers; an error other than its being unwell is a failure. Raises Stopped."""

@@ -14,6 +14,7 @@ from config.media import MediaConfig
 from config.outbound import OutboundConfig
 from config.push import PushConfig
 from config.rate_limits import RateLimits
+from config.rooms import RoomsConfig
 from config.search import SearchConfig, UserDirectoryConfig
 from config.support import SupportConfig
 from config.threads import ThreadSubscriptionsConfig
@@ -261,6 +262,7 @@ class Config:
     default_room_version: RoomVersionName = setting(
         "The version of rooms that are made without asking for one.", default="12"
     )
+    rooms: RoomsConfig = setting("")
     rate_limits: RateLimits = setting("")
     federation: FederationConfig = setting("")
     outbound: OutboundConfig = setting("")

@@ -161,6 +161,7 @@ def _offered(config: Config) -> Offered:
         transports,
         mails,
         config.thread_subscriptions.enabled,
+        config.rooms.forget_on_leave,
     )
 
 

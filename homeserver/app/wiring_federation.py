@@ -134,7 +134,9 @@ def build_shared_rooms(
     access = ServerAccess(name, database, core.caches, rooms.heads, rooms.states, rooms.events)
     restricted = RestrictedJoins(database, rooms.heads, rooms.states, name)
     preview = RoomPreview(rooms.states)
-    records = OutsideMembershipRecords(database, core.journal, rooms.events, rooms.nids, core.clock)
+    records = OutsideMembershipRecords(
+        database, core.journal, rooms.events, rooms.nids, core.clock, rooms.forgetting
+    )
     servers = RemoteServers(name, database, rooms.events)
     requests = MembershipRequests(transport.client, author)
     leaving = RemoteLeaving(database, requests, servers, core.clock)

@@ -95,7 +95,7 @@ def build_rooms(core: Core, rooms: RoomsCore, remotes: Remotes | None = None) ->
     contents, permission = MemberContents(database, name), InvitePermission(database, name)
     restricted = RestrictedJoins(database, rooms.heads, rooms.states, name)
     aliases = Aliases(name, database, access, actions, remotes.membership)
-    outside = OutsideRooms(name, database, core.journal, _own_leaves(core, rooms), remotes.membership)
+    outside = _outside_rooms(core, rooms, remotes)
     joining = Joining(actions, aliases, contents, restricted, outside, remotes.membership)
     membership = Membership(name, actions, contents, permission, outside, remotes.membership)
     transactions = Transactions(database, core.caches, core.clock)
@@ -154,9 +154,10 @@ def _delayed_events(core: Core) -> DelayedEvents:
     )
 
 
-def _own_leaves(core: Core, rooms: RoomsCore) -> OwnLeaves:
+def _outside_rooms(core: Core, rooms: RoomsCore, remotes: Remotes) -> OutsideRooms:
     author = Author(core.server_name, core.signing_key, core.clock, core.random)
-    return OwnLeaves(rooms.events, rooms.nids, author)
+    leaves = OwnLeaves(rooms.events, rooms.nids, author)
+    return OutsideRooms(rooms.forgetting, core.database, core.journal, leaves, remotes.membership)
 
 
 def _third_party_invites(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from homeserver.app.core import Core
 from homeserver.services.rooms.event_store import EventStore
+from homeserver.services.rooms.forgetting import Forgetting
 from homeserver.services.rooms.heads import RoomHeads
 from homeserver.services.rooms.local_events import Author, LocalEvents
 from homeserver.services.rooms.notability import Notability
@@ -27,6 +28,7 @@ class RoomsCore:
     writer: RoomWriter
     local_events: LocalEvents
     state_moves: StateMoves
+    forgetting: Forgetting
 
 
 def build_rooms_core(core: Core) -> RoomsCore:
@@ -36,6 +38,7 @@ def build_rooms_core(core: Core) -> RoomsCore:
     redactions = RedactionEffects(core.database, events, states)
     nids = BlockSequence(core.database, "event_nids")
     author = Author(core.server_name, core.signing_key, core.clock, core.random)
+    forgetting = Forgetting(core.server_name, upon_leave=core.config.rooms.forget_on_leave)
     threads = core.config.thread_subscriptions.enabled
     notability = Notability(core.server_name, events, states, threads=threads)
     return RoomsCore(
@@ -46,8 +49,9 @@ def build_rooms_core(core: Core) -> RoomsCore:
         redactions=redactions,
         writer=RoomWriter(
             heads,
-            Persister(core.journal, heads, events, notability, core.server_name),
+            Persister(core.journal, heads, events, notability, forgetting),
         ),
         local_events=LocalEvents(events, states, nids, redactions, author),
         state_moves=StateMoves(core.journal),
+        forgetting=forgetting,
     )

@@ -54,6 +54,7 @@ class Offered:
     rtc_transports: int
     mails: bool = False
     thread_subscriptions: bool = False
+    forgets_on_leave: bool = False
 
 
 def versions(offered: Offered) -> dict[str, Any]:
@@ -81,7 +82,7 @@ def capabilities(offered: Offered) -> dict[str, Any]:
         "m.profile_fields": {"enabled": True},
         "m.3pid_changes": {"enabled": offered.mails},
         "m.get_login_token": {"enabled": True},
-        "m.forget_forced_upon_leave": {"enabled": False},
+        "m.forget_forced_upon_leave": {"enabled": offered.forgets_on_leave},
         "org.matrix.msc4140.delayed_events": {
             "max_delay_ms": offered.max_delay_ms,
             "max_scheduled": offered.max_scheduled,

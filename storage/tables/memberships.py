@@ -240,12 +240,12 @@ class Memberships(Queries):
 
 _SET = """membership = excluded.membership, event_nid = excluded.event_nid, sender = excluded.sender,
           pos = excluded.pos,
-          forgotten = false, stripped_state = excluded.stripped_state, displayname = excluded.displayname,
+          forgotten = excluded.forgotten, stripped_state = excluded.stripped_state, displayname = excluded.displayname,
           avatar_url = excluded.avatar_url"""
 
 _ROW = (
     "room_id", "user_id", "server", "membership", "event_nid", "sender", "pos", "local", "stripped_state",
-    "displayname", "avatar_url",
+    "displayname", "avatar_url", "forgotten",
 )  # fmt: skip
 MEMBERSHIPS = bulk(
     "memberships", _ROW, f"on conflict (room_id, user_id) do update set {_SET}", refers=("pos",)

@@ -8,6 +8,7 @@ from homeserver.protocol.identifiers import RoomAlias, RoomID, ServerName, UserI
 from storage.journal import Write
 from storage.tables.memberships import LOCAL_MEMBERSHIP_CHANGES, MEMBERSHIPS
 from tests.client_api.rooms_site import Person, RoomsSite
+from tests.client_api.sync_site import SyncSite
 
 
 class OtherServers:
@@ -48,10 +49,10 @@ class OtherServers:
         return RoomID("!hall:elsewhere"), (ServerName("elsewhere"),)
 
 
-def invited_from_outside(site: RoomsSite, person: Person) -> str:
+def invited_from_outside(site: RoomsSite | SyncSite, person: Person) -> str:
     """An invite into a room that this server is not in, as it is recorded when it comes from another server."""
     room = "!far:elsewhere"
-    columns = (room, person.user_id, "test", "invite", 1, "@bob:elsewhere", 0, True, b"[]", None, None)
+    columns = (room, person.user_id, "test", "invite", 1, "@bob:elsewhere", 0, True, b"[]", None, None, False)
     write: Write[None] = Write(
         entries=(
             LOCAL_MEMBERSHIP_CHANGES.row(person.user_id, room, "invite", 1),

@@ -10,6 +10,7 @@ from homeserver.protocol.events.client_format import stripped_from_untrusted
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import RoomID, ServerName, UserID, server_of
 from homeserver.services.rooms.event_store import EventStore
+from homeserver.services.rooms.forgetting import Forgetting
 from homeserver.services.rooms.numbers import BlockSequence
 from homeserver.services.rooms.persist import event_row
 from homeserver.services.rooms.stored_event import StoredEvent
@@ -29,13 +30,20 @@ class OutsideMembershipRecords:
     """Writes them, so that clients see them."""
 
     def __init__(
-        self, database: Database, journal: Journal, events: EventStore, nids: BlockSequence, clock: Clock
+        self,
+        database: Database,
+        journal: Journal,
+        events: EventStore,
+        nids: BlockSequence,
+        clock: Clock,
+        forgetting: Forgetting,
     ) -> None:
         self._database = database
         self._journal = journal
         self._events = events
         self._nids = nids
         self._clock = clock
+        self._forgetting = forgetting
 
     async def find(self, event: Event) -> MembershipRow | None:
         """What is on record of the member that an event is about."""
@@ -88,6 +96,7 @@ class OutsideMembershipRecords:
                 _stripped(state),
                 storable_text(event.content, "displayname"),
                 storable_text(event.content, "avatar_url"),
+                self._forgetting.is_forced(user_id, membership),
             )
         )
         if servers:

@@ -7,8 +7,9 @@ To leave, to reject and to forget never depend on another server.
 from typing import Any
 
 from homeserver.protocol.errors import Forbidden
-from homeserver.protocol.identifiers import RoomID, ServerName, UserID
+from homeserver.protocol.identifiers import RoomID, UserID
 from homeserver.services.rooms.detached import detach
+from homeserver.services.rooms.forgetting import Forgetting
 from homeserver.services.rooms.own_leaves import OwnLeaves
 from homeserver.services.rooms.persist import event_row
 from homeserver.services.rooms.remote import RemoteMembership
@@ -30,13 +31,13 @@ class OutsideRooms:
 
     def __init__(
         self,
-        server_name: ServerName,
+        forgetting: Forgetting,
         database: Database,
         journal: Journal,
         leaves: OwnLeaves,
         remote: RemoteMembership | None = None,
     ) -> None:
-        self._server_name = server_name
+        self._forgetting = forgetting
         self._database = database
         self._journal = journal
         self._leaves = leaves
@@ -73,7 +74,7 @@ class OutsideRooms:
         return MEMBERSHIPS.row(
             row.room_id,
             row.user_id,
-            self._server_name,
+            self._forgetting.server_name,
             "leave",
             nid,
             row.user_id,
@@ -82,6 +83,7 @@ class OutsideRooms:
             None,
             row.displayname,
             row.avatar_url,
+            self._forgetting.is_forced(row.user_id, "leave"),
         )
 
 

@@ -15,6 +15,7 @@ from homeserver.protocol.identifiers import (
 )
 from homeserver.services.rooms.draft import RoomDraft, is_new
 from homeserver.services.rooms.event_store import EventStore
+from homeserver.services.rooms.forgetting import Forgetting
 from homeserver.services.rooms.heads import RoomHead, RoomHeads, pack_nids
 from homeserver.services.rooms.notability import Notability
 from homeserver.services.rooms.relation_rows import relation_rows
@@ -77,13 +78,14 @@ class Persister:
         heads: RoomHeads,
         events: EventStore,
         notability: Notability,
-        server_name: ServerName,
+        forgetting: Forgetting,
     ) -> None:
         self._journal = journal
         self._heads = heads
         self._events = events
         self._notability = notability
-        self._server_name = server_name
+        self._server_name = forgetting.server_name
+        self._forgetting = forgetting
         journal.listen(self._landed)
 
     async def commit(self, draft: RoomDraft) -> None:
@@ -191,14 +193,29 @@ class Persister:
         local = server_of(change.key[1]) == self._server_name
         at = index[change.cause.nid]
         if change.current is not None:
-            return MEMBERSHIPS.row(*membership_row(change.current, at, local=local))
+            forgotten = self._forgetting.is_forced(change.key[1], change.memberships[1])
+            return MEMBERSHIPS.row(*membership_row(change.current, at, local=local, forgotten=forgotten))
         cause = change.cause
         user_id = change.key[1]
-        row = (server_of(user_id), "leave", cause.nid, cause.event.sender, at, local, None, None, None)
+        forgotten = self._forgetting.is_forced(user_id, "leave")
+        row = (
+            server_of(user_id),
+            "leave",
+            cause.nid,
+            cause.event.sender,
+            at,
+            local,
+            None,
+            None,
+            None,
+            forgotten,
+        )
         return MEMBERSHIPS.row(cause.event.room_id, user_id, *row)
 
 
-def membership_row(stored: StoredEvent, pos: int, *, local: bool) -> tuple[object, ...]:
+def membership_row(
+    stored: StoredEvent, pos: int, *, local: bool, forgotten: bool = False
+) -> tuple[object, ...]:
     """The columns of the row of a member, by the present membership event."""
     event = stored.event
     user_id = event.state_key or ""
@@ -214,6 +231,7 @@ def membership_row(stored: StoredEvent, pos: int, *, local: bool) -> tuple[objec
         None,
         storable_text(event.content, "displayname"),
         storable_text(event.content, "avatar_url"),
+        forgotten,
     )
 
 

@@ -40,6 +40,7 @@ def test_a_new_user_has_the_default_rules(site: AccountsSite) -> None:
         ".m.rule.tombstone",
         ".m.rule.reaction",
         ".m.rule.room.server_acl",
+        ".org.matrix.msc3930.rule.poll_response",
         ".m.rule.suppress_edits",
     ]
     assert rules["global"]["underride"] == user.http.get(f"{GLOBAL}/underride/").json
@@ -110,7 +111,11 @@ def test_replacing_a_rule_keeps_its_place_and_whether_it_is_enabled(site: Accoun
 
 def test_default_rules_can_be_turned_off_and_given_other_actions(site: AccountsSite) -> None:
     user = site.register("alice")
-    for kind, rule_id in (("override", ".m.rule.master"), ("underride", ".m.rule.message")):
+    for kind, rule_id in (
+        ("override", ".m.rule.master"),
+        ("underride", ".m.rule.message"),
+        ("underride", ".org.matrix.msc3930.rule.poll_start"),
+    ):
         path = f"{GLOBAL}/{kind}/{rule_id}"
         assert user.http.put(f"{path}/actions", {"actions": ["dont_notify"]}).json == {}
         assert user.http.put(f"{path}/enabled", {"enabled": False}).json == {}

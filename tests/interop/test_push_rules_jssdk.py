@@ -45,6 +45,7 @@ NAMES = ["me", "Cake Eater", "m.e", "x*y"]
 TYPES = [
     "m.room.message", "m.room.encrypted", "m.reaction", "m.room.member", "m.room.tombstone", "m.call.invite",
     "m.room.server_acl", "m.room.topic", "com.example.Thing",
+    "org.matrix.msc3381.poll.start", "org.matrix.msc3381.poll.response", "org.matrix.msc3381.poll.end",
 ]  # fmt: skip
 KEYS = ["type", "sender", "room_id", "state_key", "content.body", "content.msgtype", "content.deep.er",
         r"content.with\.dot", r"content.m\.mentions.room", "content.membership", "content.list"]  # fmt: skip

@@ -53,6 +53,7 @@ def with_rule(kind: Kind, rule_id: str, **body: Any) -> Changes:
 TEXT = {"msgtype": "m.text", "body": "hello"}
 MENTION = {**TEXT, "m.mentions": {"user_ids": [ME]}}
 INVITE = {"membership": "invite"}
+POLL, POLL_RULE = "org.matrix.msc3381.poll", ".org.matrix.msc3930.rule.poll_"
 EDIT = {**MENTION, "m.relates_to": {"rel_type": "m.replace", "event_id": "$x"}}
 
 
@@ -77,6 +78,11 @@ EDIT = {**MENTION, "m.relates_to": {"rel_type": "m.replace", "event_id": "$x"}}
         (".m.rule.room_one_to_one", event(TEXT), {"members": 2}),
         (".m.rule.message", event(TEXT), {}),
         (".m.rule.encrypted", event({}, "m.room.encrypted"), {}),
+        (f"{POLL_RULE}start_one_to_one", event({}, f"{POLL}.start"), {"members": 2}),
+        (f"{POLL_RULE}start", event({}, f"{POLL}.start"), {}),
+        (f"{POLL_RULE}end_one_to_one", event({}, f"{POLL}.end"), {"members": 2}),
+        (f"{POLL_RULE}end", event({}, f"{POLL}.end"), {}),
+        (f"{POLL_RULE}response", event({}, f"{POLL}.response"), {"members": 2}),
         ("", event({}, "m.room.topic", state_key=""), {}),
         ("", event(TEXT, "com.example"), {}),
     ],

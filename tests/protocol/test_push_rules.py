@@ -26,10 +26,29 @@ def test_default_rules_are_those_of_the_specification() -> None:
     rules = ruleset(ALICE, NO_CHANGES)
     assert list(rules) == ["override", "content", "room", "sender", "underride"]
     defaults = [rule for kind in rules.values() for rule in kind]
-    assert len(defaults) == 15
-    assert all(rule["default"] and rule["rule_id"].startswith(".m.rule.") for rule in defaults)
+    assert len([rule for rule in defaults if rule["rule_id"].startswith(".m.rule.")]) == 15
+    assert all(rule["default"] for rule in defaults)
     assert [rule["rule_id"] for rule in defaults if not rule["enabled"]] == [".m.rule.master"]
     assert {kind.value for kind in DEFAULT_RULE_IDS} == {"override", "postcontent", "underride"}
+
+
+def test_rules_of_polls_stand_where_their_proposal_puts_them() -> None:
+    """https://github.com/matrix-org/matrix-spec-proposals/blob/main/proposals/3930-polls-notifications.md"""
+    rules = ruleset(ALICE, NO_CHANGES)
+    override = [rule["rule_id"] for rule in rules["override"]]
+    after = override.index(".m.rule.room.server_acl") + 1
+    assert override[after] == ".org.matrix.msc3930.rule.poll_response"
+    assert [
+        rule["rule_id"].removeprefix(".org.matrix.msc3930.rule.") for rule in rules["underride"][-5:]
+    ] == [
+        ".m.rule.encrypted",
+        "poll_start_one_to_one",
+        "poll_start",
+        "poll_end_one_to_one",
+        "poll_end",
+    ]
+    poll = {"kind": "event_match", "key": "type", "pattern": "org.matrix.msc3381.poll.start"}
+    assert rules["underride"][-4]["conditions"] == [{"kind": "room_member_count", "is": "2"}, poll]
 
 
 def test_rules_about_the_user_name_the_user() -> None:

@@ -11,10 +11,13 @@ Rule = dict[str, Any]
 
 MASTER = ".m.rule.master"
 _THREADS = "io.element.msc4306"
+_POLLS = "org.matrix.msc3381.poll"
+"""Polls, and the rules about them, have only unstable names yet: clients send these types, and know these rules."""
 
 _HIGHLIGHT: dict[str, Any] = {"set_tweak": "highlight"}
 _SOUND: dict[str, Any] = {"set_tweak": "sound", "value": "default"}
 _RING: dict[str, Any] = {"set_tweak": "sound", "value": "ring"}
+_TWO_MEMBERS: dict[str, Any] = {"kind": "room_member_count", "is": "2"}
 
 
 def _match(key: str, pattern: str) -> dict[str, Any]:
@@ -59,6 +62,7 @@ def override_rules(user_id: UserID) -> list[Rule]:
         _rule(".m.rule.tombstone", [_match("type", "m.room.tombstone"), no_state_key], "notify", _HIGHLIGHT),
         _rule(".m.rule.reaction", [_match("type", "m.reaction")]),
         _rule(".m.rule.room.server_acl", [_match("type", "m.room.server_acl"), no_state_key]),
+        _poll_rule("response"),
         _rule(".m.rule.suppress_edits", [is_edit]),
     ]
 
@@ -80,13 +84,27 @@ def _subscribed(subscribed: bool) -> dict[str, Any]:
 
 def underride_rules() -> list[Rule]:
     """The default `underride` rules, the most important first."""
-    two_members = {"kind": "room_member_count", "is": "2"}
     message = _match("type", "m.room.message")
     encrypted = _match("type", "m.room.encrypted")
     return [
         _rule(".m.rule.call", [_match("type", "m.call.invite")], "notify", _RING),
-        _rule(".m.rule.encrypted_room_one_to_one", [two_members, encrypted], "notify", _SOUND),
-        _rule(".m.rule.room_one_to_one", [two_members, message], "notify", _SOUND),
+        _rule(".m.rule.encrypted_room_one_to_one", [_TWO_MEMBERS, encrypted], "notify", _SOUND),
+        _rule(".m.rule.room_one_to_one", [_TWO_MEMBERS, message], "notify", _SOUND),
         _rule(".m.rule.message", [message], "notify"),
         _rule(".m.rule.encrypted", [encrypted], "notify"),
+        _poll_rule("start", "notify", _SOUND, one_to_one=True),
+        _poll_rule("start", "notify"),
+        _poll_rule("end", "notify", _SOUND, one_to_one=True),
+        _poll_rule("end", "notify"),
     ]
+
+
+def _poll_rule(what: str, *actions: Any, one_to_one: bool = False) -> Rule:
+    """Polls notify as messages do, votes do not.
+
+    https://github.com/matrix-org/matrix-spec-proposals/blob/main/proposals/3930-polls-notifications.md
+    """
+    name, conditions = what, [_match("type", f"{_POLLS}.{what}")]
+    if one_to_one:
+        name, conditions = f"{what}_one_to_one", [_TWO_MEMBERS, *conditions]
+    return _rule(f".org.matrix.msc3930.rule.poll_{name}", conditions, *actions)

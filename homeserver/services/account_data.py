@@ -19,7 +19,7 @@ from homeserver.services.push_rules import rule_changes
 from storage.database import Database
 from storage.journal import Changes, Journal, RunResult, Write
 from storage.query import Entry
-from storage.tables.account_data import DELETE_ACCOUNT_DATA, PUT_ACCOUNT_DATA, AccountDatum
+from storage.tables.account_data import PUT_ACCOUNT_DATA, AccountDatum
 from storage.tables.account_data import AccountData as StoredAccountData
 from storage.tables.users import Users
 from storage.transaction import Transaction
@@ -56,7 +56,7 @@ class AccountData:
     async def put(
         self, who: Requester, user_id: UserID, room_id: RoomID, type_: str, content: dict[str, Any]
     ) -> None:
-        """Replace the content of one type. Raises Forbidden, InvalidParam, ControlledByServer."""
+        """Replace the content of one type; {} deletes it. Raises Forbidden, InvalidParam, ControlledByServer."""
         _check_own(who, user_id)
         if type_ in (PUSH_RULES, FULLY_READ):
             raise ControlledByServer(f"{type_} cannot be set as account data")
@@ -73,9 +73,7 @@ class AccountData:
             await self._database.read(lambda tx: StoredAccountData(tx).content(user_id, room_id, type_))
             is not None
         ):
-            await self.write(
-                user_id, [DELETE_ACCOUNT_DATA.entry(user_id=user_id, room_id=room_id, type=type_)]
-            )
+            await self.write(user_id, [put_entry(user_id, room_id, type_, {})])
 
     async def write(self, user_id: UserID, entries: list[Entry]) -> None:
         """Write account data that the server itself sets (see `put_entry`)."""
@@ -128,8 +126,13 @@ class AccountData:
 
 
 def put_entry(user_id: UserID, room_id: RoomID, type_: str, content: dict[str, Any]) -> Entry:
-    """The journal entry that replaces the content of one type."""
-    return PUT_ACCOUNT_DATA.entry(user_id=user_id, room_id=room_id, type=type_, content=orjson.dumps(content))
+    """The journal entry that replaces the content of one type; {} deletes it.
+
+    https://github.com/matrix-org/matrix-spec-proposals/pull/3391
+    """
+    return PUT_ACCOUNT_DATA.entry(
+        user_id=user_id, room_id=room_id, type=type_, content=orjson.dumps(content), deleted=not content
+    )
 
 
 def changed_between(

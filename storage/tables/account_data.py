@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from homeserver.protocol.identifiers import RoomID, UserID
-from storage.query import Queries, affected, bulk, each, many, maybe, query
+from storage.query import Queries, affected, bulk, many, maybe, query
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,18 +17,12 @@ class AccountDatum:
 
 PUT_ACCOUNT_DATA = bulk(
     "account_data",
-    ("user_id", "room_id", "type", "content"),
+    ("user_id", "room_id", "type", "content", "deleted"),
     """on conflict (user_id, room_id, type) do update
-       set content = excluded.content, pos = excluded.pos, deleted = false""",
+       set content = excluded.content, pos = excluded.pos, deleted = excluded.deleted""",
     position="pos",
 )
-DELETE_ACCOUNT_DATA = each(
-    """update account_data set content = '{}', deleted = true, pos = %(pos)s
-       where user_id = %(user_id)s and room_id = %(room_id)s and type = %(type)s and not deleted""",
-    ("user_id", "room_id", "type"),
-    position="pos",
-)
-"""Syncs tell of what was deleted as {}; those that begin do not tell of it at all."""
+"""What is deleted has the content {}: syncs tell of it so, and those that begin do not tell of it at all."""
 
 
 class AccountData(Queries):

@@ -5,6 +5,7 @@ from typing import Any
 
 from tests.client_api.sync_site import Syncer
 from tests.harness.client import Pending, Reply
+from tests.simulation.sync_client import keep
 
 DEPLOYED = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync"
 ACCEPTED = "/_matrix/client/v4/sync"
@@ -120,11 +121,9 @@ class SlidingClient:
 
     def _extensions(self, extensions: dict[str, Any]) -> None:
         data = extensions.get("account_data", {})
-        for event in data.get("global", ()):
-            self.account_data[event["type"]] = event["content"]
+        keep(self.account_data, data.get("global", []))
         for room_id, events in data.get("rooms", {}).items():
-            for event in events:
-                self.rooms[room_id].account_data[event["type"]] = event["content"]
+            keep(self.rooms[room_id].account_data, events)
         for room_id, event in extensions.get("receipts", {}).get("rooms", {}).items():
             for event_id, kinds in event["content"].items():
                 for kind, users in kinds.items():

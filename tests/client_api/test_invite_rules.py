@@ -99,6 +99,27 @@ def test_account_data_of_a_room_is_deleted_by_its_owner_alone(site: SyncSite) ->
     assert all(event["type"] != "a.type" for event in _data(alice.first_sync(), room))
 
 
+def test_empty_account_data_is_deleted(site: SyncSite) -> None:
+    """https://github.com/matrix-org/matrix-spec-proposals/pull/3391"""
+    alice = site.person("alice")
+    room = alice.create()
+    for place in (None, room):
+        alice.put_account_data("a.type", {"n": 1}, place)
+    alice.sync()
+    for place, path in ((None, "account_data"), (room, f"rooms/{room}/account_data")):
+        alice.put_account_data("a.type", {}, place)
+        path = f"/_matrix/client/v3/user/{alice.user_id}/{path}/a.type"
+        assert alice.http.get(path).errcode == "M_NOT_FOUND"
+    news = alice.sync()
+    empty = {"type": "a.type", "content": {}}
+    assert (news["account_data"]["events"], _data(news, room)) == ([empty], [empty])
+    later = alice.first_sync()
+    assert all(event["type"] != "a.type" for event in later["account_data"]["events"] + _data(later, room))
+    alice.sync()
+    alice.put_account_data("never.there", {})
+    assert told(alice) == [{"type": "never.there", "content": {}}], "clients wait to hear of what they put"
+
+
 def _data(answer: Any, room: str) -> list[Any]:
     events: list[Any] = answer["rooms"]["join"][room].get("account_data", {}).get("events", [])
     return events

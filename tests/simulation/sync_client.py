@@ -28,8 +28,7 @@ class ClientRoom:
             self.timeline = []
         for event in news["timeline"]["events"]:
             self._live(event, after)
-        for event in news["account_data"]["events"]:
-            self.account_data[event["type"]] = event["content"]
+        keep(self.account_data, news["account_data"]["events"])
         for event in news["ephemeral"]["events"]:
             if event["type"] == "m.receipt":
                 self._receipts(event["content"])
@@ -89,8 +88,7 @@ class SyncingClient:
         for room_id in rooms.get("invite", {}):
             self.rooms.pop(room_id, None)
             self.invites.add(room_id)
-        for event in answer.get("account_data", {}).get("events", []):
-            self.account_data[event["type"]] = event["content"]
+        keep(self.account_data, answer.get("account_data", {}).get("events", []))
         for event in answer.get("presence", {}).get("events", []):
             self.presence[event["sender"]] = event["content"]["presence"]
 
@@ -102,6 +100,14 @@ class SyncingClient:
             for key, event in room.state.items()
             if key[0] == "m.room.member" and event["content"].get("membership") == "join"
         }
+
+
+def keep(account_data: dict[str, Any], events: list[Event]) -> None:
+    """Account data that is {} is deleted: who syncs anew does not hear of it."""
+    for event in events:
+        account_data[event["type"]] = event["content"]
+        if not event["content"]:
+            del account_data[event["type"]]
 
 
 def _strike(event: Event) -> None:

@@ -142,7 +142,8 @@ class World:
             person.receipt(room, event_id, "m.read" if b % 4 else "m.read.private", **body)
 
     def keep(self, person: Syncer, a: int, b: int) -> None:
-        person.put_account_data(f"type{a % 2}", {"b": b}, self.room(a) if b % 2 else None)
+        content = {"b": b} if b % 3 else {}
+        person.put_account_data(f"type{a % 2}", content, self.room(a) if b % 2 else None)
 
     def tag(self, person: Syncer, a: int, b: int) -> None:
         path = f"{V3}/user/{person.user_id}/rooms/{self.room(a)}/tags/u.{b % 2}"

@@ -99,7 +99,7 @@ def build_accounts(
     identity = _identity(core, hash_workers, limits, mailer)
     profiles = Profiles(core.server_name, database)
     threads = config.thread_subscriptions.enabled
-    account_data = AccountData(database, journal, thread_rules=threads)
+    account_data = _account_data(core, identity.devices)
     filters = Filters(database, core.caches.cache("filters", lambda filter: _FILTER_BYTES))
     push_rules = PushRules(database, journal, threads=threads)
     transports, offered = _transports(config), _offered(config)
@@ -141,6 +141,13 @@ def build_accounts(
         ),
         endpoints=endpoints,
     )
+
+
+def _account_data(core: Core, devices: Devices) -> AccountData:
+    threads = core.config.thread_subscriptions.enabled
+    account_data = AccountData(core.database, core.journal, thread_rules=threads)
+    devices.when_removed(account_data.devices_removed)
+    return account_data
 
 
 def _transports(config: Config) -> list[dict[str, str]]:

@@ -4,16 +4,17 @@ https://spec.matrix.org/v1.19/client-server-api/#client-config,
 https://spec.matrix.org/v1.19/client-server-api/#room-tagging
 """
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 import orjson
 
 from homeserver.protocol.errors import BadJson, ControlledByServer, Forbidden, InvalidParam, NotFound
-from homeserver.protocol.identifiers import RoomID, UserID
+from homeserver.protocol.identifiers import DeviceID, RoomID, UserID
 from homeserver.protocol.push_rules.ruleset import Changes as RuleChanges
 from homeserver.protocol.push_rules.ruleset import push_rules_content
 from homeserver.protocol.requester import Requester
+from homeserver.services.device_writes import DeviceWrite
 from homeserver.services.keyed_locks import KeyedLocks
 from homeserver.services.push_rules import rule_changes
 from storage.database import Database
@@ -32,6 +33,8 @@ PUSH_RULES = "m.push_rules"
 FULLY_READ = "m.fully_read"
 MAX_TYPE_LENGTH = 255
 MAX_TAG_BYTES = 255
+_OF_DEVICES: Final = ("m.local_notification_settings.", "org.matrix.msc3890.local_notification_settings.")
+"""What the names of types begin with that are about a device; its ID follows."""
 
 
 class AccountData:
@@ -113,6 +116,18 @@ class AccountData:
         async with self._locks.holding(user_id):
             written: Write[None] = Write(run=write, changes=Changes(users=frozenset((user_id,))))
             await self._journal.write(written)
+
+    def devices_removed(
+        self, tx: Transaction, write: DeviceWrite, user_id: UserID, devices: Sequence[DeviceID]
+    ) -> list[Entry]:
+        """Delete what is about devices that go: whether they are silent. That is for these devices to honour: what
+        their pushers get is decided by the pushers' own `enabled`.
+
+        https://github.com/matrix-org/matrix-spec-proposals/pull/3890
+        """
+        types = [prefix + device_id for device_id in devices for prefix in _OF_DEVICES]
+        there = StoredAccountData(tx).present(user_id, types)
+        return [put_entry(user_id, GLOBAL, type_, {}) for type_ in there]
 
     async def _change_tags(
         self, user_id: UserID, room_id: RoomID, change: Callable[[dict[str, Any]], dict[str, Any]]

@@ -39,6 +39,14 @@ class AccountData(Queries):
     def content(self, user_id: UserID, room_id: RoomID | str, type_: str) -> bytes | None: ...
 
     @query(
+        """select type from account_data
+           where user_id = %(user_id)s and room_id = '' and type = any(%(types)s) and not deleted""",
+        many(str),
+    )
+    def present(self, user_id: UserID, types: list[str]) -> list[str]:
+        """Which of some types of global data are there."""
+
+    @query(
         """select room_id, type, content from account_data
            where user_id = %(user_id)s and pos > %(since)s and pos <= %(upto)s
              and (not deleted or %(since)s > 0)

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 
 from homeserver.protocol.identifiers import DeviceID, UserID
+from homeserver.services.account_data import changed_between
 from homeserver.services.device_writes import DeviceWrite
 from storage.query import Entry
+from storage.tables.account_data import AccountDatum
 from storage.transaction import Transaction
 from tests.client_api.accounts_site import PASSWORD, AccountsSite, User, password_auth
 from tests.harness.memory import result_of
@@ -164,6 +166,36 @@ def test_what_else_belongs_to_a_device_goes_in_the_same_transaction(site: Accoun
     user.http.delete(f"{DEVICES}/B", {"auth": password_auth(user)})
     user.http.post("/_matrix/client/v3/logout")
     assert removed == [("@alice:test", ["B"]), ("@alice:test", ["A"])]
+
+
+def test_whether_a_device_is_silent_goes_with_it_as_other_devices_learn(site: AccountsSite) -> None:
+    """https://github.com/matrix-org/matrix-spec-proposals/pull/3890"""
+    user = site.register("alice", device_id="A")
+    data = f"/_matrix/client/v3/user/{user.user_id}/account_data"
+    stable, unstable = "m.local_notification_settings", "org.matrix.msc3890.local_notification_settings"
+    others = {device_id: site.login("alice", device_id=device_id) for device_id in ("B", "C", "D")}
+    for device_id in others:
+        for prefix in (stable, unstable):
+            user.http.put(f"{data}/{prefix}.{device_id}", {"is_silenced": True})
+    before = site.journal.position
+
+    def changed() -> set[str]:
+        async def read() -> list[AccountDatum]:
+            upto = site.journal.position
+            return await site.database.read(
+                lambda tx: changed_between(tx, UserID(user.user_id), before, upto)
+            )
+
+        return {each.type for each in result_of(read()) if each.content == b"{}"}
+
+    user.http.delete(f"{DEVICES}/B", {"auth": password_auth(user)})
+    assert changed() == {f"{stable}.B", f"{unstable}.B"}
+    assert user.http.get(f"{data}/{stable}.B").errcode == "M_NOT_FOUND"
+    assert user.http.get(f"{data}/{stable}.C").json == {"is_silenced": True}
+    others["D"].http.post("/_matrix/client/v3/logout")
+    assert user.http.get(f"{data}/{unstable}.D").errcode == "M_NOT_FOUND"
+    user.http.post("/_matrix/client/v3/logout/all")
+    assert {f"{stable}.C", f"{stable}.D"} < changed()
 
 
 def test_a_session_cannot_be_completed_with_another_body(site: AccountsSite) -> None:

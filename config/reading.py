@@ -1,7 +1,6 @@
 """From YAML nodes to frozen sections: every value is checked against its field, and every complaint knows its line."""
 
 import dataclasses
-import difflib
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field
@@ -222,6 +221,8 @@ def _known_keys(kind: Any) -> tuple[str, ...]:
 
 
 def _suggestion(key: str, known: tuple[str, ...]) -> str:
+    import difflib
+
     near = difflib.get_close_matches(key, known, n=1)
     return f"; did you mean `{near[0]}`?" if near else f"; there are {', '.join(known)}"
 

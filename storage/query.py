@@ -13,7 +13,6 @@ import inspect
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from functools import wraps
 from types import GenericAlias, NoneType, UnionType
 from typing import (
     Any,
@@ -90,9 +89,10 @@ class Shape(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """One declared query, for the tests that walk over all of them."""
+    """One declared query, for the tests that walk over all of them. `number` is its own."""
 
     name: str
+    number: int
     sql: str
     parameters: dict[str, Any]
     row_type: Any
@@ -101,22 +101,24 @@ class Declared:
         """How to run it as a prepared statement; None for what PostgreSQL cannot prepare (SET, LOCK)."""
         if self.sql.split(maxsplit=1)[0].lower() not in _PREPARABLE:
             return None
-        name = f"q{len(DECLARED)}"
-        order = {parameter: f"${number}" for number, parameter in enumerate(self.parameters, 1)}
-        types = ", ".join(_sql_type(annotation) for annotation in self.parameters.values())
-        arguments = ", ".join(f"%({parameter})s" for parameter in self.parameters)
-        numbered = _PARAMETER.sub(lambda found: order[found[1]], self.sql).replace("%%", "%")
-        return Prepared(
-            name,
-            f"prepare {name} ({types}) as {numbered}" if types else f"prepare {name} as {numbered}",
-            f"execute {name} ({arguments})" if arguments else f"execute {name}",
-        )
+        return Prepared(f"q{self.number}", self._texts)
 
     def columns(self) -> list[str] | None:
         """Names the result columns must have, in order; None where only their number or nothing is fixed."""
         if is_dataclass(self.row_type):
             return [field.name for field in fields(self.row_type)]
         return None
+
+    def _texts(self) -> tuple[str, str]:
+        name = f"q{self.number}"
+        order = {parameter: f"${number}" for number, parameter in enumerate(self.parameters, 1)}
+        types = ", ".join(_sql_type(annotation) for annotation in self.parameters.values())
+        arguments = ", ".join(f"%({parameter})s" for parameter in self.parameters)
+        numbered = _PARAMETER.sub(lambda found: order[found[1]], self.sql).replace("%%", "%")
+        return (
+            f"prepare {name} ({types}) as {numbered}" if types else f"prepare {name} as {numbered}",
+            f"execute {name} ({arguments})" if arguments else f"execute {name}",
+        )
 
 
 DECLARED: dict[str, Declared] = {}
@@ -182,41 +184,44 @@ def query(
         name = f"{method.__module__}.{method.__qualname__}"
         signature = inspect.signature(method)
         names = tuple(signature.parameters)[1:]
-        _check(name, sql, method, names, shape)
+        hints = get_type_hints(method)
+        _check(name, sql, hints, names, shape)
         defaults = {
             key: parameter.default
             for key, parameter in signature.parameters.items()
             if parameter.default is not inspect.Parameter.empty
         }
         read = shape.read
-        hints = get_type_hints(method)
-        declared = Declared(name, sql, {key: hints[key] for key in names}, shape.row_type)
+        declared = Declared(name, len(DECLARED), sql, {key: hints[key] for key in names}, shape.row_type)
         prepared = None if planned_anew else declared.prepared()
         DECLARED[name] = declared
 
-        @wraps(method)
         def run(self: Q, /, *arguments: P.args, **named: P.kwargs) -> T:
             given = {**defaults, **dict(zip(names, arguments, strict=False)), **named}
             if len(given) != len(names):
-                signature.bind(self, *arguments, **named)  # says which is missing
+                raise TypeError(f"{name} takes {', '.join(names)}, got {', '.join(given)}")
             tx = self._tx
             tx.execute(sql, given, prepared)
             return read(tx)
 
+        # As `functools.wraps` does, but without keeping the empty method.
+        run.__name__, run.__qualname__, run.__module__ = (
+            method.__name__,
+            method.__qualname__,
+            method.__module__,
+        )
+        run.__doc__ = method.__doc__
         return run
 
     return declare
 
 
-def _check(
-    name: str, sql: str, method: Callable[..., object], names: tuple[str, ...], shape: Shape[Any]
-) -> None:
+def _check(name: str, sql: str, hints: dict[str, Any], names: tuple[str, ...], shape: Shape[Any]) -> None:
     used = set(_PARAMETER.findall(sql))
     if used != set(names):
         raise DeclarationError(f"{name}: the SQL uses {sorted(used)}, the signature has {sorted(names)}")
     if _BARE_PARAMETER.search(sql):
         raise DeclarationError(f"{name}: parameters are %(name)s, not %s")
-    hints = get_type_hints(method)
     for key in names:
         if key not in hints:
             raise DeclarationError(f"{name}: parameter {key} has no annotation")

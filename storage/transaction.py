@@ -1,7 +1,7 @@
 """One transaction on one PostgreSQL connection, as the code on a database thread sees it."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from psycopg2.extensions import cursor as Cursor
 
@@ -13,12 +13,23 @@ PREPARE_AFTER = 3
 """So many times a session runs a declared query as text; rare ones then take no memory in the server."""
 
 
-class Prepared(NamedTuple):
-    """A query as a prepared statement of a session."""
+class Prepared:
+    """A query as a prepared statement of sessions. Its texts, to prepare and to execute it, are made for the session
+    that prepares it first: most queries stay rare.
+    """
 
-    name: str
-    prepare: str
-    execute: str
+    __slots__ = ("_texts", "execute", "name", "prepare")
+
+    def __init__(self, name: str, texts: Callable[[], tuple[str, str]]) -> None:
+        self.name = name
+        self.prepare = ""
+        self.execute = ""
+        self._texts = texts
+
+    def make(self) -> None:
+        """Make the texts, unless they are there."""
+        if not self.prepare:
+            self.prepare, self.execute = self._texts()
 
 
 class Transaction:
@@ -91,6 +102,7 @@ class Transaction:
             self._uses[prepared.name] = uses + 1
             return False
         if uses == PREPARE_AFTER:
+            prepared.make()
             self._cursor.execute(prepared.prepare)
             self._uses[prepared.name] = uses + 1
         return True

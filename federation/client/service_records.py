@@ -5,12 +5,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from twisted.names import dns
-from twisted.names.client import Resolver
-
 from homeserver.clock import Randomness
 
 LOOKUP_TIMEOUTS_S: Final = (1, 2)
+_SRV: Final = 33
 _HOST: Final = re.compile(r"[A-Za-z0-9_.-]{1,255}")
 _MIN_TTL_S: Final = 60
 _MAX_TTL_S: Final = 3600
@@ -36,11 +34,13 @@ ServiceLookup = Callable[[str], Awaitable[list[ServiceRecord]]]
 
 def dns_lookup(reactor: Any, servers: Sequence[tuple[str, int]] | None = None) -> ServiceLookup:
     """A lookup by name servers (address and port), or by those of the system."""
-    resolver: list[Resolver] = []
+    resolver: list[Any] = []
     source: dict[str, Any] = {"resolv": "/etc/resolv.conf"} if servers is None else {"servers": list(servers)}
 
     async def lookup(service: str) -> list[ServiceRecord]:
         if not resolver:
+            from twisted.names.client import Resolver
+
             resolver.append(Resolver(**source, timeout=LOOKUP_TIMEOUTS_S, reactor=reactor))
         try:
             answers, _, _ = await resolver[0].lookupService(service)
@@ -63,7 +63,7 @@ def in_order(records: list[ServiceRecord], random: Randomness) -> list[ServiceRe
 
 def _record(answer: Any) -> ServiceRecord | None:
     """The record in an answer, unless it is of another type, says "not here" (a target of `.`) or names no host."""
-    if answer.type != dns.SRV:
+    if answer.type != _SRV:
         return None
     host = answer.payload.target.name.decode("ascii", "replace").rstrip(".")
     if not _HOST.fullmatch(host) or not answer.payload.port:

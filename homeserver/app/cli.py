@@ -6,42 +6,29 @@ parsed arguments and returns the exit status: 0 done, 1 failed, 2 wrongly used o
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
-from importlib.metadata import version
+from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
 
 from config.errors import ConfigError
-from homeserver.app.commands import (
-    check_config,
-    doctor,
-    federation,
-    init,
-    media,
-    migrate,
-    rebuild,
-    registration_token,
-    restored,
-    room,
-    rotate_key,
-    run,
-    user,
-)
 from homeserver.app.commands.failure import CommandFailed
+from homeserver.app.version import VERSION
 
 COMMANDS = (
-    init,
-    run,
-    check_config,
-    migrate,
-    doctor,
-    federation,
-    user,
-    registration_token,
-    restored,
-    room,
-    rotate_key,
-    media,
-    rebuild,
+    "init",
+    "run",
+    "check-config",
+    "migrate",
+    "doctor",
+    "federation",
+    "user",
+    "registration-token",
+    "restored",
+    "room",
+    "rotate-key",
+    "media",
+    "rebuild",
 )
+"""In the order of the help; `-` stands for `_` in the module's name."""
 
 FAILED = 1
 WRONGLY_USED = 2
@@ -49,7 +36,8 @@ WRONGLY_USED = 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line (the process's own by default) and return its exit status."""
-    options = parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    options = parser(_needed(words)).parse_args(words)
     run: Callable[[argparse.Namespace], int] = options.run
     try:
         return run(options)
@@ -61,14 +49,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain("interrupted", FAILED)
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands."""
+def parser(names: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
+    """Return a parser that knows these commands."""
     top = argparse.ArgumentParser(prog="homeserver", description="Meridian, a Matrix homeserver.")
-    top.add_argument("--version", action="version", version=f"Meridian {version('meridian-homeserver')}")
+    top.add_argument("--version", action="version", version=f"Meridian {VERSION}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in COMMANDS:
-        command.add_to(commands)
+    for name in names:
+        import_module(f"homeserver.app.commands.{name.replace('-', '_')}").add_to(commands)
     return top
+
+
+def _needed(words: Sequence[str]) -> Iterable[str]:
+    """The command that is called, as a server need not hold in memory what the others do; all for who needs help."""
+    return words[:1] if words and words[0] in COMMANDS else COMMANDS
 
 
 def _complain(problem: object, status: int) -> int:

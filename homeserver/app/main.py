@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 
 from config.config import Config
 from homeserver.app.core import Core
+from homeserver.app.library_pages import let_go_of_library_pages
 from homeserver.app.node_file import NodeFile
 from homeserver.app.outside import real_outside
 from homeserver.app.runtime import ReactorClock, SystemRandomness, ThreadWorkers
@@ -38,6 +39,8 @@ log = structlog.get_logger(__name__)
 GRACE_SECONDS = 4.0
 """How long requests under way may take to end when the program is told to."""
 _REVIVE_SECONDS = 1.0
+_SETTLED_SECONDS = 2.0
+"""When what is only done at the start is done, connections to the database opened and the first requests answered."""
 _SWITCH_SECONDS = 0.0005
 """How soon a computing thread lets the reactor go on: with Python's 5 ms each wake-up beside one costs 5 ms."""
 _HASH_THREADS = 2
@@ -132,6 +135,7 @@ class Server:
         for address in self._listeners.addresses:
             log.info("listening", address=address)
             self._announce(address)
+        self._reactor.callLater(_SETTLED_SECONDS, let_go_of_library_pages)
 
     def stop(self) -> None:
         """Stop accepting, answer what was asked, and end."""

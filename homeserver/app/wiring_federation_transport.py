@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 
 from twisted.internet.defer import Deferred
 
@@ -19,6 +18,7 @@ from federation.server_api.well_known import WellKnownServerApi
 from federation.wire.version import Software
 from homeserver.app.core import Core
 from homeserver.app.outside import Outside
+from homeserver.app.version import VERSION
 from homeserver.gateways.addresses import AddressPolicy
 from homeserver.gateways.http_client import HttpClient, Manners
 from homeserver.gateways.tls import ClientTls
@@ -28,7 +28,7 @@ from homeserver.http.pipeline import Authenticator
 from homeserver.protocol.identifiers import ServerName
 from homeserver.services.server_keys import KeyNotary, OwnKeys
 
-SOFTWARE = Software("Meridian", version("meridian-homeserver"))
+SOFTWARE = Software("Meridian", VERSION)
 
 
 @dataclass(frozen=True, slots=True)

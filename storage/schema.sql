@@ -45,6 +45,12 @@ CREATE TABLE backward_extremities (
     depth bigint NOT NULL
 );
 
+CREATE TABLE blocked_rooms (
+    room_id text NOT NULL COLLATE pg_catalog."C",
+    blocked_by text NOT NULL COLLATE pg_catalog."C",
+    blocked_ts bigint NOT NULL
+);
+
 CREATE TABLE client_transactions (
     user_id text NOT NULL COLLATE pg_catalog."C",
     device_id text NOT NULL COLLATE pg_catalog."C",
@@ -654,6 +660,26 @@ CREATE TABLE room_aliases (
     creator text NOT NULL COLLATE pg_catalog."C"
 );
 
+CREATE TABLE room_deletions (
+    delete_id text NOT NULL COLLATE pg_catalog."C",
+    room_id text NOT NULL COLLATE pg_catalog."C",
+    requested_by text NOT NULL COLLATE pg_catalog."C",
+    requested_ts bigint NOT NULL,
+    purge boolean NOT NULL,
+    force boolean NOT NULL,
+    new_room_user_id text COLLATE pg_catalog."C",
+    new_room_name text NOT NULL,
+    message text NOT NULL,
+    stage text NOT NULL,
+    stage_ts bigint NOT NULL,
+    new_room_id text COLLATE pg_catalog."C",
+    left_users text[] DEFAULT '{}'::text[] NOT NULL COLLATE pg_catalog."C",
+    stayed_users text[] DEFAULT '{}'::text[] NOT NULL COLLATE pg_catalog."C",
+    aliases text[] DEFAULT '{}'::text[] NOT NULL COLLATE pg_catalog."C",
+    error text,
+    finished_ts bigint
+);
+
 CREATE TABLE room_servers (
     room_id text NOT NULL COLLATE pg_catalog."C",
     server text NOT NULL COLLATE pg_catalog."C",
@@ -930,6 +956,9 @@ ALTER TABLE ONLY account_data
 ALTER TABLE ONLY backward_extremities
     ADD CONSTRAINT backward_extremities_pkey PRIMARY KEY (room_id, event_id);
 
+ALTER TABLE ONLY blocked_rooms
+    ADD CONSTRAINT blocked_rooms_pkey PRIMARY KEY (room_id);
+
 ALTER TABLE ONLY client_transactions
     ADD CONSTRAINT client_transactions_pkey PRIMARY KEY (user_id, device_id, scope, txn_id);
 
@@ -1137,6 +1166,9 @@ ALTER TABLE ONLY restorations
 ALTER TABLE ONLY room_aliases
     ADD CONSTRAINT room_aliases_pkey PRIMARY KEY (alias);
 
+ALTER TABLE ONLY room_deletions
+    ADD CONSTRAINT room_deletions_pkey PRIMARY KEY (delete_id);
+
 ALTER TABLE ONLY room_servers
     ADD CONSTRAINT room_servers_pkey PRIMARY KEY (room_id, server);
 
@@ -1267,6 +1299,8 @@ CREATE INDEX events_timeline ON events USING btree (room_id, depth, ordering) WH
 
 CREATE INDEX events_times ON events USING btree (room_id, origin_server_ts) WHERE ((ordering IS NOT NULL) AND (status = 0));
 
+CREATE INDEX events_unlisted ON events USING btree (room_id) WHERE (pos IS NULL);
+
 CREATE INDEX mail_unsubscribes_created ON mail_unsubscribes USING btree (created_ts);
 
 CREATE INDEX media_contents_suspect ON media_contents USING btree (suspect_since) WHERE (suspect_since IS NOT NULL);
@@ -1327,6 +1361,8 @@ CREATE INDEX receipts_room_pos ON receipts USING btree (room_id, pos);
 
 CREATE INDEX received_transactions_age ON received_transactions USING btree (received_ts);
 
+CREATE INDEX redactions_room ON redactions USING btree (room_id);
+
 CREATE INDEX refresh_tokens_replaces ON refresh_tokens USING btree (replaces) WHERE (replaces IS NOT NULL);
 
 CREATE INDEX refresh_tokens_user ON refresh_tokens USING btree (user_id, device_id);
@@ -1338,6 +1374,12 @@ CREATE INDEX relations_threads ON relations USING btree (room_id, parent, depth,
 CREATE INDEX remote_device_lists_stale ON remote_device_lists USING btree (retry_at) WHERE (stale_since IS NOT NULL);
 
 CREATE INDEX room_aliases_room ON room_aliases USING btree (room_id);
+
+CREATE INDEX room_deletions_age ON room_deletions USING btree (finished_ts) WHERE (finished_ts IS NOT NULL);
+
+CREATE UNIQUE INDEX room_deletions_open ON room_deletions USING btree (room_id) WHERE (finished_ts IS NULL);
+
+CREATE INDEX room_deletions_room ON room_deletions USING btree (room_id, requested_ts);
 
 CREATE INDEX room_servers_joined ON room_servers USING btree (server, joined_pos);
 

@@ -14,12 +14,13 @@ from homeserver.app.outside import Outside
 from homeserver.app.wiring_accounts import AccountsArea, build_accounts
 from homeserver.app.wiring_delayed_events import DelayedEventsArea, build_delayed_events
 from homeserver.app.wiring_e2ee import Encryption, build_e2ee
-from homeserver.app.wiring_federation import Federation, build_federation, build_shared_rooms
+from homeserver.app.wiring_federation import Federation, SharedRooms, build_federation, build_shared_rooms
 from homeserver.app.wiring_federation_transport import FederationTransport, build_federation_transport
 from homeserver.app.wiring_mail import mailer_of
 from homeserver.app.wiring_media import MediaArea, build_media
 from homeserver.app.wiring_openid import openid_server_endpoints
 from homeserver.app.wiring_push import PushArea, PushParts, build_push
+from homeserver.app.wiring_room_deletion import RoomDeletionArea, build_room_deletion
 from homeserver.app.wiring_rooms import Rooms, build_rooms
 from homeserver.app.wiring_rooms_core import RoomsCore, build_rooms_core
 from homeserver.app.wiring_rooms_more import Below, MoreRooms, build_more_rooms
@@ -72,6 +73,7 @@ class App:
     media: MediaArea
     push: PushArea
     delayed_events: DelayedEventsArea
+    room_deletion: RoomDeletionArea
     metrics: Metrics
     pipeline: Pipeline
     endpoints: Mapping[str, Sequence[BoundEndpoint]]
@@ -90,6 +92,7 @@ class App:
         self.media.start()
         self.push.start()
         self.delayed_events.work.start()
+        self.room_deletion.work.start()
 
     def closing(self) -> None:
         """Let whoever waits for news be answered now: the program is about to end."""
@@ -104,6 +107,7 @@ class App:
         await self.searches.stop()
         await self.push.stop()
         await self.delayed_events.work.stop()
+        await self.room_deletion.work.stop()
         for task in self._background:
             _ = task.addErrback(_trap_cancellation)
             task.cancel()
@@ -137,8 +141,7 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
     rooms_core = build_rooms_core(core)
     transport = build_federation_transport(core, runtime.outside)
     shared_rooms = build_shared_rooms(core, rooms_core, transport, runtime.off_reactor)
-    rooms = build_rooms(core, rooms_core, shared_rooms.remotes if config.federation.enabled else None)
-    _connect(core, accounts, rooms)
+    rooms = _rooms(core, accounts, rooms_core, shared_rooms)
     sync = build_sync(core, accounts, rooms_core, rooms)
     below = Below(rooms_core, rooms, accounts, sync, transport, shared_rooms, config.federation.enabled)
     more_rooms = build_more_rooms(core, below)
@@ -148,6 +151,7 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
     searches = build_search(core, rooms_core, rooms)
     media = build_media(core, runtime.file_workers, transport)
     delayed_events = build_delayed_events(core, accounts, rooms, limits)
+    room_deletion = build_room_deletion(core, rooms_core, rooms, media)
     push_parts = PushParts(accounts, rooms_core, rooms, sync, transport.http, runtime.outside)
     push = build_push(core, push_parts, metrics.registry)
     measure_when_asked(metrics.registry, sync.notifier, federation.sender, searches, rooms_core.state_moves)
@@ -165,17 +169,17 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
         media=media,
         push=push,
         delayed_events=delayed_events,
+        room_deletion=room_deletion,
         metrics=metrics,
         pipeline=_pipeline(core, runtime, limits, metrics, _authenticators(accounts, transport)),
         endpoints={
-            "health": collect(HealthApi(checks)),
+            **_for_operators(checks, metrics),
             "client": [
                 *collect(LandingApi(core.server_name, config.public_baseurl, config.registration.mode)),
                 *_endpoints_of(accounts, rooms, more_rooms, sync, encryption, sliding_sync, searches),
-                *_endpoints_of(delayed_events, push, media),
+                *_endpoints_of(delayed_events, push, media, room_deletion),
             ],
             "federation": _for_servers(core, transport, federation, more_rooms, encryption, media),
-            "metrics": collect(MetricsApi(metrics)),
         },
     )
 
@@ -187,11 +191,13 @@ def _metrics() -> Metrics:
     return metrics
 
 
-def _connect(core: Core, accounts: AccountsArea, rooms: Rooms) -> None:
-    """Let rooms follow what becomes of accounts."""
+def _rooms(core: Core, accounts: AccountsArea, rooms_core: RoomsCore, shared: SharedRooms) -> Rooms:
+    """The rooms, which follow what becomes of accounts."""
+    rooms = build_rooms(core, rooms_core, shared.remotes if core.config.federation.enabled else None)
     accounts.profiles.when_changed(rooms.profile_changes.changed)
     accounts.accounts.when_deactivated(Departure(core.database, rooms.membership).leave_all)
     accounts.accounts.when_erased(rooms.access.erased.add)
+    return rooms
 
 
 class _Area(Protocol):
@@ -202,6 +208,10 @@ class _Area(Protocol):
 def _endpoints_of(*areas: _Area) -> Iterator[BoundEndpoint]:
     for area in areas:
         yield from area.endpoints
+
+
+def _for_operators(checks: Mapping[str, Check], metrics: Metrics) -> dict[str, list[BoundEndpoint]]:
+    return {"health": collect(HealthApi(checks)), "metrics": collect(MetricsApi(metrics))}
 
 
 def _for_servers(

@@ -24,6 +24,7 @@ from homeserver.services.rooms.access import Access
 from homeserver.services.rooms.actions import RoomActions
 from homeserver.services.rooms.aggregations import Aggregations
 from homeserver.services.rooms.aliases import Aliases
+from homeserver.services.rooms.closed_rooms import ClosedRooms
 from homeserver.services.rooms.context import Contexts
 from homeserver.services.rooms.creation import Creation
 from homeserver.services.rooms.directory import Directory
@@ -139,7 +140,9 @@ def build_rooms(core: Core, rooms: RoomsCore, remotes: Remotes | None = None) ->
 
 def _actions(core: Core, rooms: RoomsCore) -> RoomActions:
     rules = RelationRules(core.database, rooms.events)
-    return RoomActions(rooms.heads, rooms.states, rooms.writer, rooms.local_events, rules)
+    return RoomActions(
+        rooms.heads, rooms.states, rooms.writer, rooms.local_events, rules, ClosedRooms(core.database)
+    )
 
 
 def _renderer(core: Core, rooms: RoomsCore, access: Access) -> Renderer:

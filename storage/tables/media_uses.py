@@ -12,6 +12,13 @@ MEDIA_USES = bulk(
 )
 """``origin`` is empty for files of ours."""
 
+ENDED_MEDIA_USES = bulk(
+    "media_uses",
+    ("media_id", "event_id", "sender", "origin", "gone_ts"),
+    "on conflict (media_id, event_id) do update set gone_ts = coalesce(media_uses.gone_ts, excluded.gone_ts)",
+)
+"""Uses by events that are no more."""
+
 _SHOWN = """exists (select from profiles p where p.avatar_url = 'mxc://' || m.origin || '/' || m.media_id)
             or exists (select from room_summaries r where r.avatar_url = 'mxc://' || m.origin || '/' || m.media_id)"""
 

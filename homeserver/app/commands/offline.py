@@ -28,6 +28,7 @@ from homeserver.services.moderation import Moderation
 from homeserver.services.passwords import PasswordCosts, Passwords
 from homeserver.services.registration_tokens import RegistrationTokens
 from homeserver.services.restoration import Restoration
+from homeserver.services.rooms.deletion import RoomDeletions
 from homeserver.services.rooms.event_store import EventStore
 from homeserver.services.rooms.notability import Notability
 from homeserver.services.rooms.notability_rebuild import NotabilityRebuild
@@ -65,6 +66,7 @@ class Offline:
     restoration: Restoration
     notability: NotabilityRebuild
     state_history: StateHistory
+    room_deletions: RoomDeletions
 
 
 @contextmanager
@@ -139,6 +141,7 @@ def _offline(config: Config, database: Database) -> Offline:
         Restoration(name, database, journal, DeviceLists(name, database, journal), clock),
         _notability(name, database, threads=config.thread_subscriptions.enabled),
         StateHistory(database),
+        RoomDeletions(name, database, clock, random),
     )
 
 

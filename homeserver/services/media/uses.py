@@ -4,7 +4,7 @@ uploaded it had themselves erased. Copies of other servers' files go in the same
 What is encrypted shows nothing to this server: such files stay until somebody deletes them or their owner is erased.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import orjson
@@ -18,6 +18,7 @@ from storage.journal import Journal, Stream
 from storage.tables.media import MediaRows
 from storage.tables.media_contents import MediaContents
 from storage.tables.media_uses import (
+    ENDED_MEDIA_USES,
     MEDIA_USES,
     GoneRow,
     MediaErasures,
@@ -79,6 +80,10 @@ class MediaUseIndex(BehindJournal):
             more, count = await self._database.transact(self._release_erased)
             released += count
         return released
+
+    def end(self, tx: Transaction, rows: Sequence[TellingRow], now_ms: int) -> None:
+        """Note that events which showed files are no more, whether they were looked at already or not."""
+        ENDED_MEDIA_USES.execute(tx, [(*use, now_ms) for row in rows for use in self._uses_of(row)])
 
     def _next_rows(self, tx: Transaction) -> tuple[int, int, int, list[TellingRow]]:
         was, now = MediaUses(tx).position(), Stream(tx).position()

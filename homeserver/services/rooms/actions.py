@@ -8,6 +8,7 @@ from homeserver.protocol.errors import Forbidden, UserSuspended
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import RoomID, StateKey, UserID
 from homeserver.protocol.requester import Requester
+from homeserver.services.rooms.closed_rooms import ClosedRooms
 from homeserver.services.rooms.draft import RoomDraft
 from homeserver.services.rooms.heads import RoomHead, RoomHeads
 from homeserver.services.rooms.local_events import EventIntent, LocalEvents
@@ -31,11 +32,13 @@ class RoomActions:
         writer: RoomWriter,
         local_events: LocalEvents,
         relations: RelationRules,
+        closed: ClosedRooms,
     ) -> None:
         self.heads = heads
         self.states = states
         self.writer = writer
         self.relations = relations
+        self.closed = closed
         self._local_events = local_events
 
     async def write(self, room_id: RoomID, job: Job[T]) -> T:

@@ -15,6 +15,7 @@ from homeserver.protocol.events.parsing import parse_pdu
 from homeserver.protocol.events.signing import sign_pdu
 from homeserver.protocol.identifiers import EventID, RoomID, ServerName, UserID, is_user_id, server_of
 from homeserver.protocol.room_versions import ROOM_VERSIONS, RoomVersion
+from homeserver.services.rooms.closed_rooms import ClosedRooms
 from homeserver.services.rooms.ingest.checking import PduChecker, require_signature
 from homeserver.services.rooms.invite_permission import InvitePermission
 from homeserver.services.rooms.local_events import Author
@@ -70,6 +71,7 @@ class InboundInvites:
             raise Forbidden(checked.failures.get(event_id, "The event is not properly signed"))
         event = checked.events[0]
         participates = await self._participates(room_id, origin)
+        await ClosedRooms(self._database).require_open(room_id)
         await self._check_user(target)
         await self._permission.check(UserID(event.sender), (target,))
         author = self._author

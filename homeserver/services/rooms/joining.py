@@ -73,6 +73,7 @@ class Joining:
         extra = extra or {}
         check_canonical(extra)
         room_id, servers = await self._place(place, via)
+        await self._actions.closed.require_open(room_id)
         content = await self._contents.with_profile("join", who.user_id) | extra
         head = await self._actions.participating(room_id)
         if head is None or (head.summary.local_members == 0 and self._remote is not None and via):
@@ -116,6 +117,7 @@ class Joining:
         """Ask to be let into a room. Raises as `join`."""
         require_not_suspended(who)
         room_id, servers = await self._place(place, via)
+        await self._actions.closed.require_open(room_id)
         content = await self._contents.with_profile("knock", who.user_id, reason)
         if await self._actions.participating(room_id) is None:
             if self._remote is None:

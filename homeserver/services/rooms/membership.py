@@ -54,6 +54,7 @@ class Membership:
         user answers.
         """
         require_not_suspended(who)
+        await self._actions.closed.require_open(room_id)
         content = await self._contents.with_profile("invite", target, reason) | (extra or {})
         if server_of(target) == self._server_name:
             await self._permission.check(who.user_id, (target,))

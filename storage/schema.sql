@@ -852,6 +852,11 @@ CREATE TABLE threepids (
     added_ts bigint NOT NULL
 );
 
+CREATE TABLE timeline_gaps (
+    room_id text NOT NULL COLLATE pg_catalog."C",
+    nid bigint NOT NULL
+);
+
 CREATE TABLE to_device_messages (
     user_id text NOT NULL COLLATE pg_catalog."C",
     device_id text NOT NULL COLLATE pg_catalog."C",
@@ -1219,6 +1224,9 @@ ALTER TABLE ONLY thread_subscriptions
 
 ALTER TABLE ONLY threepids
     ADD CONSTRAINT threepids_pkey PRIMARY KEY (medium, address);
+
+ALTER TABLE ONLY timeline_gaps
+    ADD CONSTRAINT timeline_gaps_pkey PRIMARY KEY (room_id, nid);
 
 ALTER TABLE ONLY to_device_messages
     ADD CONSTRAINT to_device_messages_pkey PRIMARY KEY (user_id, device_id, pos);

@@ -13,6 +13,7 @@ from homeserver.http.authentication import access_token_or_guest
 from homeserver.http.decoding import Natural
 from homeserver.http.encoding import RawJson
 from homeserver.http.endpoint import Path, Query, endpoint
+from homeserver.protocol.errors import MissingParam
 from homeserver.protocol.identifiers import RoomID
 from homeserver.protocol.requester import Requester
 from homeserver.protocol.stream_tokens import parse_page_token
@@ -39,13 +40,16 @@ class MessagesApi:
         self,
         who: Requester,
         room_id: Path[RoomID],
-        dir: Query[Literal["b", "f"]],
+        dir: Query[Literal["b", "f"] | None] = None,
         from_: Query[str | None] = None,
         to: Query[str | None] = None,
         limit: Query[Natural] = Natural(10),
         filter: Query[str | None] = None,
     ) -> RawJson:
         """A page of events, older or newer ones."""
+        if dir is None:
+            await self.history.require_reader(who, room_id)  # who may not read is told that first
+            raise MissingParam("Missing query parameter dir")
         chosen = parse_room_event_filter(filter)
         request = PageRequest(
             backwards=dir == "b",

@@ -225,6 +225,19 @@ class BackwardExtremities(Queries):
     def among(self, room_id: RoomID, event_ids: list[EventID]) -> list[EventID]: ...
 
 
+class TimelineGaps(Queries):
+    @query(
+        """select gap.room_id, max(events.pos)
+           from unnest(%(rooms)s::text[], %(sinces)s::bigint[], %(uptos)s::bigint[]) as wanted (room, since, upto)
+           join timeline_gaps as gap on gap.room_id = wanted.room
+           join events on events.nid = gap.nid and events.pos > wanted.since and events.pos <= wanted.upto
+           group by gap.room_id""",
+        many(tuple[RoomID, int]),
+    )
+    def latest_in(self, rooms: list[RoomID], sinces: list[int], uptos: list[int]) -> list[tuple[RoomID, int]]:
+        """The positions of the last events behind a gap, in each room between two positions of its own."""
+
+
 _PLACED = (
     "nid", "event_id", "room_id", "room_version", "depth", "type", "state_key", "sender", "origin_server_ts",
     "received_ts", "outbound",
@@ -265,4 +278,5 @@ REDACTED_EVENTS = each(
 BACKWARD_EXTREMITIES = bulk(
     "backward_extremities", ("room_id", "event_id", "depth"), "on conflict (room_id, event_id) do nothing"
 )
+TIMELINE_GAPS = bulk("timeline_gaps", ("room_id", "nid"), "on conflict (room_id, nid) do nothing")
 FILLED_GAPS = bulk_delete("backward_extremities", ("room_id", "event_id"))

@@ -113,6 +113,9 @@ class RoomRows(Queries):
     @query(_of_room("sticky_events"), affected)
     def sticky_events(self, room_id: RoomID, limit: int) -> int: ...
 
+    @query(_of_room("timeline_gaps"), affected)
+    def timeline_gaps(self, room_id: RoomID, limit: int) -> int: ...
+
     # Events, and what is kept of each.
 
     @query(
@@ -202,6 +205,7 @@ BEHIND: Final[Mapping[str, OfRoom]] = {
     "state_changes": RoomRows.state_changes,
     "state_snapshots": RoomRows.state_snapshots,
     "sticky_events": RoomRows.sticky_events,
+    "timeline_gaps": RoomRows.timeline_gaps,
 }
 """Tables whose rows name the room."""
 

@@ -40,6 +40,13 @@ def test_members_are_listed_as_they_were_at_a_point(rooms: RoomsSite) -> None:
     assert alice.http.get(room_path(room, "members"), {"at": "odd"}).errcode == "M_INVALID_PARAM"
 
 
+def test_before_a_room_had_members_its_first_one_is_listed(rooms: RoomsSite) -> None:
+    alice, bob = rooms.people("alice", "bob")
+    room = alice.public_room()
+    bob.join(room)
+    assert _members(alice, room, at="s0") == {alice.user_id: "join"}
+
+
 def test_joined_members_are_listed_with_names(rooms: RoomsSite) -> None:
     alice, bob, carol = rooms.people("alice", "bob", "carol")
     bob.http.put(f"{V3}/profile/{bob.user_id}/displayname", {"displayname": "Bob"})

@@ -7,7 +7,7 @@ import pytest
 from homeserver.app.wiring_rooms import Remotes
 from homeserver.protocol.identifiers import RoomID
 from storage.database import Database
-from tests.client_api.rooms_site import V3, Person, RoomsSite
+from tests.client_api.rooms_site import V3, Person, RoomsSite, room_path
 from tests.harness.postgres import TestDatabase
 
 
@@ -161,6 +161,9 @@ def test_a_direction_must_be_named(rooms: RoomsSite) -> None:
     alice = rooms.person("alice")
     room = alice.create()
     assert alice.try_page(room, "sideways").errcode == "M_INVALID_PARAM"
+    assert alice.http.get(room_path(room, "messages")).errcode == "M_MISSING_PARAM"
+    bob = rooms.person("bob")
+    assert bob.http.get(room_path(room, "messages")).errcode == "M_FORBIDDEN"
 
 
 def test_messages_of_ignored_users_are_left_out_and_their_state_is_not(rooms: RoomsSite) -> None:

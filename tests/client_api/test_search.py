@@ -54,6 +54,17 @@ def test_messages_are_found_by_their_words_the_latest_first(site: SyncSite) -> N
     assert "next_batch" not in answer
 
 
+def test_behind_a_full_page_there_is_another_even_if_nothing_is_in_it(site: SyncSite) -> None:
+    alice = site.person("alice")
+    room = alice.create()
+    said = alice.say(room, "Martians")
+    answer = search(alice, "martians", filter={"limit": 1})
+    assert [each["result"]["event_id"] for each in answer["results"]] == [said]
+    further = search(alice, "martians", answer["next_batch"], filter={"limit": 1})
+    assert further["results"] == []
+    assert "next_batch" not in further
+
+
 @pytest.mark.parametrize(
     ("said", "term"),
     [

@@ -43,6 +43,16 @@ def test_joining_tells_the_whole_room(site: SyncSite) -> None:
     assert {("m.room.name", ""), ("m.room.member", anna.user_id)} <= state_of(shown).keys()
 
 
+def test_the_timeline_of_a_room_that_was_joined_begins_anew_however_short_it_is(site: SyncSite) -> None:
+    anna, bert = site.people("anna", "bert")
+    room = anna.public_room()
+    bert.first_sync()
+    bert.join(room)
+    shown = bert.joined(room, filter={"room": {"timeline": {"limit": 50}}})
+    assert shown["timeline"]["events"][0]["type"] == "m.room.create"
+    assert shown["timeline"]["limited"] is True
+
+
 def test_leaving_tells_the_room_up_to_the_leave(site: SyncSite) -> None:
     anna, bert = site.people("anna", "bert")
     room = anna.public_room()

@@ -9,8 +9,9 @@ from homeserver.protocol.identifiers import RoomID
 from homeserver.services.rooms.draft import MAX_EXTREMITIES
 from storage.tables.rooms import Rooms
 from tests.federation.pdu_server import PduServer, RoomOfPdus
+from tests.federation.test_sliding_sync import Window
 from tests.federation.test_transactions import Shared
-from tests.federation.whole_servers import escaped, in_world
+from tests.federation.whole_servers import escaped, in_world, room_path
 
 
 def gives_events(server: PduServer, *events: Event) -> None:
@@ -63,6 +64,32 @@ class TestOrder(Shared):
         assert rows == [(lost.event_id,)]
         before = await alice.state(room)
         assert ("m.room.member", evil.user_id) in before
+
+    @in_world
+    async def test_a_timeline_does_not_go_back_over_a_gap(self) -> None:
+        alpha, alice, room, evil, shared = await self.shared()
+        start = (await alice.sync())["next_batch"]
+        said = await alice.say(room, "before the gap")
+        lost = shared.message("lost")
+        between = shared.message("between")
+        after = shared.message("after the gap")
+        del evil.by_id[lost.event_id]
+        gives_events(evil, between)
+        gives_state(evil, shared)
+        await evil.send(alpha, after)
+        for since in (start, None):
+            timeline = (await alice.sync(since))["rooms"]["join"][room]["timeline"]
+            assert [event["event_id"] for event in timeline["events"]] == [between.event_id, after.event_id]
+            assert timeline["limited"] is True
+            query = {"from": timeline["prev_batch"], "dir": "b"}
+            earlier = await alice.do("GET", room_path(room, "messages"), None, query)
+            assert said in [event["event_id"] for event in earlier["chunk"]]
+        window = Window(alice)
+        await window.slide()
+        assert [event["event_id"] for event in window.rooms[room]["timeline"]] == [
+            between.event_id,
+            after.event_id,
+        ]
 
     @in_world
     async def test_an_event_after_a_gap_of_which_nothing_is_told_is_refused(self) -> None:

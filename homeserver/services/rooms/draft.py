@@ -27,6 +27,7 @@ class _Checkpoint:
     entries: int
     redacted: int
     filled_gaps: int
+    behind_gaps: int
     gaps: int
     imported_by: int | None
     state: Snapshot
@@ -39,7 +40,8 @@ class RoomDraft:
     ``state`` and ``extremities`` are those after the events so far; ``unsaved`` and ``by_id`` are these events
     by number and by ID. ``redacted`` are events written before that a redaction in this write strikes, in their
     redacted form. ``imported_by`` is the number of the event, if there is one, that brings the whole state of
-    the room with it; of that, ``written_ahead`` is what has its rows of current state already.
+    the room with it; of that, ``written_ahead`` is what has its rows of current state already. ``gaps`` are missing
+    events with the depths of those that follow them, ``behind_gaps`` such of these as clients see as new, by number.
     """
 
     def __init__(self, head: RoomHead) -> None:
@@ -55,6 +57,7 @@ class RoomDraft:
         self.entries: list[Entry] = []
         self.gaps: list[tuple[EventID, int]] = []
         self.filled_gaps: list[EventID] = []
+        self.behind_gaps: list[int] = []
         self.imported_by: int | None = None
         self.written_ahead: Collection[StateKey] = ()
         self._seen_layers: set[int] = set()
@@ -107,6 +110,7 @@ class RoomDraft:
             len(self.entries),
             len(self.redacted),
             len(self.filled_gaps),
+            len(self.behind_gaps),
             len(self.gaps),
             self.imported_by,
             self.state,
@@ -126,6 +130,7 @@ class RoomDraft:
         del self.changes[point.changes :]
         del self.entries[point.entries :]
         del self.filled_gaps[point.filled_gaps :]
+        del self.behind_gaps[point.behind_gaps :]
         del self.gaps[point.gaps :]
         self.imported_by = point.imported_by
         self.state = point.state

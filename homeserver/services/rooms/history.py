@@ -62,6 +62,10 @@ class History:
         self._access = access
         self._gaps = gaps
 
+    async def require_reader(self, who: Requester, room_id: RoomID) -> None:
+        """Raises Forbidden unless the user may read the room."""
+        await self._access.standing(room_id, who.user_id)
+
     async def page(self, who: Requester, room_id: RoomID, request: PageRequest) -> Page:
         """One page. Raises Forbidden, InvalidParam."""
         if request.limit < 1:

@@ -30,6 +30,7 @@ from storage.tables.events import (
     FILLED_GAPS,
     REDACTED_EVENTS,
     TIMELINE_EVENTS,
+    TIMELINE_GAPS,
     UNLISTED_EVENTS,
 )
 from storage.tables.memberships import MEMBERSHIP_CHANGES, MEMBERSHIPS
@@ -59,7 +60,8 @@ class RoomCommit:
     """What a committed write did to a room: the journal's payload for those who follow rooms in memory.
 
     ``events`` are the new timeline events in order, their ``pos`` set; ``redacted`` the older ones that were
-    redacted, as they are now; ``parents`` those to which others relate now.
+    redacted, as they are now; ``parents`` those to which others relate now. ``behind_gap``: before an event of them
+    some are missing.
     """
 
     head: RoomHead
@@ -67,6 +69,7 @@ class RoomCommit:
     changes: tuple[StateChange, ...]
     redacted: tuple[StoredEvent, ...] = ()
     parents: frozenset[EventID] = frozenset()
+    behind_gap: bool = False
 
 
 class Persister:
@@ -110,8 +113,7 @@ class Persister:
         entries += [layer_entry(room_id, layer) for layer in draft.layers]
         if draft.changes:
             entries += self._state_entries(draft, index)
-        entries += [BACKWARD_EXTREMITIES.row(room_id, event_id, depth) for event_id, depth in draft.gaps]
-        entries += [FILLED_GAPS.row(room_id, event_id) for event_id in draft.filled_gaps]
+        entries += _gap_entries(draft)
         if summary != draft.head.summary or draft.head.version == 0:
             entries.append(SUMMARIES.row(room_id, *astuple(summary)))
         entries.append(_room_entry(head, timeline))
@@ -119,7 +121,14 @@ class Persister:
             entries=entries,
             guards=(RoomGuard(room_id, draft.head.version, head.version),) if draft.head.version else (),
             changes=Changes(frozenset((room_id,)), self._concerned_users(draft.changes)),
-            payload=RoomCommit(head, tuple(timeline), tuple(draft.changes), tuple(draft.redacted), parents),
+            payload=RoomCommit(
+                head,
+                tuple(timeline),
+                tuple(draft.changes),
+                tuple(draft.redacted),
+                parents,
+                behind_gap=bool(draft.behind_gaps),
+            ),
         )
         try:
             await self._journal.write(write)
@@ -312,6 +321,15 @@ def _sticky_entries(timeline: Sequence[StoredEvent]) -> list[Entry]:
             if until > stored.received_ts:
                 entries.append(STICKY_EVENTS.row(event.room_id, at, stored.nid, stored.outbound, until))
     return entries
+
+
+def _gap_entries(draft: RoomDraft) -> list[Entry]:
+    room_id = draft.head.room_id
+    return [
+        *(BACKWARD_EXTREMITIES.row(room_id, event_id, depth) for event_id, depth in draft.gaps),
+        *(TIMELINE_GAPS.row(room_id, nid) for nid in draft.behind_gaps),
+        *(FILLED_GAPS.row(room_id, event_id) for event_id in draft.filled_gaps),
+    ]
 
 
 def _search_entries(draft: RoomDraft) -> list[Entry]:

@@ -95,6 +95,9 @@ class StateReading:
 
 
 def _undone(nids: dict[StateKey, int], changes: Sequence[StateChangeRow]) -> dict[StateKey, int]:
+    """The members before some changes. Before the room had any: its first one, since a sync that told the room from its
+    beginning gives that place as one to ask for members at.
+    """
     before = dict(nids)
     for change in reversed(changes):
         key = (change.type, change.state_key)
@@ -104,4 +107,10 @@ def _undone(nids: dict[StateKey, int], changes: Sequence[StateChangeRow]) -> dic
             before.pop(key, None)
         else:
             before[key] = change.previous_nid
-    return before
+    return before or {
+        (each.type, each.state_key): each.event_nid for each in _first_member(changes) if each.event_nid
+    }
+
+
+def _first_member(changes: Sequence[StateChangeRow]) -> list[StateChangeRow]:
+    return [change for change in changes if change.type == _MEMBER][:1]

@@ -73,8 +73,10 @@ class Finder:
     def _page(self, found: list[Match], criteria: Criteria, rest: Place | None) -> Found:
         count = len(found) if criteria.place.count is None else criteria.place.count
         shown = found[: criteria.limit]
-        if len(found) > criteria.limit:
-            rest = shown[-1].behind if shown else criteria.place
+        if len(found) > criteria.limit or (shown and len(shown) == criteria.limit):
+            rest = (
+                shown[-1].behind if shown else criteria.place
+            )  # behind a full page, clients look for another
         return Found(shown, count, None if rest is None else replace(rest, count=count))
 
     async def _related(self, filter: RoomEventFilter, matches: list[Match]) -> list[Match]:

@@ -95,7 +95,10 @@ class CatchUp:
             if inside:
                 await self._sources.unread.tell(asking, updates)
                 await self._add_sticky(asking, chunk, updates)
-            for update in updates:
+            for part, update in zip(chunk, updates, strict=True):
+                if inside and asking.since and not part.since:
+                    # What is known of an earlier stay does not reach up to this one.
+                    update.timeline.limited = True
                 yield update
 
     async def _add_sticky(self, asking: Asking, parts: Sequence[Part], updates: Sequence[RoomUpdate]) -> None:

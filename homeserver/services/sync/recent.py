@@ -203,12 +203,12 @@ class RecentRooms:
         return self._last.get(room_id, 0)
 
     def committed(self, commit: RoomCommit, first: int, last: int, *, watched: bool) -> None:
-        """Take in a write of a room. Rooms that nobody watches keep no record."""
+        """Take in a write of a room. Rooms that nobody watches keep no record, and none reaches over a gap."""
         room_id = commit.head.room_id
         if last:
             self._note(room_id, last)
         room: RecentRoom | None = self._rooms.get(room_id)
-        if not watched:
+        if not watched or commit.behind_gap:
             if room is not None:
                 self._rooms.pop(room_id)
             return

@@ -12,7 +12,8 @@ from homeserver.services.rooms.parents import with_children
 from homeserver.services.rooms.stored_event import StoredEvent
 from homeserver.services.sync.model import MEMBER, Part, Timeline
 from storage.database import Database
-from storage.tables.events import Events
+from storage.tables.events import EventRow, Events, TimelineGaps
+from storage.transaction import Transaction
 
 MAX_ROUNDS: Final = 5
 """Blocks of events that are looked at in a room whose events the filter drops; after that, the timeline
@@ -25,6 +26,7 @@ _BLOCK: Final = 50
 class _Progress:
     part: Part
     upto: int
+    since: int
     found: list[Seen] = field(default_factory=list)
     ended: bool = False
 
@@ -45,8 +47,10 @@ class Timelines:
         limit: int,
         ignored: Collection[UserID],
     ) -> dict[RoomID, Timeline]:
-        """The timeline of each part: at most ``limit`` events, the latest ones."""
-        rooms = {part.room_id: _Progress(part, part.upto) for part in parts}
+        """The timeline of each part: at most ``limit`` events, the latest ones. None goes back over a gap: what is
+        missing there may be read once it was fetched, from behind the timeline.
+        """
+        rooms = {part.room_id: _Progress(part, part.upto, part.since) for part in parts}
         open_ = filter.is_open and not ignored
         types = None if filter.types is None or any("*" in t for t in filter.types) else list(filter.types)
         block = limit + 1 if open_ else max(limit + 1, _BLOCK)
@@ -90,13 +94,16 @@ class Timelines:
         passing: Callable[[Sequence[StoredEvent]], Awaitable[set[int]]] | None,
     ) -> None:
         rooms = [each.part.room_id for each in todo]
-        sinces = [each.part.since for each in todo]
+        sinces = [each.since for each in todo]
         uptos = [each.upto for each in todo]
-        rows = await self._database.read(lambda tx: Events(tx).latest_in(rooms, sinces, uptos, types, block))
+        rows, gaps = await self._database.read(lambda tx: _latest(tx, rooms, sinces, uptos, types, block))
         by_room: dict[RoomID, list[StoredEvent]] = {room_id: [] for room_id in rooms}
+        for each in todo:
+            each.since = max(each.since, gaps.get(each.part.room_id, 0) - 1)
         loaded = self._events.load(rows)
         for stored in loaded:
-            by_room[stored.event.room_id].append(stored)
+            if (stored.pos or 0) >= gaps.get(stored.event.room_id, 0):
+                by_room[stored.event.room_id].append(stored)
         passed = None if passing is None else await passing(loaded)
         groups = []
         for each in todo:
@@ -108,6 +115,18 @@ class Timelines:
             groups.append((reader, [one for one in events if passed is None or one.nid in passed]))
         for each, seen in zip(todo, await self._access.select_each(user_id, groups), strict=True):
             each.found[:0] = _with_own_leave(each.part, user_id, seen, by_room[each.part.room_id])
+
+
+def _latest(
+    tx: Transaction,
+    rooms: list[RoomID],
+    sinces: list[int],
+    uptos: list[int],
+    types: list[str] | None,
+    limit: int,
+) -> tuple[list[EventRow], dict[RoomID, int]]:
+    rows = Events(tx).latest_in(rooms, sinces, uptos, types, limit)
+    return rows, dict(TimelineGaps(tx).latest_in(rooms, sinces, uptos))
 
 
 def _passes(stored: StoredEvent, filter: RoomEventFilter, ignored: Collection[UserID]) -> bool:
@@ -133,7 +152,7 @@ def _with_own_leave(
 
 def _timeline(progress: _Progress, limit: int, unfinished: bool) -> Timeline:
     found = progress.found
-    limited = unfinished or len(found) > limit
+    limited = unfinished or len(found) > limit or progress.since > progress.part.since
     shown = found[len(found) - limit :] if len(found) > limit else found
     start = (shown[0].stored.pos or progress.part.upto) if shown else progress.part.upto + 1
     return Timeline(shown, limited, start)

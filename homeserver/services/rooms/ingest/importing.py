@@ -153,6 +153,7 @@ class RoomImport:
         draft.extremities = (extremity_of(stored),)
         draft.state = after
         draft.gaps.extend((prev_id, join.depth) for prev_id in join.prev_event_ids)
+        draft.behind_gaps.append(stored.nid)
         await self._clock.sleep(0)
         draft.changes.extend(await self._placer.changes_between(draft, was, after, stored))
         await self._clock.sleep(0)

@@ -109,6 +109,8 @@ class EventPlacer:
         if arrival.fills_gap:
             draft.filled_gaps.append(event.event_id)
         if status is Status.ACCEPTED:
+            if gaps and arrival.past is None:
+                draft.behind_gaps.append(stored.nid)
             await self._take_effect(draft, arrival, stored, after)
         return Placed(stored, new=True, reason=reason)
 

@@ -124,7 +124,7 @@ def build_e2ee(
         federation=federation,
         lane=lane,
         endpoints=collect(
-            KeysApi(device_keys, keys, cross_signing, news, live, accounts.ui_auth),
+            KeysApi(device_keys, keys, cross_signing, news, accounts.ui_auth),
             ToDeviceApi(to_device),
             KeyBackupApi(KeyBackup(database)),
             DehydratedDeviceApi(dehydrated),

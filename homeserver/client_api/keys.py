@@ -19,7 +19,6 @@ from homeserver.services.cross_signing import CrossSigning, uploaded_keys
 from homeserver.services.device_keys import DeviceKeys
 from homeserver.services.device_news import DeviceNews
 from homeserver.services.key_exchange import KeyExchange
-from homeserver.services.sync.live import Live
 from homeserver.services.to_device import device_id_of
 from homeserver.services.ui_auth import UiAuth, operation_of
 from homeserver.services.ui_auth_stages import PASSWORD
@@ -61,7 +60,6 @@ class KeysApi:
     exchange: KeyExchange
     cross_signing: CrossSigning
     news: DeviceNews
-    live: Live
     ui_auth: UiAuth
 
     @endpoint(
@@ -148,7 +146,7 @@ class KeysApi:
         since = parse_sync_token(from_).pos
         if to:
             parse_sync_token(to)
-        changes = await self.news.changes(await self.live.user(who.user_id), since)
+        changes = await self.news.changes_behind(who.user_id, since)
         return {"changed": sorted(changes.changed), "left": sorted(changes.left)}
 
     @endpoint(

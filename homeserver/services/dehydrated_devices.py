@@ -9,6 +9,7 @@ import orjson
 
 from homeserver.clock import Clock
 from homeserver.protocol.canonical_json import encode_canonical
+from homeserver.protocol.device_messages import delivered_together
 from homeserver.protocol.errors import Forbidden, InvalidParam, NotFound, UserDeactivated
 from homeserver.protocol.identifiers import DeviceID, UserID
 from homeserver.services import one_time_keys
@@ -101,6 +102,7 @@ class DehydratedDevices:
         messages = await self._database.read(
             lambda tx: ToDevice(tx).waiting(user_id, device_id, since, 2**62, MAX_EVENTS)
         )
+        messages = messages[: delivered_together([text for _, text in messages])]
         upto = messages[-1][0] if messages else since
         return [text.encode() for _, text in messages], str(upto)
 

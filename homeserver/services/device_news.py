@@ -13,9 +13,11 @@ from typing import Final
 
 import orjson
 
+from homeserver.protocol.device_messages import delivered_together
 from homeserver.protocol.identifiers import DeviceID, RoomID, UserID, is_user_id
 from homeserver.protocol.requester import Requester
 from homeserver.services.device_writes import Device, DeviceWrite, ListChange
+from homeserver.services.lost_pasts import LostPasts
 from homeserver.services.one_time_keys import ALWAYS_COUNTED, counts
 from homeserver.services.rooms.persist import RoomCommit
 from homeserver.services.sync.live import Live, LiveUser
@@ -62,6 +64,7 @@ class DeviceNews:
         self._database = database
         self._journal = journal
         self._live = live
+        self._lost_pasts = LostPasts(database, journal)
         self._counts = caches.cache("one_time_key_counts", len)
         self._inboxes = caches.cache("to_device_inboxes", lambda bounds: 120)
         self._recent: deque[tuple[int, ListChange | Move]] = deque()
@@ -118,8 +121,15 @@ class DeviceNews:
         loaded: bytes = await self._counts.fetch(device, load)
         return loaded
 
+    async def changes_behind(self, user_id: UserID, since: int) -> Changes:
+        """What changed after the position of a client's token: everything if that is from a past that was lost."""
+        if await self._lost_pasts.hold(since):
+            return await self._database.read(lambda tx: _all_changed(tx, user_id))
+        return await self.changes(await self._live.user(user_id), since)
+
     async def changes(self, user: LiveUser, since: int) -> Changes:
         """What changed after a position, up to now."""
+        self._keep_up()
         if since < self._floor:
             return await self._stored_changes(user.user_id, since)
         changed: set[UserID] = set()
@@ -194,7 +204,7 @@ class DeviceNews:
         self, device: Device, since: int, upto: int, limit: int
     ) -> tuple[list[str], int | None]:
         """The messages that wait for a device after a position, as JSON; those up to it the device has. If there are
-        more than ``limit``, also the position up to which they are told.
+        more than ``limit``, or than belong into one answer, also the position up to which they are told.
         """
         bounds = self._inboxes.get(device)
         if bounds is not None and 0 < bounds[0] <= since:
@@ -214,7 +224,8 @@ class DeviceNews:
         if not found and bounds[1] <= upto:
             self._inboxes.pop(device)  # somebody else has taken them
         texts = [text for _, text in found[:limit]]
-        return texts, found[limit - 1][0] if len(found) > limit else None
+        told = delivered_together(texts)
+        return texts[:told], found[told - 1][0] if told < len(found) else None
 
     # Changes that are only in the database.
 

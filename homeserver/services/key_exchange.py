@@ -52,25 +52,36 @@ class Elsewhere:
     lists: RemoteDeviceLists
     clock: Clock
 
-    async def persistently(self, timeout_s: float, ask: Callable[[float], Coroutine[Any, Any, T]]) -> T:
+    async def persistently(self, timeout_s: float, ask: Callable[[float, bool], Coroutine[Any, Any, T]]) -> T:
         """Ask a server, and again if it is away for a moment, until the time is over: who encrypts without the keys
-        of a device leaves it out for good. One that has been away for longer is not waited for. Raises MatrixError.
+        of a device leaves it out for good. While somebody waits, the server is asked more often than its health record
+        says; one that has been away for longer is not waited for. Raises MatrixError.
+
+        ``ask`` is given the seconds that are left, and whether to ask in spite of the pause.
         """
         deadline = self.clock.seconds() + timeout_s
+        insist = False
+        late: MatrixError
         while True:
             try:
-                return await ask(deadline - self.clock.seconds())
+                return await ask(deadline - self.clock.seconds(), insist)
             except Unreachable as error:
-                if error.retry_at_ms is None:
+                if not insist and self._is_long_away(error, deadline):
                     raise
-                pause = (error.retry_at_ms - self.clock.now_ms()) / 1000
-                if self.clock.seconds() + pause >= deadline:
-                    raise
+                late = error
             except RemoteError as error:
-                if error.status not in _AWAY or self.clock.seconds() + LOOK_AGAIN_S >= deadline:
+                if error.status not in _AWAY:
                     raise
-                pause = LOOK_AGAIN_S
-            await self.clock.sleep(min(max(pause, 0.01), LOOK_AGAIN_S))  # it may be heard from meanwhile
+                late = error
+            insist = True
+            if self.clock.seconds() + LOOK_AGAIN_S >= deadline:
+                raise late
+            await self.clock.sleep(LOOK_AGAIN_S)
+
+    def _is_long_away(self, error: Unreachable, deadline: float) -> bool:
+        if error.retry_at_ms is None:
+            return True
+        return self.clock.seconds() + (error.retry_at_ms - self.clock.now_ms()) / 1000 >= deadline
 
 
 class KeyExchange:
@@ -148,10 +159,7 @@ class KeyExchange:
             ]
             to_fetch = [user_id for user_id in unknown if user_id in shared]
             if unknown and len(to_fetch) <= LISTS_AT_ONCE:
-                work += [
-                    self._fetch(server, user_id, keys, timeout_s, known=user_id in known)
-                    for user_id in to_fetch
-                ]
+                work += [self._fetch(server, user_id, keys, timeout_s) for user_id in to_fetch]
                 unknown = [user_id for user_id in unknown if user_id not in shared]
             if unknown:
                 wanted = {user_id: devices[user_id] for user_id in unknown}
@@ -167,18 +175,15 @@ class KeyExchange:
         if rest:
             await self._add_kept(keys, rest)
 
-    async def _fetch(
-        self, server: ServerName, user_id: UserID, keys: Keys, timeout_s: float, *, known: bool
-    ) -> None:
-        """Fetch a user's list. ``known``: what is kept of it is better than to wait."""
+    async def _fetch(self, server: ServerName, user_id: UserID, keys: Keys, timeout_s: float) -> None:
+        """Fetch a user's list. What is kept of it is told if that fails."""
         if self._elsewhere is None or server in keys.failures:
             return
         lists = self._elsewhere.lists
         try:
-            if known:
-                await lists.fetch(user_id, timeout_s)
-            else:
-                await self._elsewhere.persistently(timeout_s, lambda left: lists.fetch(user_id, left))
+            await self._elsewhere.persistently(
+                timeout_s, lambda left, insist: lists.fetch(user_id, left, insist)
+            )
         except MatrixError:
             keys.failures[server] = FAILED
 
@@ -189,7 +194,10 @@ class KeyExchange:
         body = KeysQuery({user_id: [str(each) for each in wanted] for user_id, wanted in devices.items()})
         try:
             answer = await self._elsewhere.persistently(
-                timeout_s, lambda left: client.request(QUERY_KEYS, server, body=body, timeout_s=left)
+                timeout_s,
+                lambda left, insist: client.request(
+                    QUERY_KEYS, server, body=body, timeout_s=left, despite_pause=insist
+                ),
             )
         except MatrixError:
             keys.failures[server] = FAILED
@@ -234,7 +242,10 @@ class KeyExchange:
         client, body = self._elsewhere.client, KeysClaim(devices)
         try:
             answer = await self._elsewhere.persistently(
-                timeout_s, lambda left: client.request(CLAIM_KEYS, server, body=body, timeout_s=left)
+                timeout_s,
+                lambda left, insist: client.request(
+                    CLAIM_KEYS, server, body=body, timeout_s=left, despite_pause=insist
+                ),
             )
         except MatrixError:
             failures[server] = FAILED

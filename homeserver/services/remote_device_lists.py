@@ -87,7 +87,9 @@ class RemoteDeviceLists:
         """Devices that are kept; an empty device ID stands for all of a user's."""
         return await self._database.read(lambda tx: RemoteDevices(tx).devices(list(users), list(devices)))
 
-    async def fetch(self, user_id: UserID, timeout_s: float | None = None) -> None:
+    async def fetch(
+        self, user_id: UserID, timeout_s: float | None = None, despite_pause: bool = False
+    ) -> None:
         """Fetch a list; once for all who want it meanwhile. Raises BadGateway."""
         waiting = self._fetching.get(user_id)
         if waiting is not None:
@@ -98,7 +100,7 @@ class RemoteDeviceLists:
         self._fetching[user_id] = []
         self._outdated.discard(user_id)
         try:
-            await self._fetch(user_id, timeout_s)
+            await self._fetch(user_id, timeout_s, despite_pause)
         except BaseException as error:
             for done in self._fetching.pop(user_id):
                 done.errback(error)
@@ -197,9 +199,13 @@ class RemoteDeviceLists:
         stored.advance(update.user_id, update.stream_id)
         return RunResult(False, [*self._lists.change(tx, write, update.user_id, ()), *entries])
 
-    async def _fetch(self, user_id: UserID, timeout_s: float | None) -> None:
+    async def _fetch(self, user_id: UserID, timeout_s: float | None, despite_pause: bool) -> None:
         answer = await self._client.request(
-            USER_DEVICES, server_of(user_id), path={"user_id": user_id}, timeout_s=timeout_s
+            USER_DEVICES,
+            server_of(user_id),
+            path={"user_id": user_id},
+            timeout_s=timeout_s,
+            despite_pause=despite_pause,
         )
         devices = _devices(user_id, answer)
         master = signing_key_of("master", user_id, answer.master_key)

@@ -80,6 +80,16 @@ def test_messages_to_it_wait_until_it_is_deleted(alice: Device, bob: Device, met
     assert bob.query(alice)["device_keys"][alice.user_id] == {}
 
 
+def test_what_follows_in_another_olm_session_is_on_the_next_page(alice: Device, bob: Device) -> None:
+    keep(alice)
+    bob.send_encrypted(alice, 0, "key", device="SLEEPER")
+    bob.send_encrypted(alice, 1, "key again", device="SLEEPER")
+    first = alice.here.get(f"{PATH}/SLEEPER/events").json
+    second = alice.here.get(f"{PATH}/SLEEPER/events", {"next_batch": first["next_batch"]}).json
+    bodies = [[event["content"]["text"] for event in page["events"]] for page in (first, second)]
+    assert bodies == [["key"], ["key again"]]
+
+
 def test_a_new_one_takes_the_place_of_the_old(alice: Device, bob: Device) -> None:
     keep(alice, "OLD")
     keep(alice, "NEW")

@@ -149,7 +149,7 @@ def test_a_waiting_client_hears_of_a_change_at_once(alice: Device, bob: Device) 
     assert poll.reply.json["device_lists"]["changed"] == [alice.user_id]
 
 
-def test_changes_can_be_asked_for_between_tokens(alice: Device, bob: Device) -> None:
+def test_changes_can_be_asked_for_between_tokens(site: SyncSite, alice: Device, bob: Device) -> None:
     room = alice.public_room()
     bob.join(room)
     before = bob.first_sync()["next_batch"]
@@ -159,6 +159,9 @@ def test_changes_can_be_asked_for_between_tokens(alice: Device, bob: Device) -> 
     assert found == {"changed": [alice.user_id], "left": []}
     assert bob.here.get(f"{V3}/keys/changes", {"from": after, "to": after}).json["changed"] == []
     assert bob.here.get(f"{V3}/keys/changes", {"from": "nonsense", "to": after}).errcode == "M_INVALID_PARAM"
+    site.start()
+    bob.reconnect()
+    assert bob.here.get(f"{V3}/keys/changes", {"from": before, "to": after}).json == found
 
 
 def test_new_devices_names_and_deletions_are_told(alice: Device, bob: Device) -> None:

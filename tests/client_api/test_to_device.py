@@ -2,9 +2,12 @@
 
 import pytest
 
+from homeserver.services.to_device import REMEMBERED_MS
 from storage.database import Database
 from tests.client_api.e2ee import V3, Device, texts_to
 from tests.client_api.sync_site import SyncSite
+from tests.harness.memory import result_of
+from tests.harness.postgres import TestDatabase
 
 
 @pytest.fixture
@@ -65,6 +68,23 @@ def test_many_messages_come_in_order_in_pieces(alice: Device, bob: Device) -> No
     assert [text for piece in pieces for text in piece] == [str(number) for number in range(205)]
 
 
+def test_what_follows_in_another_olm_session_comes_in_the_next_answer(alice: Device, bob: Device) -> None:
+    since = bob.first_sync()["next_batch"]
+    carl = alice.another()
+    for sender, kind, body in (
+        (alice, 0, "key"),
+        (carl, 1, "other"),
+        (alice, 0, "another key"),
+        (alice, 1, "key again"),
+        (carl, 1, "more"),
+    ):
+        sender.send_encrypted(bob, kind, body)
+    assert texts_to(bob.sync()) == ["key", "other", "another key"]
+    assert texts_to(bob.sync()) == ["key again", "more"]
+    assert texts_to(bob.sync()) == []
+    assert texts_to(bob.sync(since)) == []
+
+
 def test_new_messages_wait_behind_those_that_are_on_their_way(alice: Device, bob: Device) -> None:
     bob.first_sync()
     for number in range(101):
@@ -83,6 +103,23 @@ def test_a_repeated_request_sends_nothing_more(site: SyncSite, alice: Device, bo
     bob.reconnect()
     alice.send(bob, "hello", txn="x")
     assert texts_to(bob.sync()) == ["hello"]
+
+
+def test_requests_are_known_for_a_week_and_messages_until_they_are_received(
+    site: SyncSite, test_database: TestDatabase, alice: Device, bob: Device
+) -> None:
+    bob.first_sync()
+    alice.send(bob, "hello", txn="x")
+    site.clock.advance(REMEMBERED_MS / 1000)
+    result_of(site.app.encryption.to_device.expire())
+    alice.send(bob, "hello", txn="x")
+    assert texts_to(bob.sync()) == ["hello"]
+    assert len(test_database.rows("select 1 from to_device_messages")) == 1
+    bob.sync()
+    assert test_database.rows("select 1 from to_device_messages") == []
+    site.clock.advance(1)
+    result_of(site.app.encryption.to_device.expire())
+    assert test_database.rows("select 1 from to_device_transactions") == []
 
 
 def test_a_star_means_all_devices_and_a_named_one_comes_first(alice: Device, bob: Device) -> None:

@@ -102,6 +102,24 @@ def test_who_has_a_token_of_the_past_that_was_lost_begins_anew(database: Databas
     assert "device_lists" not in answer
 
 
+def test_who_asks_for_changes_since_then_has_to_look_at_everybody(database: Database) -> None:
+    site = SyncSite(database)
+    alice, bob, _ = (Device.register(site, name) for name in ("alice", "bob", "stranger"))
+    bob.join(alice.public_room())
+    known = str(alice.first_sync()["next_batch"])
+    forgotten = known.replace(f"m{site.journal.position}_", f"m{site.journal.position + 5}_")
+    bob.upload_device_keys()
+    assert main(["restored"]) == 0
+    site.start()
+    alice.reconnect()
+
+    def changed(since: str) -> set[str]:
+        return set(alice.here.get(f"{V3}/keys/changes", {"from": since, "to": since}).json["changed"])
+
+    assert changed(forgotten) == {alice.user_id, bob.user_id}
+    assert changed(known) == {bob.user_id}
+
+
 def test_a_position_of_sliding_sync_of_the_past_that_was_lost_is_unknown(database: Database) -> None:
     site = SyncSite(database)
     alice = Device.register(site, "alice")

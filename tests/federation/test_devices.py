@@ -157,6 +157,30 @@ class DevicesTest(World):
         assert await alice.curve_of(bob) == "curve"
 
     @in_world
+    async def test_who_waits_does_not_wait_for_the_end_of_a_pause(self) -> None:
+        alpha, beta = await self.two_servers()
+        alice, bob = await encrypting(alpha, "alice"), await encrypting(beta, "bob")
+        await bob.upload(one_time_keys=one_time_keys("A"))
+        health = alpha.app.transport.health
+        for _ in range(3):
+            health.failed(health.admit(beta.name, despite_pause=True))
+        pause_ends = health.retry_at_ms(beta.name)
+        answer = await alice.claim(bob)
+        assert answer["failures"] == {}
+        assert list(answer["one_time_keys"][bob.user_id][bob.device_id]) == ["signed_curve25519:A"]
+        assert pause_ends is not None
+        assert pause_ends > alpha.world.clock.now_ms()
+
+    @in_world
+    async def test_a_server_that_is_away_for_long_is_not_waited_for(self) -> None:
+        alpha, beta = await self.two_servers()
+        alice, bob = await encrypting(alpha, "alice"), await encrypting(beta, "bob")
+        health = alpha.app.transport.health
+        for _ in range(8):
+            health.failed(health.admit(beta.name, despite_pause=True))
+        assert list((await alice.claim(bob))["failures"]) == ["beta.example"]
+
+    @in_world
     async def test_changes_of_devices_are_told_and_the_list_kept_in_step(self) -> None:
         alice, bob, _ = await self.two()
         await bob.upload_keys()
@@ -236,6 +260,11 @@ class DevicesTest(World):
             await alice.send(bob, str(number))
         await alice.send(bob, "all", device="*")
         await bob.hears("0", "1", "2", "3", "4", "all")
+
+        async def nothing_is_owed() -> bool:
+            return not alice.person.server.database.rows("select 1 from to_device_outbox")
+
+        await eventually(nothing_is_owed)
 
     @in_world
     async def test_messages_survive_restarts_of_both(self) -> None:

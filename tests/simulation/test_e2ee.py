@@ -26,7 +26,7 @@ from homeserver.services.one_time_keys import OneTimeKeys
 from storage.database import Database
 from storage.journal import Journal
 from storage.workers import InlineWorkers
-from tests.client_api.e2ee import Device, one_time_keys, texts_to
+from tests.client_api.e2ee import V3, Device, one_time_keys, texts_to
 from tests.client_api.sync_site import SyncSite
 from tests.harness.memory import result_of
 from tests.harness.postgres import TestDatabase
@@ -119,12 +119,14 @@ class Encryption(RuleBasedStateMachine):
         """Hear what is new; a lost answer is asked for again."""
         person = self.people[name]
         since = person.since
+        asked = person.here.get(f"{V3}/keys/changes", {"from": since or "", "to": since or ""}).json
         answer = person.sync()
         if lost:
             person.since = since
             return
         self.received[name] += texts_to(answer)
         lists = answer.get("device_lists", {})
+        assert asked == {"changed": [], "left": [], **lists}
         for user_id in lists.get("left", ()):
             self.known[name].pop(_name(user_id), None)
         for user_id in lists.get("changed", ()):

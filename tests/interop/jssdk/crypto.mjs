@@ -1,11 +1,13 @@
 // People and devices with the Rust crypto of matrix-js-sdk, and what can be read on them.
 
 import { PASSWORD, load, logger, sdk, until } from "./journey.mjs";
+import { note, recorded } from "./recording.mjs";
 
 logger.setLevel("silent", false);
 for (const name of ["log", "warn", "info", "debug", "error"]) {
     const print = console[name];
-    console[name] = (...said) => (/^\{"(step|point)"/.test(String(said[0])) ? print(...said) : undefined);
+    console[name] = (...said) =>
+        /^\{"(step|point)"/.test(String(said[0])) ? print(...said) : note({ said: said.map(String).join(" ") });
 }
 
 /** The keys of people's secret storage. */
@@ -36,6 +38,7 @@ export async function device(base, user, login = undefined) {
         accessToken: login.access_token,
         userId: login.user_id,
         deviceId: login.device_id,
+        fetchFn: recorded(login.device_id),
         verificationMethods: ["m.sas.v1"],
         cryptoCallbacks: {
             getSecretStorageKey: async ({ keys }) => {

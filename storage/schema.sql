@@ -163,6 +163,12 @@ CREATE TABLE devices (
     last_seen_user_agent text
 );
 
+CREATE TABLE doubtful_sticky_events (
+    nid bigint NOT NULL,
+    room_id text NOT NULL COLLATE pg_catalog."C",
+    expires_ts bigint NOT NULL
+);
+
 CREATE TABLE early_events (
     event_id text NOT NULL COLLATE pg_catalog."C",
     room_id text NOT NULL COLLATE pg_catalog."C",
@@ -372,7 +378,8 @@ CREATE TABLE memberships (
     forgotten boolean DEFAULT false NOT NULL,
     stripped_state bytea,
     displayname text,
-    avatar_url text
+    avatar_url text,
+    entered_pos bigint
 );
 
 CREATE TABLE mentions (
@@ -446,6 +453,14 @@ CREATE TABLE outside_memberships (
     user_id text NOT NULL COLLATE pg_catalog."C",
     servers text[] NOT NULL COLLATE pg_catalog."C",
     leave_content bytea
+);
+
+CREATE TABLE owed_redactions (
+    cause bigint NOT NULL,
+    room_id text NOT NULL COLLATE pg_catalog."C",
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    after_pos bigint NOT NULL,
+    upto_pos bigint NOT NULL
 );
 
 CREATE UNLOGGED TABLE presence (
@@ -786,6 +801,14 @@ CREATE SEQUENCE snapshot_ids
     NO MAXVALUE
     CACHE 1;
 
+CREATE TABLE standing_redactions (
+    event_id text NOT NULL COLLATE pg_catalog."C",
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    room_id text NOT NULL COLLATE pg_catalog."C",
+    rel_types text[],
+    reason text
+);
+
 CREATE TABLE state_changes (
     room_id text NOT NULL COLLATE pg_catalog."C",
     pos bigint NOT NULL,
@@ -1009,6 +1032,9 @@ ALTER TABLE ONLY device_writes
 ALTER TABLE ONLY devices
     ADD CONSTRAINT devices_pkey PRIMARY KEY (user_id, device_id);
 
+ALTER TABLE ONLY doubtful_sticky_events
+    ADD CONSTRAINT doubtful_sticky_events_pkey PRIMARY KEY (nid);
+
 ALTER TABLE ONLY early_events
     ADD CONSTRAINT early_events_pkey PRIMARY KEY (event_id);
 
@@ -1098,6 +1124,9 @@ ALTER TABLE ONLY outbox_progress
 
 ALTER TABLE ONLY outside_memberships
     ADD CONSTRAINT outside_memberships_pkey PRIMARY KEY (room_id, user_id);
+
+ALTER TABLE ONLY owed_redactions
+    ADD CONSTRAINT owed_redactions_pkey PRIMARY KEY (cause);
 
 ALTER TABLE ONLY presence
     ADD CONSTRAINT presence_pkey PRIMARY KEY (user_id);
@@ -1201,6 +1230,9 @@ ALTER TABLE ONLY short_tokens
 ALTER TABLE ONLY sliding_sync_positions
     ADD CONSTRAINT sliding_sync_positions_pkey PRIMARY KEY (user_id, device_id, conn_id, id);
 
+ALTER TABLE ONLY standing_redactions
+    ADD CONSTRAINT standing_redactions_pkey PRIMARY KEY (event_id, user_id);
+
 ALTER TABLE ONLY state_changes
     ADD CONSTRAINT state_changes_pkey PRIMARY KEY (room_id, pos, type, state_key);
 
@@ -1281,6 +1313,8 @@ CREATE INDEX device_list_outbox_order ON device_list_outbox USING btree (destina
 
 CREATE INDEX device_lists_pos ON device_lists USING btree (pos);
 
+CREATE INDEX doubtful_sticky_events_rooms ON doubtful_sticky_events USING btree (room_id);
+
 CREATE INDEX early_events_origin ON early_events USING btree (origin, room_id);
 
 CREATE INDEX early_events_retry ON early_events USING btree (retry_at);
@@ -1333,9 +1367,9 @@ CREATE INDEX membership_changes_pos ON membership_changes USING btree (pos);
 
 CREATE INDEX membership_changes_room ON membership_changes USING btree (user_id, room_id, pos);
 
-CREATE INDEX memberships_remote_user ON memberships USING btree (user_id) WHERE ((membership = 'join'::text) AND (NOT local));
+CREATE INDEX memberships_entered ON memberships USING btree (room_id, membership, COALESCE(entered_pos, pos));
 
-CREATE INDEX memberships_room ON memberships USING btree (room_id, membership, pos);
+CREATE INDEX memberships_remote_user ON memberships USING btree (user_id) WHERE ((membership = 'join'::text) AND (NOT local));
 
 CREATE INDEX memberships_server ON memberships USING btree (server, room_id) WHERE (membership = 'join'::text);
 
@@ -1410,6 +1444,8 @@ CREATE INDEX state_changes_openness ON state_changes USING btree (pos) WHERE (ty
 CREATE INDEX state_snapshots_hash ON state_snapshots USING btree (room_id, set_hash);
 
 CREATE INDEX sticky_events_age ON sticky_events USING btree (expires_ts);
+
+CREATE INDEX thread_subscriptions_pos ON thread_subscriptions USING btree (pos);
 
 CREATE INDEX thread_subscriptions_user ON thread_subscriptions USING btree (user_id, pos);
 

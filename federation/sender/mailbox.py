@@ -22,6 +22,10 @@ log = structlog.get_logger(__name__)
 
 MAX_PENDING: Final = 500
 """Events that wait in memory for one server; if there are more, they are read again when it takes them."""
+MAX_AT_ONE_POSITION: Final = 10_000
+"""What a server is owed at the position at which it came into a room: all that is sticky there. Of that, what it has
+had is kept in memory only: after a crash it gets all of it again.
+"""
 MAX_EPHEMERAL: Final = 500
 """Ephemeral data that waits for one server; the oldest go first: each is worth little, and less as time passes."""
 FIRST_PAUSE_S: Final = 2.0
@@ -114,6 +118,8 @@ class Mailbox:
         self._lagging = lagging
         self._overflow = lagging
         self._pending: deque[Owed] = deque()
+        self._rest: deque[Owed] = deque()
+        self._rest_pos = 0
         self._ephemeral: OrderedDict[object, bytes] = OrderedDict()
         self._batch: _Batch | None = None
         self._running: Deferred[None] | None = None
@@ -126,7 +132,11 @@ class Mailbox:
     @property
     def is_behind(self) -> bool:
         """Whether there are events that it has not had."""
-        return self._lagging or bool(self._pending) or (self._batch is not None and bool(self._batch.events))
+        return (
+            self._lagging
+            or bool(self._pending or self._rest)
+            or (self._batch is not None and bool(self._batch.events))
+        )
 
     @property
     def is_idle(self) -> bool:
@@ -139,12 +149,12 @@ class Mailbox:
         """Whether the server is left alone for now."""
         return self._timer is not None
 
-    def add(self, owed: Owed) -> None:
-        """Put an event at the end."""
+    def add(self, *owed: Owed) -> None:
+        """Put events at the end; what is owed at one position comes at once, so that it is known where it ends."""
         if not self.is_behind:
-            self.cursor = max(self.cursor, owed.pos - 1)
+            self.cursor = max(self.cursor, owed[0].pos - 1)
         if not self._overflow:
-            self._pending.append(owed)
+            self._pending.extend(owed)
             if len(self._pending) > MAX_PENDING:
                 self._overflow = self._lagging = True
                 self._pending.clear()
@@ -220,10 +230,17 @@ class Mailbox:
         return _Batch(self._post.transaction_id(), body, upto, events, len(edus), lanes)
 
     async def _next_events(self) -> tuple[list[Owed], int]:
-        if self._lagging:
-            return await self._read_owed()
-        events = [self._pending.popleft() for _ in range(min(len(self._pending), self._batch_size))]
-        return events, events[-1].pos if events else self.cursor
+        if self._rest:
+            return self._take(self._rest)
+        return await self._read_owed() if self._lagging else self._take(self._pending)
+
+    def _take(self, events: deque[Owed]) -> tuple[list[Owed], int]:
+        """The first of some events, and up to where the server has all it is owed when it has them."""
+        taken = [events.popleft() for _ in range(min(len(events), self._batch_size))]
+        if not taken:
+            return [], self.cursor
+        last = taken[-1].pos
+        return taken, last - 1 if events and events[0].pos == last else last
 
     async def _read_owed(self) -> tuple[list[Owed], int]:
         """Read on behind the cursor. What is distributed meanwhile collects in memory, so that nothing falls
@@ -233,11 +250,16 @@ class Mailbox:
         self._overflow = False
         upto = self._post.distributed
         events = await self._post.owed(self.destination, self.cursor, upto, self._batch_size + 1)
-        if len(events) > self._batch_size:
-            events = _first(events, self._batch_size)
-            return events, events[-1].pos
-        self._lagging = self._overflow
-        return events, upto
+        if len(events) <= self._batch_size:
+            self._lagging = self._overflow
+            return events, upto
+        whole = _before(events, events[self._batch_size].pos)
+        if whole:
+            return whole, whole[-1].pos
+        found = await self._post.owed(self.destination, self.cursor, events[0].pos, MAX_AT_ONE_POSITION)
+        self._rest.extend(found if len(found) > len(events) else events)
+        self._rest_pos = events[0].pos
+        return self._take(self._rest)
 
     async def _next_of_lanes(self) -> list[OwedEdus]:
         if not self._more_in_lanes:
@@ -311,14 +333,21 @@ class Mailbox:
             return
         self._batch = None
         self._more_in_lanes = self._more_in_lanes or bool(batch.lanes)
-        if batch.events:
+        if batch.events and batch.events[-1].pos == self._rest_pos:
+            self._rest.extendleft(reversed(batch.events))
+        elif batch.events:
             self._lagging = self._overflow = True
             self._pending.clear()
 
     def _sleep(self, seconds: float) -> None:
         self._ephemeral.clear()
-        if seconds > LONG_PAUSE_S and self._batch is not None:
-            self._put_back(self._batch, keep=False)
+        if seconds > LONG_PAUSE_S:
+            if self._batch is not None:
+                self._put_back(self._batch, keep=False)
+            if self._rest:
+                self._lagging = self._overflow = True
+                self._pending.clear()
+                self._rest.clear()
         if not self._stopped and self._timer is None:
             self._timer = self._post.call_later(seconds, self._woken)
 
@@ -332,12 +361,9 @@ class Mailbox:
         self._timer = None
 
 
-def _first(events: list[Owed], count: int) -> list[Owed]:
-    """The first events, of which there are more: as many as ``count``, but at no position only some, for what is
-    delivered is on record by position. If all are at one, they are cut off nevertheless.
-    """
-    whole = [each for each in events[:count] if each.pos != events[count].pos]
-    return whole or events[:count]
+def _before(events: list[Owed], pos: int) -> list[Owed]:
+    """Those before a position: what is delivered is on record by position, so of none only some are taken."""
+    return [each for each in events if each.pos < pos]
 
 
 def encode_edu(edu_type: str, content: dict[str, Any]) -> bytes:

@@ -291,9 +291,8 @@ class FederationSender:
         for owed in await self._database.read(
             lambda tx: _sticky_for_newcomers(tx, rooms, (after, upto), now)
         ):
-            if owed.server != ours:
-                for json in owed.pdus:
-                    self._mailbox(owed.server).add(Owed(owed.pos, json.encode()))
+            if owed.server != ours and owed.pdus:
+                self._mailbox(owed.server).add(*(Owed(owed.pos, json.encode()) for json in owed.pdus))
 
     def _mailbox(self, destination: ServerName) -> Mailbox:
         mailbox = self._mailboxes.get(destination)

@@ -82,6 +82,8 @@ class App:
     async def start(self) -> None:
         """Begin what works in the background; the database is there."""
         self._background.append(await self.transport.start())
+        for follower in self.rooms.followers:
+            await follower.start()
         if self.core.config.federation.enabled:
             await self.federation.start()
         await self.encryption.start()
@@ -100,6 +102,8 @@ class App:
 
     async def stop(self) -> None:
         """End what works in the background."""
+        for follower in self.rooms.followers:
+            follower.stop()
         await self.sync.presence_record.stop()
         self.sync.stop()
         self.sliding_sync.upkeep.stop()

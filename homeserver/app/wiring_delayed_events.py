@@ -15,7 +15,7 @@ from homeserver.services.delayed_events import KEPT, KEPT_MS
 from homeserver.services.due_events import DueEvents
 from storage.leases import Leases
 from storage.tables.delayed_events import DelayedEvents
-from storage.tables.sticky_events import StickyEvents
+from storage.tables.sticky_events import DoubtfulEvents, StickyEvents
 from storage.transaction import Transaction
 
 
@@ -48,4 +48,5 @@ def build_delayed_events(
 def _forget_ended(tx: Transaction, now: int) -> int:
     """What ended long ago, and what is sticky no more."""
     StickyEvents(tx).expire(now)
+    DoubtfulEvents(tx).expire(now)
     return DelayedEvents(tx).forget_ended(now - KEPT_MS, KEPT)

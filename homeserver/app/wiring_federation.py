@@ -46,6 +46,7 @@ from homeserver.services.rooms.ingest.missing import MissingHistory
 from homeserver.services.rooms.ingest.outliers import Outliers
 from homeserver.services.rooms.ingest.placing import EventPlacer
 from homeserver.services.rooms.ingest.receiving import EventReceiver
+from homeserver.services.rooms.ingest.second_looks import SecondLooks
 from homeserver.services.rooms.invite_permission import InvitePermission
 from homeserver.services.rooms.join_answers import JoinAnswers
 from homeserver.services.rooms.local_events import Author
@@ -77,6 +78,7 @@ class SharedRooms:
     preview: RoomPreview
     checker: PduChecker
     receiver: EventReceiver
+    second_looks: SecondLooks
     resident: ResidentServer
     invites: InboundInvites
     leaving: RemoteLeaving
@@ -102,12 +104,14 @@ class Federation:
         """Send what is owed, and go on in the background."""
         await self.sender.start()
         shared = self.shared
+        await shared.second_looks.start()
         works = (shared.leaving.keep_trying(), shared.joins.keep_trying(), self.early_events.keep_trying())
         for work in (*works, self.inbox.expire(), self.greetings.keep_up()):
             self._background.append(Deferred.fromCoroutine(work))
 
     async def stop(self) -> None:
         """End what works in the background."""
+        self.shared.second_looks.stop()
         for task in self._background:
             _ = task.addErrback(_trap_cancellation)
             task.cancel()
@@ -162,6 +166,7 @@ def build_shared_rooms(
         preview=preview,
         checker=ingest.checker,
         receiver=ingest.receiver,
+        second_looks=SecondLooks(database, core.journal, rooms.writer, ingest.placer, core.clock),
         resident=ResidentServer(
             access, rooms.local_events, restricted, ingest.receiver, ingest.checker, author
         ),

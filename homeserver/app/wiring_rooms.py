@@ -1,6 +1,7 @@
 """Construction of what users do in rooms, and of its endpoints."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from homeserver.app.core import Core
 from homeserver.app.wiring_rooms_core import RoomsCore
@@ -22,6 +23,7 @@ from homeserver.protocol.identifiers import ServerName
 from homeserver.services.delayed_events import DelayedEvents, Limits
 from homeserver.services.rooms.access import Access
 from homeserver.services.rooms.actions import RoomActions
+from homeserver.services.rooms.after_commits import AfterCommits
 from homeserver.services.rooms.aggregations import Aggregations
 from homeserver.services.rooms.aliases import Aliases
 from homeserver.services.rooms.closed_rooms import ClosedRooms
@@ -38,6 +40,7 @@ from homeserver.services.rooms.local_events import Author
 from homeserver.services.rooms.member_contents import MemberContents
 from homeserver.services.rooms.membership import Membership
 from homeserver.services.rooms.outside_rooms import OutsideRooms
+from homeserver.services.rooms.owed_redactions import OwedRedactionsWork
 from homeserver.services.rooms.own_leaves import OwnLeaves
 from homeserver.services.rooms.profile_changes import ProfileChanges
 from homeserver.services.rooms.redacting import Redacting
@@ -48,6 +51,7 @@ from homeserver.services.rooms.rendering import Renderer
 from homeserver.services.rooms.restricted_joins import RestrictedJoins
 from homeserver.services.rooms.sending import Sending
 from homeserver.services.rooms.shown_state import ShownState
+from homeserver.services.rooms.standing_redactions import StandingRedactionsWork
 from homeserver.services.rooms.state_reading import StateReading
 from homeserver.services.rooms.third_party_invites import ThirdPartyInvites
 from homeserver.services.rooms.threads import Threads
@@ -83,6 +87,7 @@ class Rooms:
     invite_permission: InvitePermission
     profile_changes: ProfileChanges
     third_party_invites: ThirdPartyInvites | None
+    followers: tuple[AfterCommits[Any], ...]
     endpoints: list[BoundEndpoint]
 
 
@@ -109,7 +114,6 @@ def build_rooms(core: Core, rooms: RoomsCore, remotes: Remotes | None = None) ->
     history = History(database, rooms.events, access, Gaps(database, remotes.backfill))
     directory = Directory(name, database, access, actions, remotes.directory)
     third_party = _third_party_invites(name, actions, membership, contents, remotes)
-    GuestDeparture(database, core.journal, membership)
     return Rooms(
         access=access,
         renderer=renderer,
@@ -126,6 +130,7 @@ def build_rooms(core: Core, rooms: RoomsCore, remotes: Remotes | None = None) ->
         invite_permission=permission,
         profile_changes=ProfileChanges(database, actions),
         third_party_invites=third_party,
+        followers=_followers(core, rooms, redacting, membership),
         endpoints=collect(
             CreateRoomApi(creation, third_party),
             MembershipApi(joining, membership, third_party),
@@ -142,6 +147,18 @@ def _actions(core: Core, rooms: RoomsCore) -> RoomActions:
     rules = RelationRules(core.database, rooms.events)
     return RoomActions(
         rooms.heads, rooms.states, rooms.writer, rooms.local_events, rules, ClosedRooms(core.database)
+    )
+
+
+def _followers(
+    core: Core, rooms: RoomsCore, redacting: Redacting, membership: Membership
+) -> tuple[AfterCommits[Any], ...]:
+    """What follows commits by itself, and what has to be started for it."""
+    database, journal, clock = core.database, core.journal, core.clock
+    GuestDeparture(database, journal, membership)
+    return (
+        OwedRedactionsWork(database, journal, rooms.writer, rooms.redactions, clock),
+        StandingRedactionsWork(database, journal, rooms.events, redacting, clock),
     )
 
 

@@ -38,14 +38,14 @@ class StickyEvents:
         self._clock = clock
 
     async def of_rooms(
-        self, sinces: Mapping[RoomID, int], upto: int, ignored: Collection[UserID]
+        self, user_id: UserID, sinces: Mapping[RoomID, int], upto: int, ignored: Collection[UserID]
     ) -> dict[RoomID, list[StoredEvent]]:
         """What is sticky in rooms up to a position, in each after one of its own."""
         rooms, after, now, unheard = list(sinces), list(sinces.values()), self._clock.now_ms(), list(ignored)
         if not rooms:
             return {}
         rows = await self._database.read(
-            lambda tx: StoredStickyEvents(tx).between(rooms, after, upto, now, unheard, MAX_IN_ROOM)
+            lambda tx: StoredStickyEvents(tx).between(user_id, rooms, after, upto, now, unheard, MAX_IN_ROOM)
         )
         found: dict[RoomID, list[StoredEvent]] = {}
         for stored in self._events.load(rows):

@@ -10,6 +10,9 @@ EVENT_COLUMNS = """nid, event_id, room_id, room_version, pos, ordering, depth, r
               transaction, redacted_by, thread, notable, json"""
 
 
+_QUALIFIED = ", ".join(f"event.{name.strip()}" for name in EVENT_COLUMNS.split(","))
+
+
 @dataclass(frozen=True, slots=True)
 class EventRow:
     """A stored event; `json` is the canonical PDU. `ordering` is None for outliers."""
@@ -80,13 +83,22 @@ class Events(Queries):
 
     @query(
         f"""select {EVENT_COLUMNS} from events
-            where room_id = %(room_id)s and pos > %(since)s and sender = %(sender)s and status = 0
-              and redacted_by is null
+            where room_id = %(room_id)s and pos > %(since)s and pos <= %(upto)s and sender = %(sender)s
+              and status = 0 and redacted_by is null
             order by pos desc limit %(limit)s""",
         many(EventRow),
     )
-    def sent_by(self, room_id: RoomID, sender: UserID, since: int, limit: int) -> list[EventRow]:
-        """The latest events of a user in a room after a position, but for redacted ones."""
+    def sent_by(self, room_id: RoomID, sender: UserID, since: int, upto: int, limit: int) -> list[EventRow]:
+        """The latest events of a user in a room between two positions, but for redacted ones."""
+
+    @query(
+        f"""select {_QUALIFIED} from current_state as state join events as event on event.nid = state.event_nid
+            where state.room_id = %(room_id)s and event.sender = %(sender)s and event.pos > %(since)s
+              and event.redacted_by is null""",
+        many(EventRow),
+    )
+    def present_state_by(self, room_id: RoomID, sender: UserID, since: int) -> list[EventRow]:
+        """The events of a user after a position that are a room's state now, but for redacted ones."""
 
     @query(
         f"""select {EVENT_COLUMNS} from events

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from homeserver.protocol.identifiers import RoomID, ServerName, UserID
 from storage.query import Queries, affected, bulk, many, maybe, one, query
 
+ENTERED = "coalesce(entered_pos, pos)"
+"""The position since which a member's membership is what it is: another name changes nothing of it."""
+
 _COLUMNS = """room_id, user_id, membership, event_nid, sender, pos, forgotten, stripped_state, displayname,
               avatar_url"""
 
@@ -51,7 +54,7 @@ class Memberships(Queries):
 
     @query(
         f"""select {_COLUMNS} from memberships
-            where room_id = %(room_id)s and membership = any(%(memberships)s) order by pos, user_id""",
+            where room_id = %(room_id)s and membership = any(%(memberships)s) order by {ENTERED}, user_id""",
         many(MembershipRow),
     )
     def of_room(self, room_id: RoomID, memberships: list[str]) -> list[MembershipRow]: ...
@@ -59,7 +62,7 @@ class Memberships(Queries):
     @query(
         f"""select {_COLUMNS} from memberships
             where room_id = %(room_id)s and membership = any(%(memberships)s) and user_id <> %(without)s
-            order by pos, user_id limit %(limit)s""",
+            order by {ENTERED}, user_id limit %(limit)s""",
         many(MembershipRow),
     )
     def first_of_room(
@@ -128,27 +131,28 @@ class Memberships(Queries):
         """The rooms of a local user; with ``left``, also those they left and did not forget."""
 
     @query(
-        """select first.room_id, first.user_id, first.membership
-           from unnest(%(rooms)s::text[]) as wanted (room)
-           cross join lateral (
-             (select room_id, user_id, membership, pos from memberships
-              where room_id = wanted.room and membership = 'join' order by pos limit %(limit)s)
-             union all
-             (select room_id, user_id, membership, pos from memberships
-              where room_id = wanted.room and membership = 'invite' order by pos limit %(limit)s)
-           ) as first order by first.pos, first.user_id""",
+        f"""select first.room_id, first.user_id, first.membership
+            from unnest(%(rooms)s::text[]) as wanted (room)
+            cross join lateral (
+              (select room_id, user_id, membership, {ENTERED} as entered from memberships
+               where room_id = wanted.room and membership = 'join' order by {ENTERED} limit %(limit)s)
+              union all
+              (select room_id, user_id, membership, {ENTERED} as entered from memberships
+               where room_id = wanted.room and membership = 'invite' order by {ENTERED} limit %(limit)s)
+            ) as first order by first.entered, first.user_id""",
         many(tuple[RoomID, UserID, str]),
     )
     def first_members(self, rooms: list[RoomID], limit: int) -> list[tuple[RoomID, UserID, str]]:
         """The first members and invited users of some rooms, of each kind at most ``limit`` a room."""
 
     @query(
-        """select first.room_id, first.user_id, first.membership
-           from unnest(%(rooms)s::text[]) as wanted (room)
-           cross join lateral (
-             select room_id, user_id, membership, pos from memberships
-             where room_id = wanted.room and membership in ('leave', 'ban') order by membership, pos limit %(limit)s
-           ) as first order by first.pos, first.user_id""",
+        f"""select first.room_id, first.user_id, first.membership
+            from unnest(%(rooms)s::text[]) as wanted (room)
+            cross join lateral (
+              select room_id, user_id, membership, {ENTERED} as entered from memberships
+              where room_id = wanted.room and membership in ('leave', 'ban')
+              order by membership, {ENTERED} limit %(limit)s
+            ) as first order by first.entered, first.user_id""",
         many(tuple[RoomID, UserID, str]),
     )
     def first_gone(self, rooms: list[RoomID], limit: int) -> list[tuple[RoomID, UserID, str]]:
@@ -162,8 +166,8 @@ class Memberships(Queries):
     def joined_guests(self, room_id: RoomID) -> list[UserID]: ...
 
     @query(
-        """select user_id from memberships where room_id = %(room_id)s and membership = 'join' and local
-           order by pos limit 1""",
+        f"""select user_id from memberships where room_id = %(room_id)s and membership = 'join' and local
+            order by {ENTERED} limit 1""",
         maybe(UserID),
     )
     def first_local_joined(self, room_id: RoomID) -> UserID | None: ...
@@ -239,6 +243,8 @@ class Memberships(Queries):
 
 
 _SET = """membership = excluded.membership, event_nid = excluded.event_nid, sender = excluded.sender,
+          entered_pos = case when memberships.membership = excluded.membership
+                        then coalesce(memberships.entered_pos, memberships.pos) end,
           pos = excluded.pos,
           forgotten = excluded.forgotten, stripped_state = excluded.stripped_state, displayname = excluded.displayname,
           avatar_url = excluded.avatar_url"""

@@ -82,6 +82,8 @@ class Outbox(Queries):
              select s.joined_pos, sticky.pos from room_servers s
              join sticky_events sticky on sticky.room_id = s.room_id and sticky.own
                and sticky.pos < s.joined_pos and sticky.expires_ts > %(now)s
+             join events said on said.nid = sticky.nid and said.redacted_by is null
+               and not exists (select from users where users.user_id = said.sender and users.erased)
              where s.server = %(destination)s and s.joined_members > 0
                and s.joined_pos > %(after)s and s.joined_pos <= %(upto)s
              order by 1, 2 limit %(limit)s

@@ -137,11 +137,14 @@ class PushProgress(Queries):
         f"""select user_id from push_rules where pos > %(after)s and pos <= %(upto)s and user_id in {_LISTENING}
             union
             select user_id from account_data
-            where type = 'm.ignored_user_list' and pos > %(after)s and pos <= %(upto)s and user_id in {_LISTENING}""",
+            where type = 'm.ignored_user_list' and pos > %(after)s and pos <= %(upto)s and user_id in {_LISTENING}
+            union
+            select user_id from thread_subscriptions
+            where pos > %(after)s and pos <= %(upto)s and user_id in {_LISTENING}""",
         many(UserID),
     )
     def deciders(self, after: int, upto: int) -> list[UserID]:
-        """Those who count by other rules now."""
+        """Those who count by other rules now, or follow other threads."""
 
     @query(
         """select user_id, content from account_data

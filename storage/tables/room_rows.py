@@ -116,6 +116,15 @@ class RoomRows(Queries):
     @query(_of_room("timeline_gaps"), affected)
     def timeline_gaps(self, room_id: RoomID, limit: int) -> int: ...
 
+    @query(_of_room("doubtful_sticky_events"), affected)
+    def doubtful_sticky_events(self, room_id: RoomID, limit: int) -> int: ...
+
+    @query(_of_room("owed_redactions"), affected)
+    def owed_redactions(self, room_id: RoomID, limit: int) -> int: ...
+
+    @query(_of_room("standing_redactions"), affected)
+    def standing_redactions(self, room_id: RoomID, limit: int) -> int: ...
+
     # Events, and what is kept of each.
 
     @query(
@@ -197,11 +206,14 @@ BEHIND: Final[Mapping[str, OfRoom]] = {
     "backward_extremities": RoomRows.backward_extremities,
     "current_state": RoomRows.current_state,
     "delayed_events": RoomRows.delayed_events,
+    "doubtful_sticky_events": RoomRows.doubtful_sticky_events,
     "early_events": RoomRows.early_events,
     "outbox_extra": RoomRows.outbox_extra,
+    "owed_redactions": RoomRows.owed_redactions,
     "push_mail_rooms": RoomRows.push_mail_rooms,
     "receipts": RoomRows.receipts,
     "redactions": RoomRows.redactions,
+    "standing_redactions": RoomRows.standing_redactions,
     "state_changes": RoomRows.state_changes,
     "state_snapshots": RoomRows.state_snapshots,
     "sticky_events": RoomRows.sticky_events,

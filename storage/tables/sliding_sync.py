@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from homeserver.protocol.identifiers import RoomID, UserID
 from storage.query import Queries, affected, many, maybe, nothing, one, query
+from storage.tables.memberships import ENTERED
 from storage.tables.receipts import ReceiptRow
 from storage.tables.state import CurrentRow
 
@@ -70,27 +71,28 @@ class ListedRooms(Queries):
         """The same, but of those that the user is in only some."""
 
     @query(
-        """select hero.room_id, hero.user_id, hero.displayname, hero.avatar_url
-           from unnest(%(rooms)s::text[]) as wanted (room)
-           cross join lateral (
-             (select room_id, user_id, displayname, avatar_url, 0 as rank, pos from memberships
-              where room_id = wanted.room and membership = 'join' order by pos limit %(limit)s)
-             union all
-             (select room_id, user_id, displayname, avatar_url, 1 as rank, pos from memberships
-              where room_id = wanted.room and membership = 'invite' order by pos limit %(limit)s)
-           ) as hero order by hero.rank, hero.pos, hero.user_id""",
+        f"""select hero.room_id, hero.user_id, hero.displayname, hero.avatar_url
+            from unnest(%(rooms)s::text[]) as wanted (room)
+            cross join lateral (
+              (select room_id, user_id, displayname, avatar_url, 0 as rank, {ENTERED} as entered from memberships
+               where room_id = wanted.room and membership = 'join' order by {ENTERED} limit %(limit)s)
+              union all
+              (select room_id, user_id, displayname, avatar_url, 1 as rank, {ENTERED} as entered from memberships
+               where room_id = wanted.room and membership = 'invite' order by {ENTERED} limit %(limit)s)
+            ) as hero order by hero.rank, hero.entered, hero.user_id""",
         many(HeroRow),
     )
     def heroes(self, rooms: list[RoomID], limit: int) -> list[HeroRow]:
         """The first members of some rooms, and the first of those who are invited."""
 
     @query(
-        """select hero.room_id, hero.user_id, hero.displayname, hero.avatar_url
-           from unnest(%(rooms)s::text[]) as wanted (room)
-           cross join lateral (
-             select room_id, user_id, displayname, avatar_url, pos from memberships
-             where room_id = wanted.room and membership in ('leave', 'ban') order by membership, pos limit %(limit)s
-           ) as hero order by hero.pos, hero.user_id""",
+        f"""select hero.room_id, hero.user_id, hero.displayname, hero.avatar_url
+            from unnest(%(rooms)s::text[]) as wanted (room)
+            cross join lateral (
+              select room_id, user_id, displayname, avatar_url, {ENTERED} as entered from memberships
+              where room_id = wanted.room and membership in ('leave', 'ban')
+              order by membership, {ENTERED} limit %(limit)s
+            ) as hero order by hero.entered, hero.user_id""",
         many(HeroRow),
     )
     def former_heroes(self, rooms: list[RoomID], limit: int) -> list[HeroRow]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from homeserver.protocol.identifiers import RoomID, ServerName, UserID
-from storage.query import Queries, affected, bulk, many, query
+from storage.query import Queries, affected, bulk, bulk_delete, many, query
 from storage.tables.events import EVENT_COLUMNS, EventRow
 from storage.tables.unread import JOINED_SINCE
 
@@ -15,8 +15,18 @@ STICKY_EVENTS = bulk(
     key=("room_id", "pos"),
 )
 
+DOUBTFUL_EVENTS = bulk(
+    "doubtful_sticky_events", ("nid", "room_id", "expires_ts"), "on conflict (nid) do nothing"
+)
+"""Soft-failed events that are sticky."""
+SETTLED_EVENTS = bulk_delete("doubtful_sticky_events", ("nid",))
+"""Those that are accepted by now."""
+
 _COLUMNS = ", ".join(f"event.{name.strip()}" for name in EVENT_COLUMNS.split(","))
-_SHOWN = "event.status = 0 and event.redacted_by is null and event.sender <> all(%(ignored)s::text[])"
+_ERASED = "exists (select from users where users.user_id = event.sender and users.erased)"
+_SHOWN = f"""event.status = 0 and event.redacted_by is null and event.sender <> all(%(ignored)s::text[])
+              and (not {_ERASED} or event.pos > {JOINED_SINCE.format(room="event.room_id")})"""
+"""What erased users said is shown to who was there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +51,14 @@ class StickyEvents(Queries):
         many(EventRow),
     )
     def between(
-        self, rooms: list[RoomID], sinces: list[int], upto: int, now: int, ignored: list[UserID], limit: int
+        self,
+        user_id: UserID,
+        rooms: list[RoomID],
+        sinces: list[int],
+        upto: int,
+        now: int,
+        ignored: list[UserID],
+        limit: int,
     ) -> list[EventRow]:
         """What is sticky in some rooms, in each after a position of its own."""
 
@@ -67,14 +84,16 @@ class StickyEvents(Queries):
         """What is sticky in some rooms after a position, the oldest first; all of it where the user came later."""
 
     @query(
-        """select event.json from sticky_events as sticky join events as event on event.nid = sticky.nid
+        f"""select event.json from sticky_events as sticky join events as event on event.nid = sticky.nid
            where sticky.room_id = %(room_id)s and sticky.own and sticky.pos < %(before)s
-             and sticky.expires_ts > %(now)s and event.redacted_by is null
+             and sticky.expires_ts > %(now)s and event.redacted_by is null and not {_ERASED}
            order by sticky.pos""",
         many(str),
     )
     def own(self, room_id: RoomID, before: int, now: int) -> list[str]:
-        """Canonical PDUs of our users that are sticky, of those before a position."""
+        """Canonical PDUs of our users that are sticky, of those before a position; but what erased users said only
+        those servers have that were there.
+        """
 
     @query(
         """select server, room_id, joined_pos from room_servers
@@ -90,4 +109,31 @@ class StickyEvents(Queries):
         """Rooms in which anything of our users is sticky."""
 
     @query("delete from sticky_events where expires_ts <= %(now)s", affected)
+    def expire(self, now: int) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class DoubtfulEvent:
+    """A sticky event that is not accepted."""
+
+    nid: int
+    room_id: RoomID
+
+
+class DoubtfulEvents(Queries):
+    """Sticky events that the state of their room did not allow when they came."""
+
+    @query("select distinct room_id from doubtful_sticky_events where expires_ts > %(now)s", many(RoomID))
+    def rooms(self, now: int) -> list[RoomID]:
+        """Where there are any."""
+
+    @query(
+        """select nid, room_id from doubtful_sticky_events
+           where room_id = any(%(rooms)s) and expires_ts > %(now)s order by nid""",
+        many(DoubtfulEvent),
+    )
+    def of_rooms(self, rooms: list[RoomID], now: int) -> list[DoubtfulEvent]:
+        """Those of some rooms that are sticky still, in the order in which they came."""
+
+    @query("delete from doubtful_sticky_events where expires_ts <= %(now)s", affected)
     def expire(self, now: int) -> int: ...

@@ -403,3 +403,24 @@ def test_a_message_costs_who_sends_it_nothing_for_pushers(site: PushSite) -> Non
         patch.setattr(site.database, "read", noted)
         ben.say(room, "hello")
     assert asked == []
+
+
+def test_following_other_threads_changes_the_badge(database: Database) -> None:
+    site = PushSite(database, {"thread_subscriptions": {"enabled": True}})
+    anna, ben, room = two(site)
+    root = anna.say(room, "root")
+    path = (
+        f"/_matrix/client/unstable/io.element.msc4306/rooms/{quote(room)}/thread/{quote(root)}/subscription"
+    )
+    anna.first_sync()
+    ben.say(room, "reply", **{"m.relates_to": {"rel_type": "m.thread", "event_id": root}})
+    assert site.pushed() == []
+    assert anna.joined(room)["unread_notifications"]["notification_count"] == 0
+    assert anna.here.put(path, {}).status == 200
+    (push,) = site.pushed()
+    assert push["counts"] == {"unread": 1}
+    assert "event_id" not in push
+    assert anna.joined(room)["unread_notifications"]["notification_count"] == 1
+    assert anna.here.request("DELETE", path).status == 200
+    assert [push["counts"] for push in site.pushed()] == [{"unread": 0}]
+    assert anna.joined(room)["unread_notifications"]["notification_count"] == 0

@@ -2,7 +2,10 @@
 
 import pytest
 
+from homeserver.services.rooms import redactions
+from storage.tables.redactions import OwedRedaction, OwedRedactions
 from tests.client_api.rooms_site import Person, RoomsSite, room_path
+from tests.harness.memory import result_of
 
 VERSIONS = ("1", "2", "3", "10", "11", "12")
 
@@ -185,3 +188,67 @@ def test_without_the_flag_or_the_power_everything_stays(rooms: RoomsSite) -> Non
     last = bob.say(room, "last")
     bob.set_state(room, "m.room.member", {"membership": "leave", OUST: True}, bob.user_id)
     assert alice.event(room, last)["content"]["body"] == "last"
+
+
+def test_however_much_somebody_said_goes_with_them(rooms: RoomsSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redactions, "STRUCK_AT_ONCE", 3)
+    alice, bob = rooms.people("alice", "bob")
+    room = alice.public_room(power_level_content_override={"events": {"m.room.topic": 0}})
+    bob.join(room)
+    bob.set_state(room, "m.room.topic", {"topic": "spam"})
+    spam = [bob.say(room, f"spam {number}") for number in range(11)]
+    kept = alice.say(room, "kept")
+    alice.act("ban", room, user_id=bob.user_id, **{OUST: True})
+    assert [alice.event(room, each)["content"] == {} for each in spam] == [False] * 8 + [True] * 3
+    assert alice.state(room, "m.room.topic") == {}
+    alice.act("unban", room, user_id=bob.user_id)
+    bob.join(room)
+    again = bob.say(room, "again")
+    for follower in rooms.rooms.followers:
+        result_of(follower.start())
+    for event_id in spam:
+        event = alice.event(room, event_id)
+        assert event["content"] == {}
+        assert event["unsigned"]["redacted_because"]["content"][OUST] is True
+    assert alice.event(room, kept)["content"]["body"] == "kept"
+    assert alice.event(room, again)["content"]["body"] == "again"
+    assert result_of(_owed(rooms)) == []
+    more = [bob.say(room, f"more {number}") for number in range(8)]
+    alice.act("kick", room, user_id=bob.user_id, **{OUST: True})
+    assert [alice.event(room, each)["content"] for each in more] == [{}] * 8
+
+
+def test_what_relates_to_a_redacted_event_later_is_redacted_too(rooms: RoomsSite) -> None:
+    alice, bob = rooms.people("alice", "bob")
+    room = alice.public_room()
+    bob.join(room)
+    for follower in rooms.rooms.followers:
+        result_of(follower.start())
+    root, other = alice.say(room, "root"), alice.say(room, "other")
+    assert alice.try_redact(room, root, reason="off topic", **{WITH: ["m.thread"]}).status == 200
+    assert alice.try_redact(room, other).status == 200
+    late, kept = _related(bob, room, root, "m.thread"), _related(bob, room, root, "m.reference")
+    elsewhere = _related(bob, room, other, "m.thread")
+    event = alice.event(room, late)
+    assert event["content"] == {}
+    because = event["unsigned"]["redacted_because"]
+    assert (because["sender"], because["content"]["reason"]) == (alice.user_id, "off topic")
+    assert alice.event(room, kept)["content"]["body"] == "related"
+    assert alice.event(room, elsewhere)["content"]["body"] == "related"
+
+
+def test_later_relations_stay_if_who_redacted_may_not_redact_them(rooms: RoomsSite) -> None:
+    alice, bob = rooms.people("alice", "bob")
+    room = alice.public_room()
+    bob.join(room)
+    root = bob.say(room, "root")
+    assert bob.try_redact(room, root, **{WITH: ["*"]}).status == 200
+    theirs, own = _related(alice, room, root, "m.thread"), _related(bob, room, root, "m.thread")
+    for follower in rooms.rooms.followers:
+        result_of(follower.start())
+    assert alice.event(room, theirs)["content"]["body"] == "related"
+    assert alice.event(room, own)["content"] == {}
+
+
+async def _owed(rooms: RoomsSite) -> list[OwedRedaction]:
+    return await rooms.database.read(lambda tx: OwedRedactions(tx).all())

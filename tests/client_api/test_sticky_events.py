@@ -11,7 +11,8 @@ import pytest
 
 from storage.database import Database
 from storage.tables.sticky_events import StickyEvents
-from tests.client_api.rooms_site import room_path
+from tests.client_api.accounts_site import PASSWORD
+from tests.client_api.rooms_site import V3, room_path
 from tests.client_api.sliding_client import Slider, rooms_list
 from tests.client_api.sync_site import Syncer, SyncSite
 from tests.harness.client import Reply
@@ -314,3 +315,22 @@ def test_what_is_sticky_no_more_is_forgotten(site: SyncSite) -> None:
         return [*await site.database.read(lambda tx: StickyEvents(tx).rooms(0))]
 
     assert result_of(forget()) == []
+
+
+def test_what_erased_users_said_is_shown_to_who_was_there_only(site: SyncSite) -> None:
+    anna, bert, carl, dora = site.people("anna", "bert", "carl", "dora")
+    room = anna.public_room()
+    for person in (bert, carl):
+        person.join(room)
+    stick(anna, room, "of the others")
+    stick(carl, room, "of the erased")
+    flood(anna, room)
+    auth = {"type": "m.login.password", "user": "carl", "password": PASSWORD}
+    assert carl.http.post(f"{V3}/account/deactivate", {"auth": auth, "erase": True}).status == 200
+    dora.join(room)
+    assert sticky(dora.first_sync()["rooms"]["join"][room]) == ["of the others"]
+    assert told(Slider(dora))[0][room] == ["of the others"]
+    site.start()
+    bert.reconnect()
+    assert sticky(bert.first_sync()["rooms"]["join"][room]) == ["of the others", "of the erased"]
+    assert told(Slider(bert))[0][room] == ["of the others", "of the erased"]

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from storage.database import Database
+from tests.client_api.sliding_client import Slider
 from tests.client_api.sync_site import Syncer, SyncSite, state_of
 
 LAZY: dict[str, Any] = {"room": {"state": {"lazy_load_members": True}, "timeline": {"limit": 5}}}
@@ -105,3 +106,18 @@ def test_deserted_room_is_called_by_those_who_left(site: SyncSite) -> None:
     bert.join(room)
     bert.act("leave", room)
     assert anna.first_sync()["rooms"]["join"][room]["summary"]["m.heroes"] == [bert.user_id]
+
+
+def test_heroes_keep_their_order_whatever_they_call_themselves(site: SyncSite) -> None:
+    room, (anna, bert, cleo, dora) = crowd(site)
+    first = [bert.user_id, cleo.user_id, dora.user_id]
+    assert anna.first_sync()["rooms"]["join"][room]["summary"]["m.heroes"] == first
+    bert.set_state(room, "m.room.member", {"membership": "join", "displayname": "Bertha"}, bert.user_id)
+    bert.set_state(room, "m.room.member", {"membership": "join", "displayname": "Bert"}, bert.user_id)
+    assert anna.first_sync()["rooms"]["join"][room]["summary"]["m.heroes"] == first
+    heroes = Slider(anna).sync()["rooms"][room]["heroes"]
+    assert [each["user_id"] for each in heroes] == first
+    assert heroes[0]["displayname"] == "Bert"
+    bert.act("leave", room)
+    bert.join(room)
+    assert anna.joined(room)["summary"]["m.heroes"] == [cleo.user_id, dora.user_id, bert.user_id]

@@ -69,7 +69,9 @@ class EventStore:
         events = []
         for row in rows:
             stored = self._by_nid.get(row.nid)
-            if stored is None:
+            if stored is None or (
+                stored.pos is None and row.pos is not None
+            ):  # another node gave it its place
                 stored = _stored(row)
                 self.remember(stored)
             events.append(stored)

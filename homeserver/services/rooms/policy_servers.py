@@ -3,6 +3,11 @@
 What it does not sign is not sent, and what others send without its signature is soft-failed; nor is anything
 accepted while it cannot be reached. A room without one costs a look into its state, and no query.
 
+Events of the past that are fetched when somebody reads there are not asked about. To refuse one would be to soft-fail
+it, and that is about what may build on the room as it is now; these become no extremities, and are reached only from
+events that were accepted. Policy servers would see them long after they were said, and who reads would wait for as
+many answers as there are events. What is sticky still is told of as new, and so is asked about.
+
 https://spec.matrix.org/v1.19/server-server-api/#policy-servers
 """
 

@@ -17,6 +17,7 @@ from homeserver.services.rooms.powers import POWER_KEYS, power_levels_in
 from homeserver.services.rooms.stored_event import Status
 from homeserver.services.rooms.transactions import Delay, Transaction, Transactions
 from storage.database import Database
+from storage.tables.redactions import StandingRedactions
 from storage.tables.relations import Relations
 
 ANY_RELATION: Final = "*"
@@ -73,15 +74,30 @@ class Redacting:
         """Redact the events that relate to one in some ways (`*`: in any), as far as the user may (MSC3912).
 
         To be done before that one is redacted: if the server ends meanwhile, the client asks again and the rest is
-        done then. Raises as `redact`, for the event itself.
+        done then. It stays on record for those that come later. Raises as `redact`, for the event itself.
         """
         check_canonical(content)
         chosen = None if ANY_RELATION in rel_types else list(rel_types)
+        reason = content.get("reason")
 
         async def check(draft: RoomDraft) -> None:
             await self._check(draft, who, target_id)
 
         await self._actions.write(room_id, check)
+        await self._database.transact(
+            lambda tx: StandingRedactions(tx).put(target_id, who.user_id, room_id, chosen, reason)
+        )
+        await self.redact_children(who, room_id, target_id, chosen, content)
+
+    async def redact_children(
+        self,
+        who: Requester,
+        room_id: RoomID,
+        target_id: EventID,
+        chosen: list[str] | None,
+        content: dict[str, Any],
+    ) -> None:
+        """Redact those that are here and relate to an event in some ways (None: in any), as far as the user may."""
         related = await self._related(room_id, target_id, chosen, "")
         while related:
             await self._redact_each(who, room_id, target_id, related, content)

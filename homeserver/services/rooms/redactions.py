@@ -6,7 +6,7 @@ from typing import Final
 from homeserver.protocol.events.content import PowerLevels
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.redaction import redacted
-from homeserver.protocol.identifiers import EventID, UserID, is_event_id, server_of
+from homeserver.protocol.identifiers import EventID, StateKey, UserID, is_event_id, server_of
 from homeserver.services.rooms.draft import RoomDraft
 from homeserver.services.rooms.event_store import EventStore
 from homeserver.services.rooms.notability import WAS_REDACTED
@@ -15,11 +15,18 @@ from homeserver.services.rooms.state_change import StateChange
 from homeserver.services.rooms.state_store import StateStore
 from homeserver.services.rooms.stored_event import Status, StoredEvent
 from storage.database import Database
+from storage.snapshots import Snapshot
 from storage.tables.events import REDACTIONS, Events
+from storage.tables.redactions import OWED_REDACTIONS, PAID_REDACTIONS, OwedRedaction
 
 REDACT_EVENTS: Final = "org.matrix.msc4293.redact_events"
-MOST_STRUCK: Final = 2000
-"""Events of one user that go with them."""
+STRUCK_AT_ONCE: Final = 500
+"""Of the events of one user that go with them, so many go with the commit that removes them, and of the older ones with
+each commit after it.
+"""
+_FURTHEST: Final = 2**63 - 1
+_MEMBER: Final = "m.room.member"
+_CREATE: Final = "m.room.create"
 
 
 class RedactionEffects:
@@ -67,32 +74,72 @@ class RedactionEffects:
         Returns as `redaction_arrived`. https://github.com/matrix-org/matrix-spec-proposals/pull/4293
         """
         event = cause.event
-        if event.content.get(REDACT_EVENTS) is not True or event.state_key in (None, event.sender):
+        if not takes_words_along(event):
             return []
         ousted = [change for change in changes if change.key == event.key and change.current is cause]
-        if not ousted or event.membership not in ("leave", "ban"):
+        if not ousted or not await self._may_strike_all(draft, event):
             return []
-        levels = await self._levels(draft, event)
-        if levels.user(event.sender) < max(levels.redact, levels.required("m.room.redaction", False)):
-            return []
-        since = ousted[0].previous
-        struck: list[StateChange] = []
-        for target in await self._said_by(draft, UserID(event.state_key or ""), since):
-            if target.event.type != "m.room.create":
-                struck += await self._strike(draft, cause, target)
-        return struck
-
-    async def _said_by(
-        self, draft: RoomDraft, user_id: UserID, since: StoredEvent | None
-    ) -> list[StoredEvent]:
-        """The latest events of a user, after their own coming in."""
-        room_id = draft.head.room_id
-        pos = 0 if since is None or since.pos is None else since.pos
-        rows = await self._database.read(lambda tx: Events(tx).sent_by(room_id, user_id, pos, MOST_STRUCK))
+        user_id, since, room_id = UserID(event.state_key or ""), ousted[0].previous, draft.head.room_id
+        after = 0 if since is None or since.pos is None else since.pos
+        latest, state = await self._database.read(
+            lambda tx: (
+                Events(tx).sent_by(room_id, user_id, after, _FURTHEST, STRUCK_AT_ONCE),
+                Events(tx).present_state_by(room_id, user_id, after),
+            )
+        )
+        if len(latest) == STRUCK_AT_ONCE:
+            upto = (latest[-1].pos or 0) - 1
+            draft.entries.append(OWED_REDACTIONS.row(cause.nid, room_id, user_id, after, upto))
+        rows = {row.nid: row for row in (*latest, *state)}
         unsaved = [
             stored for stored in draft.events if stored.event.sender == user_id and stored is not since
         ]
-        return [*self._events.load(rows), *unsaved]
+        struck: list[StateChange] = []
+        for target in [*self._events.load(rows.values()), *unsaved]:
+            if target.event.type != _CREATE:
+                struck += await self._strike(draft, cause, target)
+        return struck
+
+    async def strike_some(self, draft: RoomDraft, owed: OwedRedaction) -> None:
+        """Strike some more of what somebody said who was removed with it. Of that nothing is present state: such went
+        with the commit that removed them.
+        """
+        rows = await self._database.read(
+            lambda tx: Events(tx).sent_by(
+                owed.room_id, owed.user_id, owed.after_pos, owed.upto_pos, STRUCK_AT_ONCE
+            )
+        )
+        cause = (await self._events.by_nids((owed.cause,))).get(owed.cause)
+        for target in self._events.load(rows) if cause is not None else ():
+            if cause is not None and target.event.type != _CREATE and target.redacted_by is None:
+                draft.redacted.append(_redacted_copy(target, cause.event.event_id))
+        if cause is None or len(rows) < STRUCK_AT_ONCE:
+            draft.entries.append(PAID_REDACTIONS.row(owed.cause))
+            return
+        upto = (rows[-1].pos or 0) - 1
+        row = (owed.cause, owed.room_id, owed.user_id, owed.after_pos, upto)
+        draft.entries.append(OWED_REDACTIONS.row(*row))
+
+    async def goes_with_sender(self, draft: RoomDraft, target: StoredEvent) -> None:
+        """Redact an event of the past, of the draft, if its sender was removed since with what they had said."""
+        key = (_MEMBER, target.event.sender)
+        cause = await self._present(draft, draft.state, key)
+        if cause is None or not takes_words_along(cause.event) or target.event.type == _CREATE:
+            return
+        if target.redacted_by is not None or not await self._may_strike_all(draft, cause.event):
+            return
+        before = await self._states.snapshot(cause.state_before or 0)
+        came = await self._present(draft, before, key)
+        if came is None or came.event.depth < target.event.depth:
+            target.become_redacted(redacted(target.event), cause.event.event_id)
+
+    async def _present(self, draft: RoomDraft, state: Snapshot, key: StateKey) -> StoredEvent | None:
+        return (await self._states.lookup(state, (key,), draft.unsaved)).get(key)
+
+    async def _may_strike_all(self, draft: RoomDraft, event: Event) -> bool:
+        """Whether who removes somebody may redact as well."""
+        levels = await self._levels(draft, event)
+        return levels.user(event.sender) >= max(levels.redact, levels.required("m.room.redaction", False))
 
     async def target_arrived(
         self, draft: RoomDraft, target: StoredEvent, redaction_ids: Collection[EventID]
@@ -120,7 +167,7 @@ class RedactionEffects:
         return await self._events.find(event_id)
 
     async def _may_strike(self, draft: RoomDraft, redaction: Event, target: StoredEvent) -> bool:
-        if target.event.room_id != redaction.room_id or target.event.type == "m.room.create":
+        if target.event.room_id != redaction.room_id or target.event.type == _CREATE:
             return False
         if redaction.version.redactions_authorised_by_level:
             return True
@@ -149,6 +196,12 @@ class RedactionEffects:
         if holder is None or holder.nid != target.nid:
             return []
         return [StateChange(key, target, struck, redaction)]
+
+
+def takes_words_along(event: Event) -> bool:
+    """Whether an event makes a user go, and wants what they said redacted."""
+    ousts = event.type == _MEMBER and event.membership in ("leave", "ban")
+    return ousts and event.state_key != event.sender and event.content.get(REDACT_EVENTS) is True
 
 
 def _target_id(redaction: Event) -> EventID | None:

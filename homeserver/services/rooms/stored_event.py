@@ -102,3 +102,14 @@ class StoredEvent:
 
     def __repr__(self) -> str:
         return f"<StoredEvent {self.nid} {self.event.event_id} {self.event.type}>"
+
+
+def accepted(stored: StoredEvent) -> StoredEvent:
+    """A soft-failed event as it is when it is accepted after all: it is new, and has no position yet."""
+    return StoredEvent(
+        stored.event,
+        stored.nid,
+        received_ts=stored.received_ts,
+        state_before=stored.state_before,
+        state_after=stored.state_after,
+    )

@@ -104,7 +104,7 @@ class CatchUp:
     async def _add_sticky(self, asking: Asking, parts: Sequence[Part], updates: Sequence[RoomUpdate]) -> None:
         """What is sticky and not in the timelines."""
         sinces = {part.room_id: part.since for part in parts}
-        sticky = await self._sources.sticky.of_rooms(sinces, asking.upto, asking.ignored)
+        sticky = await self._sources.sticky.of_rooms(asking.user_id, sinces, asking.upto, asking.ignored)
         for update in updates:
             if update.room_id in sticky:
                 shown = update.timeline.nids()

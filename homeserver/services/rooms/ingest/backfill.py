@@ -3,7 +3,7 @@
 https://spec.matrix.org/v1.19/server-server-api/#backfilling-and-retrieving-missing-events
 """
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, DeferredList
 
 from homeserver.clock import Clock
 from homeserver.protocol.events.event import Event
+from homeserver.protocol.events.sticky import sticky_until
 from homeserver.protocol.identifiers import EventID, RoomID, ServerName
 from homeserver.services.keyed_locks import KeyedLocks
 from homeserver.services.rooms.draft import RoomDraft
@@ -95,6 +96,7 @@ class Backfilling:
         states = await self._states_at_boundaries(server, head, history.new)
         ordered = oldest_first(history.new)
         places = {event.event_id: -await self._past.orderings.take() for event in reversed(ordered)}
+        sticky = self._sticky(ordered)
         arrivals = [
             Arrival(
                 event,
@@ -103,10 +105,20 @@ class Backfilling:
                 fills_gap=event.event_id in history.fills,
                 redactions=history.redactions.get(event.event_id, ()),
                 past=places[event.event_id],
+                sticky=event.event_id in sticky,
             )
             for event in ordered
         ]
         return await self._write(server, head.room_id, arrivals)
+
+    def _sticky(self, events: Iterable[Event]) -> set[EventID]:
+        """What clients are to be told of as new nevertheless: messages that are sticky still. Later events of the room
+        are here already, so they become no extremities.
+
+        https://github.com/matrix-org/matrix-spec-proposals/pull/4354
+        """
+        now = self._clock.now_ms()
+        return {event.event_id for event in events if not event.is_state and sticky_until(event, now) > now}
 
     async def _states_at_boundaries(
         self, server: ServerName, head: RoomHead, events: Sequence[Event]

@@ -5,13 +5,15 @@ on. The first three are made before (`receiving`).
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 from homeserver.clock import Clock
 from homeserver.protocol.auth_rules.check import check_auth
 from homeserver.protocol.auth_rules.room import NotAuthorised
 from homeserver.protocol.auth_rules.selection import auth_types_of, check_auth_events_shape
 from homeserver.protocol.events.event import Event
+from homeserver.protocol.events.sticky import STICKY, sticky_until
 from homeserver.protocol.identifiers import EventID, StateKey
 from homeserver.services.rooms.draft import RoomDraft
 from homeserver.services.rooms.event_store import EventStore
@@ -22,9 +24,12 @@ from homeserver.services.rooms.redactions import RedactionEffects
 from homeserver.services.rooms.resolver import StateResolver
 from homeserver.services.rooms.state_change import StateChange
 from homeserver.services.rooms.state_store import StateStore
-from homeserver.services.rooms.stored_event import Status, StoredEvent
+from homeserver.services.rooms.stored_event import Status, StoredEvent, accepted
+from storage.bulk import Entry
 from storage.snapshots import GONE, Snapshot, differing
+from storage.tables.sticky_events import DOUBTFUL_EVENTS, SETTLED_EVENTS
 
+REDACTION: Final = "m.room.redaction"
 _CREATE = ("m.room.create", "")
 _NO_STATES: Mapping[EventID, Snapshot] = {}
 
@@ -46,7 +51,8 @@ class Arrival:
     without a place. ``fills_gap`` says that later events of the room are here already: it then becomes no
     extremity. ``outbound`` is for an event that this server passes on to others in the room. ``redactions``
     are the redactions of it that came before it. ``past`` is its place among events of its depth if it was
-    backfilled: then no client sees it as new, and the room as it is now has no say.
+    backfilled: then no client sees it as new, and the room as it is now has no say. If it is ``sticky`` still and the
+    room as it is now allows it, it is told of as new nevertheless.
     """
 
     event: Event
@@ -57,6 +63,7 @@ class Arrival:
     outbound: bool = False
     redactions: Collection[EventID] = ()
     past: int | None = None
+    sticky: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,22 +104,48 @@ class EventPlacer:
         known = draft.by_id.get(event.event_id) or self._events.cached(event.event_id) or arrival.outlier
         if known is not None and not known.is_outlier:
             return Placed(known, new=False)
+        if arrival.sticky and await self._forbidden_now(draft, event) is None:
+            arrival = replace(arrival, past=None, fills_gap=True)
         before, gaps = await self._state_before(draft, arrival)
         status, reason = await self._judge(draft, arrival, known, before)
+        doubtful = status is Status.SOFT_FAILED
         if status is Status.ACCEPTED and arrival.past is None and self._policy is not None:
             event, reason = await self._policy.judged(draft, event)
             status = Status.ACCEPTED if reason is None else Status.SOFT_FAILED
         stored, after = await self.put(
             draft, event, before, known, status=status, outbound=arrival.outbound, past=arrival.past
         )
+        if doubtful and STICKY in event.pdu:
+            draft.entries += _doubts(stored)
         draft.gaps.extend((prev_id, event.depth) for prev_id in gaps)
         if arrival.fills_gap:
             draft.filled_gaps.append(event.event_id)
         if status is Status.ACCEPTED:
-            if gaps and arrival.past is None:
+            if gaps and arrival.past is None and not arrival.sticky:
                 draft.behind_gaps.append(stored.nid)
             await self._take_effect(draft, arrival, stored, after)
         return Placed(stored, new=True, reason=reason)
+
+    async def reconsider(self, draft: RoomDraft, nid: int) -> bool:
+        """Accept a soft-failed event after all if the current state allows it now; whether that is so. It then comes
+        into the room as if it had arrived just now.
+        """
+        failed = draft.unsaved.get(nid) or (await self._events.by_nids((nid,))).get(nid)
+        if failed is None or failed.status is not Status.SOFT_FAILED or failed.redacted_by is not None:
+            return False
+        event = failed.event
+        if await self._forbidden_now(draft, event) is not None:
+            return False
+        if event.type == REDACTION and await self._redactions.forbids(draft, event) is not None:
+            return False
+        if self._policy is not None and (await self._policy.judged(draft, event))[1] is not None:
+            return False
+        after = await self._states.snapshot(failed.state_after or 0)
+        stored = accepted(failed)
+        draft.add(stored)
+        draft.entries.append(SETTLED_EVENTS.row(nid))
+        await self._take_effect(draft, Arrival(event), stored, after)
+        return True
 
     async def _judge(
         self, draft: RoomDraft, arrival: Arrival, known: StoredEvent | None, before: Snapshot
@@ -125,10 +158,10 @@ class EventPlacer:
         if reason is not None:
             return Status.REJECTED, reason
         if arrival.past is None and before.set_hash != draft.state.set_hash:
-            reason = self._forbidden_by(event, await self._auth_state(draft, event, draft.state))
+            reason = await self._forbidden_now(draft, event)
             if reason is not None:
                 return Status.SOFT_FAILED, f"by the current state: {reason}"
-        if event.type == "m.room.redaction":
+        if event.type == REDACTION:
             reason = await self._redactions.forbids(draft, event)
             if reason is not None:
                 return Status.SOFT_FAILED, reason
@@ -139,11 +172,13 @@ class EventPlacer:
     ) -> None:
         """What an accepted event does to the room."""
         await self._redactions.target_arrived(draft, stored, arrival.redactions)
+        if arrival.past is not None or arrival.fills_gap:
+            await self._redactions.goes_with_sender(draft, stored)
         if arrival.fills_gap or arrival.past is not None:
             changes = await self._stay_behind(draft, stored)
         else:
             changes = await self._advance(draft, stored, after)
-        if stored.event.type == "m.room.redaction":
+        if stored.event.type == REDACTION:
             changes = [*changes, *await self._redactions.redaction_arrived(draft, stored)]
         elif stored.event.type == "m.room.member" and arrival.past is None:
             changes = [*changes, *await self._redactions.member_ousted(draft, stored, changes)]
@@ -225,6 +260,10 @@ class EventPlacer:
         """What of a state the rules look at for this event."""
         found = await self._states.lookup(state, {*auth_types_of(event), _CREATE}, draft.unsaved)
         return {key: stored.event for key, stored in found.items()}
+
+    async def _forbidden_now(self, draft: RoomDraft, event: Event) -> str | None:
+        """Why the current state forbids an event, if it does."""
+        return self._forbidden_by(event, await self._auth_state(draft, event, draft.state))
 
     def _forbidden_by(
         self, event: Event, state: Mapping[StateKey, Event] | Mapping[StateKey | None, Event]
@@ -313,3 +352,11 @@ class EventPlacer:
             StateChange(names[key], events.get(previous), events.get(current), cause)
             for key, (previous, current) in pairs.items()
         ]
+
+
+def _doubts(stored: StoredEvent) -> list[Entry]:
+    """The record of a sticky event that was not accepted, for the time that it is sticky."""
+    until = sticky_until(stored.event, stored.received_ts)
+    if until <= stored.received_ts:
+        return []
+    return [DOUBTFUL_EVENTS.row(stored.nid, stored.event.room_id, until)]

@@ -1,66 +1,27 @@
 """`python -m benchmarks.encryption A.json B.json`: what encryption asks of two servers, by one client and in turns.
 
-Each file describes a server: `name`, `url`, and `pid`, the files with the IDs of its processes, whose processor time is
-read.
-Registration must be open and rate limits off. Devices and keys are made first; then the servers are measured
-one after the other, round by round.
+The files are those of `benchmarks.targets`. Devices and keys are made first; then the servers are measured one after
+the other, round by round.
 """
 
 import argparse
-import os
 import statistics
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from random import Random
 from time import perf_counter, time_ns
 from typing import Any
 
-import orjson
-
+from benchmarks.targets import PASSWORD, Device, Target, described, report, timed
 from tests.harness.live_client import V3, Requests
 
-PASSWORD = "correct horse battery"
 AT_ONCE = 8
 ALGORITHMS = ["m.olm.v1.curve25519-aes-sha2", "m.megolm.v1.aes-sha2"]
 _chance = Random(1)
 _numbers = count(1)
-
-
-@dataclass(frozen=True, slots=True)
-class Device:
-    """A device that is logged in."""
-
-    user_id: str
-    device_id: str
-    http: Requests
-
-
-@dataclass(slots=True)
-class Target:
-    """A server, and what was measured of it: by figure, a number for each round."""
-
-    name: str
-    url: str
-    pids: Sequence[str]
-    devices: list[Device] = field(default_factory=list)
-    figures: dict[str, list[float]] = field(default_factory=dict)
-
-    def note(self, figure: str, value: float) -> None:
-        """Add what a round gave."""
-        self.figures.setdefault(figure, []).append(value)
-
-    def processor_seconds(self) -> float:
-        """Of its processes up to now."""
-        total = 0
-        for name in self.pids:
-            pid = int(Path(name).read_text().split()[0])
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            total += int(fields[11]) + int(fields[12])
-        return total / os.sysconf("SC_CLK_TCK")
 
 
 def main() -> None:
@@ -71,7 +32,7 @@ def main() -> None:
     parser.add_argument("--devices", type=int, default=4, help="of each user")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    targets = [_target(path) for path in options.targets]
+    targets = [described(path) for path in options.targets]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for target in targets:
             began = perf_counter()
@@ -82,12 +43,7 @@ def main() -> None:
         for _ in range(options.rounds):
             for target in targets:
                 _round(target, pool)
-    _report(*targets)
-
-
-def _target(path: Path) -> Target:
-    described = orjson.loads(path.read_bytes())
-    return Target(described["name"], described["url"], described.get("pid", []))
+    report(*targets)
 
 
 def _populate(target: Target, pool: ThreadPoolExecutor, users: int, devices: int) -> None:
@@ -97,12 +53,11 @@ def _populate(target: Target, pool: ThreadPoolExecutor, users: int, devices: int
 
     def one(number: int) -> list[Device]:
         name = f"u{run}-{number}"
-        wishes = {"username": name, "password": PASSWORD, "auth": {"type": "m.login.dummy"}}
-        answers = [visitor.call("POST", f"{V3}/register", wishes)]
+        made = [target.register(visitor, name)]
         identifier = {"type": "m.id.user", "user": name}
         login = {"type": "m.login.password", "identifier": identifier, "password": PASSWORD}
-        answers += [visitor.call("POST", f"{V3}/login", login) for _ in range(devices - 1)]
-        made = [
+        answers = [visitor.call("POST", f"{V3}/login", login) for _ in range(devices - 1)]
+        made += [
             Device(each["user_id"], each["device_id"], visitor.with_token(each["access_token"]))
             for each in answers
         ]
@@ -144,12 +99,7 @@ def _rate(
 
 
 def _times(target: Target, name: str, times: int, request: Callable[[], object]) -> None:
-    taken = []
-    for _ in range(times):
-        began = perf_counter()
-        request()
-        taken.append((perf_counter() - began) * 1000)
-    target.note(f"{name}, p50 ms", statistics.median(taken))
+    target.note(f"{name}, p50 ms", statistics.median(timed(times, request)))
 
 
 def _posted(device: Device, path: str, body: Any) -> Any:
@@ -203,16 +153,6 @@ def _identity(device: Device) -> dict[str, Any]:
 
 def _random(size: int) -> str:
     return b64encode(_chance.randbytes(size)).decode().rstrip("=")
-
-
-def _report(one: Target, other: Target) -> None:
-    print(f"| figure | {one.name} | {other.name} | ratio | by round |\n|---|---|---|---|---|")
-    for name, values in one.figures.items():
-        theirs = other.figures[name]
-        ratios = [b / a if a else 0.0 for a, b in zip(values, theirs, strict=True)]
-        a, b = statistics.median(values), statistics.median(theirs)
-        by_round = " ".join(f"{ratio:.3g}" for ratio in ratios)
-        print(f"| {name} | {a:.4g} | {b:.4g} | {statistics.median(ratios):.3g} | {by_round} |")
 
 
 if __name__ == "__main__":

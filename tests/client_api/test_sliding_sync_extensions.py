@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from storage.database import Database
+from tests.client_api.e2ee import Device
 from tests.client_api.rooms_site import V3, room_path
 from tests.client_api.sliding_client import Slider, rooms_list
 from tests.client_api.sync_site import Syncer, SyncSite
@@ -45,6 +46,19 @@ def test_messages_stay_until_they_are_acknowledged(site: SyncSite) -> None:
     assert [event["content"]["text"] for event in second["events"]] == ["two"]
     assert told(slider, "to_device", since=second["next_batch"])["events"] == []
     assert told(Slider(anna, "c"), "to_device")["events"] == []
+
+
+def test_what_follows_in_another_olm_session_comes_in_the_next_answer(site: SyncSite) -> None:
+    anna, bert = (Device.register(site, name) for name in ("anna", "bert"))
+    slider = Slider(anna)
+    bert.send_encrypted(anna, 0, "key")
+    bert.send_encrypted(anna, 1, "key again")
+    first = told(slider, "to_device")
+    assert [event["content"]["text"] for event in first["events"]] == ["key"]
+    poll = slider.poll(extensions={"to_device": {"enabled": True, "since": first["next_batch"]}})
+    site.turn()
+    events = poll.reply.json["extensions"]["to_device"]["events"]
+    assert [event["content"]["text"] for event in events] == ["key again"]
 
 
 def test_long_poll_is_answered_by_a_message_to_the_device(site: SyncSite) -> None:

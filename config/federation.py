@@ -105,6 +105,16 @@ class FederationConfig:
         "How many requests may be under way to one server.", default=8, minimum=1, maximum=100
     )
 
+    partial_state_joins: bool = setting(
+        "Let users talk in a room of other servers as soon as its settings are here, while its members arrive in the "
+        "background. Off: a join takes until all of them are here.",
+        default=False,
+    )
+    partial_state_wait_ms: Milliseconds = setting(
+        "How long a request that needs all members of a room waits for them to arrive, before it fails.",
+        default=Milliseconds(60_000),
+        minimum=0,
+    )
     max_resolution_steps: int = setting(
         "How many events and references of theirs may be looked at to resolve one fork of a room's state. An event "
         "that takes more is set aside, and the room goes on without it.",

@@ -363,7 +363,8 @@ CREATE TABLE membership_changes (
     pos bigint NOT NULL,
     room_id text NOT NULL COLLATE pg_catalog."C",
     membership text NOT NULL COLLATE pg_catalog."C",
-    event_nid bigint NOT NULL
+    event_nid bigint NOT NULL,
+    renewed boolean DEFAULT false NOT NULL
 );
 
 CREATE TABLE memberships (
@@ -461,6 +462,16 @@ CREATE TABLE owed_redactions (
     user_id text NOT NULL COLLATE pg_catalog."C",
     after_pos bigint NOT NULL,
     upto_pos bigint NOT NULL
+);
+
+CREATE TABLE partial_rooms (
+    room_id text NOT NULL COLLATE pg_catalog."C",
+    join_nid bigint NOT NULL,
+    server text NOT NULL COLLATE pg_catalog."C",
+    servers text[] NOT NULL COLLATE pg_catalog."C",
+    since_ts bigint NOT NULL,
+    alive_until bigint DEFAULT 0 NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL
 );
 
 CREATE UNLOGGED TABLE presence (
@@ -1127,6 +1138,9 @@ ALTER TABLE ONLY outside_memberships
 
 ALTER TABLE ONLY owed_redactions
     ADD CONSTRAINT owed_redactions_pkey PRIMARY KEY (cause);
+
+ALTER TABLE ONLY partial_rooms
+    ADD CONSTRAINT partial_rooms_pkey PRIMARY KEY (room_id);
 
 ALTER TABLE ONLY presence
     ADD CONSTRAINT presence_pkey PRIMARY KEY (user_id);

@@ -20,6 +20,9 @@ class Recipients:
 
     def changed(self, commit: RoomCommit) -> None:
         """Note a commit: servers may have come or gone."""
+        if commit.whole is not None:
+            self._servers.pop(commit.head.room_id)
+            return
         for change in commit.changes:
             if change.key[0] == "m.room.member":
                 was, now = change.memberships

@@ -211,7 +211,7 @@ class FederationSender:
     def _landed(self, first: int, last: int, landed: Sequence[Landed]) -> None:
         now = self._clock.seconds()
         for _, payload, _ in landed:
-            if isinstance(payload, RoomCommit) and payload.events:
+            if isinstance(payload, RoomCommit) and (payload.events or payload.whole):
                 self._commits.append((last, payload, now))
         if self._started:
             self._distribute()
@@ -245,6 +245,8 @@ class FederationSender:
             if stored.outbound and stored.pos is not None and stored.pos > self._recovered_upto
         ]
         self._recipients.changed(commit)
+        if not commit.events:
+            return
         joins = _positions_of_joins(commit, self._outside.server_name, self._recovered_upto)
         if joins:
             await self._send_sticky([commit.head.room_id], min(joins) - 1, max(joins))

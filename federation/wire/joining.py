@@ -30,13 +30,15 @@ class SendJoinOptions(msgspec.Struct, frozen=True):
 
 
 class Joined(msgspec.Struct, frozen=True):
-    """The state of the room before the join, and all that leads to it."""
+    """The state of the room before the join, and all that leads to it. ``servers_in_room`` is a list of names; whoever
+    reads it checks that.
+    """
 
     state: Pdus
     auth_chain: Pdus
     event: JsonObject | None = None
     members_omitted: bool = False
-    servers_in_room: list[str] | None = None
+    servers_in_room: Any = None
     origin: str = ""
 
 

@@ -6,9 +6,9 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Gauge, Histogram
 
 from federation.sender.sender import FederationSender
+from homeserver.app.wiring_rooms_core import RoomsCore
 from homeserver.app.wiring_search import SearchArea
 from homeserver.notifier import Notifier
-from homeserver.services.rooms.state_history import StateMoves
 
 DELIVERY_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 
@@ -18,15 +18,10 @@ def measure_when_asked(
     notifier: Notifier,
     sender: FederationSender,
     searches: SearchArea,
-    moves: StateMoves,
+    rooms: RoomsCore,
 ) -> None:
     """Register what waits (for news here, for other servers to take it, to be found), and what is odd."""
-    _gauge(
-        registry,
-        "meridian_state_moves",
-        "Entries of rooms' current state that were moved by resolution",
-        lambda: moves.count,
-    )
+    _measure_rooms(registry, rooms)
     _gauge(
         registry,
         "meridian_search_lag_positions",
@@ -53,6 +48,27 @@ def measure_when_asked(
         lambda: max(sender.lags(), default=0),
     )
     _time_deliveries(registry, notifier, sender)
+
+
+def _measure_rooms(registry: CollectorRegistry, rooms: RoomsCore) -> None:
+    _gauge(
+        registry,
+        "meridian_state_moves",
+        "Entries of rooms' current state that were moved by resolution",
+        lambda: rooms.state_moves.count,
+    )
+    _gauge(
+        registry,
+        "meridian_partial_rooms",
+        "Rooms whose members this server was not told yet",
+        lambda: len(rooms.partial),
+    )
+    _gauge(
+        registry,
+        "meridian_partial_rooms_age_seconds",
+        "For how long the oldest of them is one",
+        lambda: rooms.partial.age_s,
+    )
 
 
 def _gauge(registry: CollectorRegistry, name: str, text: str, value: Callable[[], float]) -> None:

@@ -81,6 +81,7 @@ class App:
 
     async def start(self) -> None:
         """Begin what works in the background; the database is there."""
+        await self.rooms_core.partial.load()
         self._background.append(await self.transport.start())
         for follower in self.rooms.followers:
             await follower.start()
@@ -158,7 +159,7 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
     room_deletion = build_room_deletion(core, rooms_core, rooms, media)
     push_parts = PushParts(accounts, rooms_core, rooms, sync, transport.http, runtime.outside)
     push = build_push(core, push_parts, metrics.registry)
-    measure_when_asked(metrics.registry, sync.notifier, federation.sender, searches, rooms_core.state_moves)
+    measure_when_asked(metrics.registry, sync.notifier, federation.sender, searches, rooms_core)
     return App(
         core=core,
         accounts=accounts,

@@ -35,12 +35,15 @@ from homeserver.http.endpoint import BoundEndpoint, collect
 from homeserver.services.ephemeral_exchange import EphemeralExchange
 from homeserver.services.presence_exchange import PresenceExchange
 from homeserver.services.remote_queries import RemoteQueries
+from homeserver.services.rooms.completing import Completing
 from homeserver.services.rooms.exports import RoomExports
 from homeserver.services.rooms.inbound_invites import InboundInvites
 from homeserver.services.rooms.ingest.backfill import Backfilling, PastEvents
 from homeserver.services.rooms.ingest.checking import PduChecker
+from homeserver.services.rooms.ingest.completion import Completion
 from homeserver.services.rooms.ingest.early import EarlyEvents
 from homeserver.services.rooms.ingest.entering import Entering
+from homeserver.services.rooms.ingest.finishing import Finishing, Reading
 from homeserver.services.rooms.ingest.importing import LargeState, RoomImport
 from homeserver.services.rooms.ingest.missing import MissingHistory
 from homeserver.services.rooms.ingest.outliers import Outliers
@@ -83,6 +86,7 @@ class SharedRooms:
     invites: InboundInvites
     leaving: RemoteLeaving
     joins: RemoteJoins
+    completing: Completing
     queries: RemoteQueries
     remotes: Remotes
 
@@ -106,7 +110,8 @@ class Federation:
         shared = self.shared
         await shared.second_looks.start()
         works = (shared.leaving.keep_trying(), shared.joins.keep_trying(), self.early_events.keep_trying())
-        for work in (*works, self.inbox.expire(), self.greetings.keep_up()):
+        others = (self.inbox.expire(), self.greetings.keep_up(), shared.completing.keep_going())
+        for work in (*works, *others):
             self._background.append(Deferred.fromCoroutine(work))
 
     async def stop(self) -> None:
@@ -126,6 +131,7 @@ class _Ingest:
     missing: MissingHistory
     receiver: EventReceiver
     entering: Entering
+    resolver: StateResolver
 
 
 def build_shared_rooms(
@@ -145,16 +151,13 @@ def build_shared_rooms(
     requests = MembershipRequests(transport.client, author)
     leaving = RemoteLeaving(database, requests, servers, core.clock)
     queries = RemoteQueries(transport.client)
-    joining = RemoteJoining(requests, ingest.checker, _doors(core, rooms, restricted, ingest), core.clock)
-    joins = RemoteJoins(database, joining, core.clock)
+    joins = _joins(core, rooms, requests, ingest, restricted)
     memberships = RemoteMemberships(
         requests,
         servers,
         joins,
         leaving,
-        OutboundInvites(
-            name, transport.client, transport.keyring, rooms.local_events, ingest.receiver, preview
-        ),
+        _outbound_invites(core, rooms, transport, ingest, preview),
         records,
         core.clock,
     )
@@ -175,8 +178,49 @@ def build_shared_rooms(
         ),
         leaving=leaving,
         joins=joins,
+        completing=_completing(core, rooms, ingest),
         queries=queries,
         remotes=_remotes(core, rooms, transport, ingest, memberships, queries, servers),
+    )
+
+
+def _joins(
+    core: Core,
+    rooms: RoomsCore,
+    requests: MembershipRequests,
+    ingest: _Ingest,
+    restricted: RestrictedJoins,
+) -> RemoteJoins:
+    joining = RemoteJoining(
+        requests,
+        ingest.checker,
+        _doors(core, rooms, restricted, ingest),
+        core.clock,
+        without_members=core.config.federation.partial_state_joins,
+    )
+    return RemoteJoins(core.database, joining, rooms.partial, core.clock)
+
+
+def _outbound_invites(
+    core: Core, rooms: RoomsCore, transport: FederationTransport, ingest: _Ingest, preview: RoomPreview
+) -> OutboundInvites:
+    client, keyring = transport.client, transport.keyring
+    return OutboundInvites(
+        core.server_name, client, keyring, rooms.local_events, ingest.receiver, preview, rooms.partial
+    )
+
+
+def _completing(core: Core, rooms: RoomsCore, ingest: _Ingest) -> Completing:
+    finishing = Finishing(
+        Reading(core.database, rooms.events, rooms.states, ingest.placer),
+        Completion(rooms.states, ingest.placer, ingest.resolver),
+        LargeState(core.journal, core.server_name),
+        rooms.partial,
+        rooms.writer,
+        core.server_name,
+    )
+    return Completing(
+        core.database, rooms.partial, ingest.missing, finishing, rooms.heads, core.clock, core.random
     )
 
 
@@ -206,6 +250,7 @@ def _doors(core: Core, rooms: RoomsCore, restricted: RestrictedJoins, ingest: _I
             ingest.placer,
             rooms.writer,
             LargeState(core.journal, core.server_name),
+            rooms.partial,
             core.clock,
         ),
         ingest.entering,
@@ -281,7 +326,7 @@ def _ingest(core: Core, rooms: RoomsCore, transport: FederationTransport, checke
     missing = MissingHistory(core.database, transport.client, checker, rooms.events, rooms.states, outliers)
     entering = Entering()
     receiver = EventReceiver(rooms.heads, rooms.writer, placer, checker, missing, entering)
-    return _Ingest(checker, outliers, placer, missing, receiver, entering)
+    return _Ingest(checker, outliers, placer, missing, receiver, entering, resolver)
 
 
 def _trap_cancellation(failure: Failure) -> Failure | None:

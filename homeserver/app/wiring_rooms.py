@@ -194,7 +194,7 @@ def _reading_endpoints(
     core: Core, rooms: RoomsCore, access: Access, renderer: Renderer, history: History
 ) -> tuple[object, ...]:
     shown_state = ShownState(rooms.states, rooms.events)
-    state_reading = StateReading(core.database, rooms.states, rooms.events, access)
+    state_reading = StateReading(core.database, rooms.states, rooms.events, access, rooms.partial)
     return (
         RoomStateApi(access, state_reading, renderer),
         MessagesApi(history, shown_state, renderer),

@@ -9,6 +9,7 @@ from homeserver.services.rooms.heads import RoomHeads
 from homeserver.services.rooms.local_events import Author, LocalEvents
 from homeserver.services.rooms.notability import Notability
 from homeserver.services.rooms.numbers import BlockSequence
+from homeserver.services.rooms.partial_rooms import PartialRooms
 from homeserver.services.rooms.persist import Persister
 from homeserver.services.rooms.redactions import RedactionEffects
 from homeserver.services.rooms.state_history import StateMoves
@@ -28,6 +29,7 @@ class RoomsCore:
     writer: RoomWriter
     local_events: LocalEvents
     state_moves: StateMoves
+    partial: PartialRooms
     forgetting: Forgetting
 
 
@@ -41,17 +43,19 @@ def build_rooms_core(core: Core) -> RoomsCore:
     forgetting = Forgetting(core.server_name, upon_leave=core.config.rooms.forget_on_leave)
     threads = core.config.thread_subscriptions.enabled
     notability = Notability(core.server_name, events, states, threads=threads)
+    persister = Persister(core.journal, heads, events, notability, forgetting)
+    # Who waits for a room is told when its head is known.
+    wait_s = core.config.federation.partial_state_wait_ms / 1000
+    partial = PartialRooms(core.database, core.journal, core.clock, wait_s)
     return RoomsCore(
         nids=nids,
         events=events,
         states=states,
         heads=heads,
         redactions=redactions,
-        writer=RoomWriter(
-            heads,
-            Persister(core.journal, heads, events, notability, forgetting),
-        ),
+        writer=RoomWriter(heads, persister, partial),
         local_events=LocalEvents(events, states, nids, redactions, author),
         state_moves=StateMoves(core.journal),
+        partial=partial,
         forgetting=forgetting,
     )

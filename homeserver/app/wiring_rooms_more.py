@@ -103,7 +103,14 @@ def _event_times(core: Core, below: Below) -> EventTimes:
 
 
 def _old_sync(core: Core, rooms_core: RoomsCore, rooms: Rooms, sync: SyncArea) -> OldSyncApi:
-    views = RoomViews(rooms.access, rooms.history, rooms_core.states, rooms_core.events, rooms.renderer)
+    views = RoomViews(
+        rooms.access,
+        rooms.history,
+        rooms_core.states,
+        rooms_core.events,
+        rooms.renderer,
+        rooms_core.partial,
+    )
     watching = Watching(core.clock, core.journal, sync.notifier, sync.following, sync.here)
     return OldSyncApi(
         InitialSync(core.database, core.journal, views, sync.here),

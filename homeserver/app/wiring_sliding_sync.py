@@ -51,14 +51,7 @@ def build_sliding_sync(
     store = ConnectionStore(
         database, core.caches, core.clock, config.connections_per_device, config.connection_lifetime_ms
     )
-    readers = Readers(
-        timelines=Timelines(database, rooms_core.events, rooms.access),
-        changes=RoomStates(database, rooms_core.states, rooms_core.events),
-        states=SlidingStates(database, rooms_core.states, rooms_core.events),
-        stripped=sources.stripped,
-        lazy_members=sources.lazy_members,
-        events=rooms_core.events,
-    )
+    readers = _readers(core, rooms_core, rooms, sync)
     subscriptions = _subscriptions(core, accounts, rooms)
     proposed = _proposed(rooms, sync, subscriptions)
     data = accounts.account_data
@@ -69,6 +62,7 @@ def build_sliding_sync(
         extensions,
         UnreadRooms(database, sources.recent, sources.unread),
         sync.here,
+        rooms_core.partial,
     )
     service = SlidingSync(
         core.journal,
@@ -87,6 +81,19 @@ def build_sliding_sync(
             SlidingSyncApi(service, SlidingRenderer(rooms.renderer), RequestReader(*limits)),
             ThreadSubscriptionsApi(subscriptions),
         ),
+    )
+
+
+def _readers(core: Core, rooms_core: RoomsCore, rooms: Rooms, sync: SyncArea) -> Readers:
+    database, states, events, sources = core.database, rooms_core.states, rooms_core.events, sync.sources
+    return Readers(
+        timelines=Timelines(database, events, rooms.access),
+        changes=RoomStates(database, states, events),
+        states=SlidingStates(database, states, events),
+        stripped=sources.stripped,
+        lazy_members=sources.lazy_members,
+        named=sources.named,
+        events=events,
     )
 
 

@@ -27,6 +27,7 @@ from homeserver.services.sync.gather import Gatherer
 from homeserver.services.sync.here import Here
 from homeserver.services.sync.lazy_members import LazyMembers
 from homeserver.services.sync.live import Live
+from homeserver.services.sync.named_members import NamedMembers
 from homeserver.services.sync.recent import RecentRooms
 from homeserver.services.sync.rendering import RoomRenderer
 from homeserver.services.sync.room_states import RoomStates
@@ -120,6 +121,7 @@ def _sources(
     database = core.database
     summaries = Summaries(database)
     lazy_members = LazyMembers(core.caches)
+    named = NamedMembers(rooms_core.events, rooms_core.partial)
     timelines = Timelines(database, rooms_core.events, rooms.access)
     recent = RecentRooms(core.caches)
     states = RoomStates(database, rooms_core.states, rooms_core.events)
@@ -128,7 +130,7 @@ def _sources(
         database=database,
         states=rooms_core.states,
         rooms_of_user=RoomsOfUser(database),
-        gatherer=Gatherer(database, timelines, states, summaries, lazy_members),
+        gatherer=Gatherer(database, timelines, states, summaries, lazy_members, named),
         summaries=summaries,
         stripped=StrippedStates(rooms_core.heads, rooms_core.states, rooms_core.events),
         renderer=RoomRenderer(rooms.renderer),
@@ -137,4 +139,6 @@ def _sources(
         unread=UnreadCounts(database, core.journal, evaluation, rooms_core.events, recent, core.caches),
         sticky=StickyEvents(database, rooms_core.events, core.clock),
         here=here,
+        partial=rooms_core.partial,
+        named=named,
     )

@@ -6,6 +6,7 @@ from typing import Final
 from homeserver.http.encoding import Response, encode_json
 from homeserver.protocol import errors
 from homeserver.protocol.errors import LimitExceeded, MatrixError
+from homeserver.protocol.partial_state import NotYetWhole, UnableDueToPartialState
 
 STATUS: Final[Mapping[type[MatrixError], int]] = {
     errors.MatrixError: 400,
@@ -68,6 +69,8 @@ STATUS: Final[Mapping[type[MatrixError], int]] = {
     errors.InviteBlocked: 403,
     errors.CannotLeaveServerNoticeRoom: 403,
     errors.DuplicateAnnotation: 400,
+    UnableDueToPartialState: 404,
+    NotYetWhole: 504,
     errors.NotYetUploaded: 504,
     errors.CannotOverwriteMedia: 409,
     errors.ElsewhereTooLarge: 502,

@@ -287,6 +287,14 @@ REDACTED_EVENTS = each(
     ("nid", "redacted_by", "json"),
     rank=1,
 )
+RESTATED_EVENTS = each(
+    """update events set status = %(status)s, state_before = %(state_before)s, state_after = %(state_after)s,
+                         notable = case when %(status)s = 0 then notable else 0 end
+       where nid = %(nid)s""",
+    ("nid", "status", "state_before", "state_after"),
+    rank=1,
+)
+"""Events that stay where they are in a room of which more state is known now."""
 BACKWARD_EXTREMITIES = bulk(
     "backward_extremities", ("room_id", "event_id", "depth"), "on conflict (room_id, event_id) do nothing"
 )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from homeserver.protocol.identifiers import RoomID, ServerName, UserID
-from storage.query import Queries, affected, bulk, many, maybe, one, query
+from storage.query import Queries, affected, bulk, bulk_delete, many, maybe, one, query
 
 ENTERED = "coalesce(entered_pos, pos)"
 """The position since which a member's membership is what it is: another name changes nothing of it."""
@@ -30,10 +30,13 @@ class MembershipRow:
 
 @dataclass(frozen=True, slots=True)
 class MembershipChangeRow:
+    """`renewed`: the room is to be shown as one that the user has just come into, as its members are known now."""
+
     pos: int
     room_id: RoomID
     membership: str
     event_nid: int
+    renewed: bool
 
 
 class Memberships(Queries):
@@ -94,10 +97,10 @@ class Memberships(Queries):
         """Those of some rooms that any of some users is in."""
 
     @query(
-        """select before.pos, before.room_id, before.membership, before.event_nid
+        """select before.pos, before.room_id, before.membership, before.event_nid, before.renewed
            from unnest(%(rooms)s::text[]) as wanted (room)
            cross join lateral (
-             select pos, room_id, membership, event_nid from membership_changes
+             select pos, room_id, membership, event_nid, renewed from membership_changes
              where user_id = %(user_id)s and room_id = wanted.room and pos <= %(upto)s
              order by pos desc limit 1
            ) as before""",
@@ -107,10 +110,10 @@ class Memberships(Queries):
         """A local user's memberships in some rooms at a position."""
 
     @query(
-        """select ended.pos, ended.room_id, ended.membership, ended.event_nid
+        """select ended.pos, ended.room_id, ended.membership, ended.event_nid, ended.renewed
            from unnest(%(rooms)s::text[]) as wanted (room)
            cross join lateral (
-             select pos, room_id, membership, event_nid from membership_changes
+             select pos, room_id, membership, event_nid, renewed from membership_changes
              where user_id = %(user_id)s and room_id = wanted.room
                and pos > (select max(pos) from membership_changes
                           where user_id = %(user_id)s and room_id = wanted.room and membership = 'join')
@@ -180,21 +183,21 @@ class Memberships(Queries):
     def forget(self, room_id: RoomID, user_id: UserID) -> int: ...
 
     @query(
-        """select pos, room_id, membership, event_nid from membership_changes
+        """select pos, room_id, membership, event_nid, renewed from membership_changes
            where user_id = %(user_id)s and pos > %(since)s and pos <= %(upto)s order by pos""",
         many(MembershipChangeRow),
     )
     def changes(self, user_id: UserID, since: int, upto: int) -> list[MembershipChangeRow]: ...
 
     @query(
-        """select pos, room_id, membership, event_nid from membership_changes
+        """select pos, room_id, membership, event_nid, renewed from membership_changes
            where user_id = %(user_id)s and room_id = %(room_id)s and pos <= %(upto)s order by pos desc limit 1""",
         maybe(MembershipChangeRow),
     )
     def at(self, user_id: UserID, room_id: RoomID, upto: int) -> MembershipChangeRow | None: ...
 
     @query(
-        """select pos, room_id, membership, event_nid from membership_changes
+        """select pos, room_id, membership, event_nid, renewed from membership_changes
            where user_id = %(user_id)s and room_id = %(room_id)s
              and pos > (select max(pos) from membership_changes
                         where user_id = %(user_id)s and room_id = %(room_id)s and membership = 'join')
@@ -259,6 +262,10 @@ MEMBERSHIPS = bulk(
 EARLIER_MEMBERSHIPS = bulk("memberships", _ROW, f"on conflict (room_id, user_id) do update set {_SET}")
 """Memberships from before this server was in the room: `pos` is one that has passed."""
 
+MEMBERSHIPS_AHEAD = bulk("memberships", _ROW, "on conflict do nothing")
+"""Of members who are not known to be ones yet: what is there already is newer."""
+GONE_MEMBERSHIPS = bulk_delete("memberships", ("room_id", "user_id"))
+
 MEMBERSHIP_CHANGES = bulk(
     "membership_changes", ("user_id", "pos", "room_id", "membership", "event_nid"), refers=("pos",)
 )
@@ -267,3 +274,8 @@ LOCAL_MEMBERSHIP_CHANGES = bulk(
     "membership_changes", ("user_id", "room_id", "membership", "event_nid"), position="pos"
 )
 """Changes that only this server knows of, such as the end of an invite that its room never heard of."""
+
+RENEWED_MEMBERSHIPS = bulk(
+    "membership_changes", ("user_id", "room_id", "membership", "event_nid", "renewed"), position="pos"
+)
+"""Of users who are in a room as before, but are to be shown it anew."""

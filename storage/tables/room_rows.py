@@ -75,6 +75,9 @@ class RoomRows(Queries):
     @query(_of_room("outside_memberships"), affected)
     def outside_memberships(self, room_id: RoomID, limit: int) -> int: ...
 
+    @query(_of_room("partial_rooms"), affected)
+    def partial_rooms(self, room_id: RoomID, limit: int) -> int: ...
+
     @query(_of_room("remote_joins"), affected)
     def remote_joins(self, room_id: RoomID, limit: int) -> int: ...
 
@@ -198,6 +201,7 @@ SHOWING: Final[Mapping[str, OfRoom]] = {
     "room_aliases": RoomRows.aliases,
     "room_servers": RoomRows.servers,
     "outside_memberships": RoomRows.outside_memberships,
+    "partial_rooms": RoomRows.partial_rooms,
     "remote_joins": RoomRows.remote_joins,
 }
 """Tables by which somebody comes upon the room: they go first, in this order."""

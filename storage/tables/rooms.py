@@ -18,6 +18,7 @@ class RoomRow:
     state: int
     extremities: bytes
     last_pos: int
+    partial: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,9 @@ class AliasRow:
 
 class Rooms(Queries):
     @query(
-        "select room_version, version, state, extremities, last_pos from rooms where room_id = %(room_id)s",
+        """select room_version, version, state, extremities, last_pos,
+             exists (select from partial_rooms partial where partial.room_id = rooms.room_id) as partial
+           from rooms where room_id = %(room_id)s""",
         maybe(RoomRow),
     )
     def head(self, room_id: RoomID) -> RoomRow | None: ...
@@ -161,18 +164,18 @@ SUMMARIES = bulk(
     + ", ".join(f"{name.strip()} = excluded.{name.strip()}" for name in _SUMMARY.split(",")),
 )
 
-ROOM_SERVERS = bulk(
-    "room_servers",
-    ("room_id", "server", "joined_members", "joined_pos"),
-    """on conflict (room_id, server) do update set
+_COUNTED = ("room_id", "server", "joined_members", "joined_pos")
+_ADDED = """on conflict (room_id, server) do update set
          joined_members = room_servers.joined_members + excluded.joined_members,
          joined_pos = case when room_servers.joined_members = 0 then excluded.joined_pos
                            else room_servers.joined_pos end,
          left_pos = case when room_servers.joined_members + excluded.joined_members = 0 then excluded.joined_pos
-                         end""",
-    refers=("joined_pos",),
-)
+                         end"""
+ROOM_SERVERS = bulk("room_servers", _COUNTED, _ADDED, refers=("joined_pos",))
 """Adds `joined_members` (negative: takes away); `joined_pos` is when it happened, be it a join or a leave."""
+
+EARLIER_ROOM_SERVERS = bulk("room_servers", _COUNTED, _ADDED)
+"""The same of what happened at a position that has passed."""
 
 NEW_ALIASES = bulk("room_aliases", ("alias", "room_id", "creator"))
 PUBLISHED_ROOMS = each(

@@ -160,6 +160,10 @@ CURRENT_STATE = bulk(
     ("room_id", "type", "state_key", "event_nid"),
     "on conflict (room_id, type, state_key) do update set event_nid = excluded.event_nid",
 )
+CURRENT_STATE_AHEAD = bulk(
+    "current_state", ("room_id", "type", "state_key", "event_nid"), "on conflict do nothing"
+)
+"""Of what is not known to be the state yet: what is there already is newer."""
 GONE_STATE = bulk_delete("current_state", ("room_id", "type", "state_key"))
 STATE_CHANGES = bulk(
     "state_changes",

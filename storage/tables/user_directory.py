@@ -167,7 +167,9 @@ class StaleUsers(Queries):
             union select room_id from room_servers where server = %(own)s
               and joined_pos > %(after)s and joined_pos <= %(upto)s
             union select room_id from room_servers where server = %(own)s
-              and left_pos > %(after)s and left_pos <= %(upto)s""",
+              and left_pos > %(after)s and left_pos <= %(upto)s
+            union select room_id from membership_changes
+            where renewed and pos > %(after)s and pos <= %(upto)s""",
         many(RoomID),
     )
     def changed_rooms(self, own: ServerName, after: int, upto: int) -> list[RoomID]:

@@ -183,7 +183,8 @@ def test_nothing_is_left_of_a_purged_room(site: MediaSite, admin: Syncer, tools:
     nids, event_ids = events_of(site, room)
     before = rows_left(site, room, nids, event_ids)
     empty = {
-        "early_events", "backward_extremities", "timeline_gaps", "outbox_extra", "outside_memberships", "remote_joins",
+        "early_events", "backward_extremities", "timeline_gaps", "outbox_extra", "outside_memberships", "partial_rooms",
+        "remote_joins", "doubtful_sticky_events", "owed_redactions", "standing_redactions",
         "push_mail_rooms", "message_search_backlog", "blocked_rooms", "room_deletions",
         "delayed_event_outcomes", "key_backup_sessions",
     }  # fmt: skip

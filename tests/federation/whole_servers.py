@@ -3,7 +3,8 @@ people on them.
 """
 
 import tempfile
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -58,9 +59,9 @@ class World(TestCase):
         self.addCleanup(setattr, module, name, getattr(module, name))
         setattr(module, name, value)
 
-    async def server(self, name: str, settings: str = "") -> "WholeServer":
-        """A server that the others find by its name."""
-        made = WholeServer(self, name, self._free.pop(), settings)
+    async def server(self, name: str, settings: str = "", gates: "Sequence[Gate]" = ()) -> "WholeServer":
+        """A server that the others find by its name; requests of other servers go through the gates."""
+        made = WholeServer(self, name, self._free.pop(), settings, gates)
         self.addCleanup(lambda: Deferred.fromCoroutine(made.discard()))
         await made.start()
         return made
@@ -87,12 +88,63 @@ class World(TestCase):
         return f"t{self._txn}"
 
 
+class Gate:
+    """Holds up requests of other servers whose paths have a part, while it is closed; and may make another answer of
+    one.
+    """
+
+    def __init__(self, part: str, change: Callable[[Any], Any] | None = None) -> None:
+        self.part = part
+        self.closed = change is None
+        self.change = change
+        self.waiting: list[Deferred[None]] = []
+        self.asked = 0
+
+    def open(self) -> None:
+        """Let everybody through, from now on."""
+        self.closed = False
+        for waiting in self.waiting:
+            if not waiting.called:
+                waiting.callback(None)
+
+    def put(self, app: App) -> None:
+        """Stand before the endpoints of a server that is not started yet."""
+        endpoints = app.endpoints["federation"]
+        assert isinstance(endpoints, list)
+        endpoints[:] = [
+            replace(each, call=self._before(each.call))
+            if any(self.part in path for path in each.endpoint.paths)
+            else each
+            for each in endpoints
+        ]
+
+    def _before(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        async def held(*arguments: Any, **named: Any) -> Any:
+            self.asked += 1
+            if self.closed:
+                waiting: Deferred[None] = Deferred()
+                self.waiting.append(waiting)
+                await waiting
+            answer = await call(*arguments, **named)
+            return answer if self.change is None else self.change(answer)
+
+        return held
+
+
 class WholeServer:
     """One server with its clients' side."""
 
     app: App
 
-    def __init__(self, world: World, name: str, database: TestDatabase, settings: str) -> None:
+    def __init__(
+        self,
+        world: World,
+        name: str,
+        database: TestDatabase,
+        settings: str,
+        gates: "Sequence[Gate]" = (),
+    ) -> None:
+        self.gates = gates
         self.world = world
         self.name = ServerName(name)
         self.key = SigningKey(f"a_{name.partition('.')[0]}", name.encode().ljust(32, b"."))
@@ -130,6 +182,8 @@ class WholeServer:
         outside = Outside(self.world.streets, self.world.names, self.world.services)
         self.app = build(core, Runtime(InlineWorkers(), at_once, outside), {})
         self._apps.append(self.app)
+        for gate in self.gates:
+            gate.put(self.app)
         await core.journal.start()
         await self.app.start()
         self.site = self.app.site("federation", "client")

@@ -20,6 +20,7 @@ from homeserver.services.rooms.event_store import EventStore
 from homeserver.services.rooms.history import History, PageRequest
 from homeserver.services.rooms.ignored_users import ignored_by
 from homeserver.services.rooms.invite_permission import ignored_inviters
+from homeserver.services.rooms.partial_rooms import PartialRooms
 from homeserver.services.rooms.rendering import Renderer, Viewer
 from homeserver.services.rooms.state_store import StateStore
 from homeserver.services.sync.ephemera import receipt_events
@@ -48,6 +49,7 @@ class RoomViews:
     states: StateStore
     events: EventStore
     renderer: Renderer
+    partial: PartialRooms
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +95,16 @@ class InitialSync:
         return (await views.renderer.timeline(Viewer.of(who), (seen,)))[0]
 
     async def everything(self, who: Requester, limit: int, archived: bool) -> Content:
-        """All rooms of a user, with the last ``limit`` events of each; with ``archived`` also those they left."""
+        """All rooms of a user, with the last ``limit`` events of each; with ``archived`` also those they left. Raises
+        NotYetWhole.
+        """
         self._here.presence.sync_began(who, None)
         self._here.presence.sync_ended(who, None)
         pos, end = self._now()
         rows = await self._database.read(lambda tx: Memberships(tx).shown_to(who.user_id, archived))
+        for row in rows:
+            if row.membership == "join":
+                await self._views.partial.whole(row.room_id)
         entered = [row.room_id for row in rows if row.membership not in ("invite", "knock")]
         own = await self._database.read(lambda tx: _own(tx, who.user_id, entered, pos))
         threads = self._here.thread_rules
@@ -125,7 +132,10 @@ class InitialSync:
         }
 
     async def room(self, who: Requester, room_id: RoomID, limit: int) -> Content:
-        """One room: as its members see it, as it was for who left it, or as anybody may see it. Raises Forbidden."""
+        """One room: as its members see it, as it was for who left it, or as anybody may see it. Raises Forbidden,
+        NotYetWhole.
+        """
+        await self._views.partial.whole(room_id)
         pos, end = self._now()
         standing = await self._views.access.standing(room_id, who.user_id)
         own = await self._database.read(lambda tx: _own(tx, who.user_id, [room_id], pos))

@@ -7,6 +7,7 @@ from homeserver.protocol.canonical_json import encode_canonical
 from homeserver.protocol.errors import Forbidden, UserSuspended
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import RoomID, StateKey, UserID
+from homeserver.protocol.partial_state import UnableDueToPartialState
 from homeserver.protocol.requester import Requester
 from homeserver.services.rooms.closed_rooms import ClosedRooms
 from homeserver.services.rooms.draft import RoomDraft
@@ -43,11 +44,20 @@ class RoomActions:
 
     async def write(self, room_id: RoomID, job: Job[T]) -> T:
         """Run a job of the room's writer. Raises Forbidden for a room that this server does not know, and
-        what the job does.
+        what the job does. What needs members who are not known yet waits for them; raises NotYetWhole if that takes
+        too long.
         """
         if await self.heads.find(room_id) is None:
             raise Forbidden("You are not in this room")
-        return await self.writer.write(room_id, job)
+        try:
+            return await self.writer.write(room_id, job)
+        except UnableDueToPartialState:
+            await self.writer.partial.whole(room_id)
+            return await self.writer.write(room_id, job)
+
+    async def whole(self, room_id: RoomID) -> None:
+        """Wait until all members of a room are known. Raises NotYetWhole when that takes too long."""
+        await self.writer.partial.whole(room_id)
 
     async def append(
         self, draft: RoomDraft, intent: EventIntent, transaction: str | None = None

@@ -29,7 +29,10 @@ class _Checkpoint:
     filled_gaps: int
     behind_gaps: int
     gaps: int
+    learned: int
+    restated: int
     imported_by: int | None
+    partial: bool
     state: Snapshot
     extremities: tuple[Extremity, ...]
 
@@ -42,11 +45,16 @@ class RoomDraft:
     redacted form. ``imported_by`` is the number of the event, if there is one, that brings the whole state of
     the room with it; of that, ``written_ahead`` is what has its rows of current state already. ``gaps`` are missing
     events with the depths of those that follow them, ``behind_gaps`` such of these as clients see as new, by number.
+
+    ``partial``: the room's members are not known yet. When they are, ``learned`` is how the current state differs by
+    it, and ``restated`` are events written before as they are on the state that is known now; the rows for it are
+    among ``entries``.
     """
 
     def __init__(self, head: RoomHead) -> None:
         self.head = head
         self.state = head.state
+        self.partial = head.partial
         self.extremities = head.extremities
         self.events: list[StoredEvent] = []
         self.unsaved: dict[int, StoredEvent] = {}
@@ -54,6 +62,8 @@ class RoomDraft:
         self.redacted: list[StoredEvent] = []
         self.layers: list[Layer] = []
         self.changes: list[StateChange] = []
+        self.learned: list[StateChange] = []
+        self.restated: list[StoredEvent] = []
         self.entries: list[Entry] = []
         self.gaps: list[tuple[EventID, int]] = []
         self.filled_gaps: list[EventID] = []
@@ -112,7 +122,10 @@ class RoomDraft:
             len(self.filled_gaps),
             len(self.behind_gaps),
             len(self.gaps),
+            len(self.learned),
+            len(self.restated),
             self.imported_by,
+            self.partial,
             self.state,
             self.extremities,
         )
@@ -132,14 +145,21 @@ class RoomDraft:
         del self.filled_gaps[point.filled_gaps :]
         del self.behind_gaps[point.behind_gaps :]
         del self.gaps[point.gaps :]
+        del self.learned[point.learned :]
+        del self.restated[point.restated :]
         self.imported_by = point.imported_by
+        self.partial = point.partial
         self.state = point.state
         self.extremities = point.extremities
 
     def next_head(self) -> RoomHead:
         """The head once this is written, but for its position and summary."""
         return replace(
-            self.head, version=self.head.version + 1, state=self.state, extremities=self.extremities
+            self.head,
+            version=self.head.version + 1,
+            state=self.state,
+            extremities=self.extremities,
+            partial=self.partial,
         )
 
     def timeline(self) -> list[StoredEvent]:

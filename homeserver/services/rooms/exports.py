@@ -84,7 +84,7 @@ class RoomExports:
         return await self._reads.read(read)
 
     async def _snapshot_before(self, server: ServerName, room_id: RoomID, event_id: EventID) -> int:
-        await self._access.shared(room_id, server)
+        await self._access.shared_whole(room_id, server)
         stored = await self._find(room_id, event_id)
         if stored.state_before is None:
             raise NotFound("The state before this event is not known here")

@@ -27,7 +27,9 @@ class Extremity:
 
 @dataclass(frozen=True, slots=True)
 class RoomHead:
-    """A committed room. ``version`` counts its writes; 0 is a room that is not stored yet."""
+    """A committed room. ``version`` counts its writes; 0 is a room that is not stored yet. ``partial``: this server was
+    not told most of its members yet.
+    """
 
     room_id: RoomID
     room_version: RoomVersion
@@ -36,6 +38,7 @@ class RoomHead:
     extremities: tuple[Extremity, ...]
     last_pos: int
     summary: RoomSummary
+    partial: bool = False
 
     @property
     def depth(self) -> int:
@@ -89,6 +92,7 @@ class RoomHeads:
             extremities=tuple(extremity_of(events[nid]) for nid in nids),
             last_pos=row.last_pos,
             summary=RoomSummary(*astuple(summary)),
+            partial=row.partial,
         )
 
 

@@ -110,6 +110,7 @@ class History:
         place: PageToken = span.place
         scanned = 0
         filled = False
+        unfinished = span.backwards and standing.head.partial  # there will be more when all members are known
         while scanned < MAX_SCANNED:
             wanted = limit - len(found) + 1 if scanned == 0 else _BLOCK
             rows = await self._fetch(span, place, wanted, request.filter)
@@ -122,14 +123,14 @@ class History:
             seen = await self._filtered(standing, request.filter, shown)
             for stored in rows:
                 if span.is_beyond(request.stop, stored):
-                    return found, place if found else None
+                    return found, place if found or unfinished else None
                 if len(found) == limit:
                     return found, place
                 if stored.nid in seen:
                     found.append(seen[stored.nid])
                 place = span.behind(stored)
             if len(rows) < wanted:
-                return found, place if found else None
+                return found, place if found or unfinished else None
             scanned += len(rows)
         return found, place
 

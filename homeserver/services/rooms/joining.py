@@ -28,6 +28,7 @@ from homeserver.services.rooms.member_contents import MemberContents
 from homeserver.services.rooms.outside_rooms import OutsideRooms
 from homeserver.services.rooms.remote import RemoteMembership
 from homeserver.services.rooms.restricted_joins import RestrictedJoins
+from homeserver.services.rooms.stored_event import StoredEvent
 
 Content = dict[str, Any]
 
@@ -77,6 +78,9 @@ class Joining:
         content = await self._contents.with_profile("join", who.user_id) | extra
         head = await self._actions.participating(room_id)
         if head is None or (head.summary.local_members == 0 and self._remote is not None and via):
+            return await self._join_elsewhere(who, room_id, servers, content)
+        if head.partial and self._remote is not None and await self._member(head, who.user_id) is None:
+            # They may be banned: who knows all members has to let them in.
             return await self._join_elsewhere(who, room_id, servers, content)
         if who.is_guest and not await self._lets_guests_in(head):
             raise GuestAccessForbidden("Guests cannot join this room")
@@ -129,8 +133,11 @@ class Joining:
     async def _joined(self, room_id: RoomID, user_id: UserID) -> EventID | None:
         """The event by which the user is in the room."""
         head = await self._actions.heads.find(room_id)
-        member = None if head is None else await self._actions.states.find(head.state, MEMBER, user_id)
+        member = None if head is None else await self._member(head, user_id)
         return member.event.event_id if member is not None and member.event.membership == "join" else None
+
+    async def _member(self, head: RoomHead, user_id: UserID) -> StoredEvent | None:
+        return await self._actions.states.find(head.state, MEMBER, user_id)
 
     async def _place(
         self, place: RoomIDOrAlias | RoomID, via: Sequence[ServerName]

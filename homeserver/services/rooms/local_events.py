@@ -11,6 +11,7 @@ from homeserver.protocol.events.building import build_event
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.hashes import reference_hash
 from homeserver.protocol.identifiers import EventID, RoomID, ServerName, UserID, server_of
+from homeserver.protocol.partial_state import UnableDueToPartialState
 from homeserver.protocol.room_versions import EventFormat, EventIDFormat, RoomVersion
 from homeserver.protocol.signing_keys import SigningKey
 from homeserver.services.rooms.draft import RoomDraft
@@ -21,6 +22,7 @@ from homeserver.services.rooms.state_change import StateChange
 from homeserver.services.rooms.state_store import StateStore
 from homeserver.services.rooms.stored_event import StoredEvent
 
+MEMBER = "m.room.member"
 _CREATE = ("m.room.create", "")
 
 
@@ -81,13 +83,16 @@ class LocalEvents:
     ) -> StoredEvent:
         """Build an event on the draft's state and add it.
 
-        Raises `NotAuthorised` where the rules forbid it, `EventTooLarge`, `BadJson`, and what the approver does.
+        Raises `NotAuthorised` where the rules forbid it, `EventTooLarge`, `BadJson`, and what the approver does; and
+        UnableDueToPartialState where it is not known yet what the one is in the room whom it is about.
 
         ``transaction`` is "device_id txn_id" of the client."""
         version = draft.head.room_version
         keys = auth_types(intent.type, intent.sender, intent.state_key, intent.content, version)
         own_key = [] if intent.state_key is None else [(intent.type, intent.state_key)]
         state = await self._states.lookup(draft.state, {*keys, _CREATE, *own_key}, draft.unsaved)
+        if draft.partial and _needs_member(intent) and (MEMBER, intent.state_key) not in state:
+            raise UnableDueToPartialState
         event = await self._build(draft, intent, [state[key].event for key in keys if key in state])
         check_auth(event, lambda event_type, state_key: _event(state.get((event_type, state_key))))
         if self._approver is not None and server_of(event.sender) == self._author.server_name:
@@ -119,7 +124,7 @@ class LocalEvents:
         changes = [] if event.key is None else [StateChange(event.key, replaced, stored, stored)]
         if event.type == "m.room.redaction":
             changes += await self._redactions.redaction_arrived(draft, stored)
-        elif event.type == "m.room.member":
+        elif event.type == MEMBER:
             changes += await self._redactions.member_ousted(draft, stored, changes)
         draft.advance(stored, after, changes)
         return stored
@@ -197,3 +202,8 @@ class LocalEvents:
 
 def _event(stored: StoredEvent | None) -> Event | None:
     return None if stored is None else stored.event
+
+
+def _needs_member(intent: EventIntent) -> bool:
+    """Whether what the rules say depends on what the one whom it is about has been so far."""
+    return intent.type == MEMBER and intent.content.get("membership") != "ban"

@@ -48,6 +48,11 @@ class MembershipRequests:
         self.client = client
         self._author = author
 
+    @property
+    def server_name(self) -> ServerName:
+        """Of this server."""
+        return self._author.server_name
+
     async def event(self, route: Route[Template], server: ServerName, wish: MembershipWish) -> Event:
         """An event of ours, at the place in the room that `server` gives. Raises what `refusal` makes of its
         errors, and BadGateway.

@@ -14,6 +14,7 @@ from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.parsing import parse_pdu
 from homeserver.protocol.events.signing import signing_key_ids, verify_event, with_signature
 from homeserver.protocol.identifiers import RoomID, ServerName, UserID, server_of
+from homeserver.protocol.partial_state import UnableDueToPartialState
 from homeserver.protocol.room_versions import EventFormat
 from homeserver.services.rooms.draft import RoomDraft
 from homeserver.services.rooms.heads import RoomHead
@@ -21,6 +22,7 @@ from homeserver.services.rooms.ingest.placing import Placed
 from homeserver.services.rooms.ingest.receiving import EventReceiver
 from homeserver.services.rooms.local_events import EventIntent, LocalEvents
 from homeserver.services.rooms.membership_requests import MEMBER, is_not_understood, refusal
+from homeserver.services.rooms.partial_rooms import PartialRooms
 from homeserver.services.rooms.room_preview import RoomPreview
 
 
@@ -35,7 +37,9 @@ class OutboundInvites:
         local_events: LocalEvents,
         receiver: EventReceiver,
         preview: RoomPreview,
+        partial: PartialRooms,
     ) -> None:
+        self._partial = partial
         self._server_name = server_name
         self._client = client
         self._keyring = keyring
@@ -44,17 +48,27 @@ class OutboundInvites:
         self._preview = preview
 
     async def invite(self, sender: UserID, room_id: RoomID, target: UserID, content: dict[str, Any]) -> None:
-        """Invite a user. Raises Forbidden, BadGateway, and what their server answers."""
-        head = await self._receiver.present(room_id)
-        if head is None:
-            raise Forbidden("You are not in this room")
-        built = await self._local_events.append(RoomDraft(head), EventIntent(MEMBER, content, sender, target))
+        """Invite a user. Raises Forbidden, BadGateway, NotYetWhole, and what their server answers."""
+        intent = EventIntent(MEMBER, content, sender, target)
+        head = await self._head(room_id)
+        try:
+            built = await self._local_events.append(RoomDraft(head), intent)
+        except UnableDueToPartialState:
+            await self._partial.whole(room_id)
+            head = await self._head(room_id)
+            built = await self._local_events.append(RoomDraft(head), intent)
         event = await self._signed(head, built.event, server_of(target))
         # The room may have gone on meanwhile: it takes the invite as it takes any event that was sent a moment ago.
         for taken, result in await self._receiver.take(self._server_name, head, [event], outbound=True):
             if taken.event_id == event.event_id and isinstance(result, Placed) and result.reason is None:
                 return
         raise Forbidden("The room does not allow the invite any more")
+
+    async def _head(self, room_id: RoomID) -> RoomHead:
+        head = await self._receiver.present(room_id)
+        if head is None:
+            raise Forbidden("You are not in this room")
+        return head
 
     async def _signed(self, head: RoomHead, event: Event, server: ServerName) -> Event:
         """The invite with the signature of the invited user's server."""

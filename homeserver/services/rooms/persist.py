@@ -29,6 +29,7 @@ from storage.tables.events import (
     BACKWARD_EXTREMITIES,
     FILLED_GAPS,
     REDACTED_EVENTS,
+    RESTATED_EVENTS,
     TIMELINE_EVENTS,
     TIMELINE_GAPS,
     UNLISTED_EVENTS,
@@ -61,7 +62,8 @@ class RoomCommit:
 
     ``events`` are the new timeline events in order, their ``pos`` set; ``redacted`` the older ones that were
     redacted, as they are now; ``parents`` those to which others relate now. ``behind_gap``: before an event of them
-    some are missing.
+    some are missing. ``whole`` says that all members of the room are known from now on, or that they are not; None:
+    that did not change.
     """
 
     head: RoomHead
@@ -70,6 +72,7 @@ class RoomCommit:
     redacted: tuple[StoredEvent, ...] = ()
     parents: frozenset[EventID] = frozenset()
     behind_gap: bool = False
+    whole: bool | None = None
 
 
 class Persister:
@@ -95,7 +98,8 @@ class Persister:
         """Write a draft, durably; sets the positions of its events and the room's head. Raises `LostRace`."""
         timeline = draft.timeline()
         index = {stored.nid: number for number, stored in enumerate(timeline)}
-        summary = summary_after(draft.head.summary, draft.changes, self._server_name)
+        changes = [*draft.changes, *draft.learned]
+        summary = summary_after(draft.head.summary, changes, self._server_name)
         head = replace(draft.next_head(), summary=summary)
         room_id = head.room_id
         mentions = await self._notability.mark(draft, timeline)
@@ -105,10 +109,7 @@ class Persister:
         entries += _sticky_entries(timeline)
         related, parents = relation_rows(draft, index)
         entries += related
-        entries += [
-            REDACTED_EVENTS.row(stored.nid, stored.redacted_by, stored.event.encoded().decode())
-            for stored in draft.redacted
-        ]
+        entries += _changed_event_entries(draft)
         entries += _search_entries(draft)
         entries += [layer_entry(room_id, layer) for layer in draft.layers]
         if draft.changes:
@@ -120,14 +121,15 @@ class Persister:
         write: Write[None] = Write(
             entries=entries,
             guards=(RoomGuard(room_id, draft.head.version, head.version),) if draft.head.version else (),
-            changes=Changes(frozenset((room_id,)), self._concerned_users(draft.changes)),
+            changes=Changes(frozenset((room_id,)), self._concerned_users(changes)),
             payload=RoomCommit(
                 head,
                 tuple(timeline),
-                tuple(draft.changes),
-                tuple(draft.redacted),
+                tuple(changes),
+                (*draft.redacted, *draft.restated),
                 parents,
-                behind_gap=bool(draft.behind_gaps),
+                bool(draft.behind_gaps),
+                None if draft.partial == draft.head.partial else not draft.partial,
             ),
         )
         try:
@@ -309,6 +311,18 @@ def _event_entry(stored: StoredEvent) -> Entry:
     if is_new(stored):
         return TIMELINE_EVENTS.row(*event_row(stored))
     return UNLISTED_EVENTS.row(*event_row(stored), stored.ordering)
+
+
+def _changed_event_entries(draft: RoomDraft) -> list[Entry]:
+    """What the draft makes of events that were written before."""
+    redacted = [
+        REDACTED_EVENTS.row(stored.nid, stored.redacted_by, stored.event.encoded().decode())
+        for stored in draft.redacted
+    ]
+    return redacted + [
+        RESTATED_EVENTS.row(stored.nid, int(stored.status), stored.state_before, stored.state_after)
+        for stored in draft.restated
+    ]
 
 
 def _sticky_entries(timeline: Sequence[StoredEvent]) -> list[Entry]:

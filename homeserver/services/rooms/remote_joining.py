@@ -9,7 +9,7 @@ import msgspec
 import structlog
 
 from federation.client.errors import RemoteError
-from federation.wire.joining import MAKE_JOIN, SEND_JOIN, SEND_JOIN_V1, Joined
+from federation.wire.joining import MAKE_JOIN, SEND_JOIN, SEND_JOIN_V1, Joined, SendJoinOptions
 from homeserver.clock import Clock
 from homeserver.protocol.errors import (
     BadGateway,
@@ -22,13 +22,14 @@ from homeserver.protocol.errors import (
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.parsing import parse_pdu
 from homeserver.protocol.events.signing import with_signature
-from homeserver.protocol.identifiers import ServerName, server_of
+from homeserver.protocol.identifiers import ServerName, is_server_name, server_of
+from homeserver.protocol.partial_state import UnableDueToPartialState
 from homeserver.services.keyed_locks import KeyedLocks
 from homeserver.services.rooms.asking_around import AskingAround
 from homeserver.services.rooms.draft import RoomDraft
 from homeserver.services.rooms.ingest.checking import PduChecker
 from homeserver.services.rooms.ingest.entering import Entering
-from homeserver.services.rooms.ingest.importing import Entrance, RoomImport
+from homeserver.services.rooms.ingest.importing import Entrance, Omitted, RoomImport
 from homeserver.services.rooms.ingest.intake import PduIntake
 from homeserver.services.rooms.ingest.placing import Placed
 from homeserver.services.rooms.ingest.receiving import EventReceiver
@@ -49,6 +50,8 @@ log = structlog.get_logger(__name__)
 
 MAX_SERVERS = 20
 """Servers that we try."""
+MAX_SERVERS_IN_ROOM = 50_000
+"""Servers that a room may be in for us to enter it without its members."""
 FAILURES_LOGGED = 20
 """Refused events of one answer whose reasons are in the log."""
 
@@ -68,7 +71,17 @@ class Doors:
 class RemoteJoining:
     """Joins of our users by way of other servers."""
 
-    def __init__(self, requests: MembershipRequests, checker: PduChecker, doors: Doors, clock: Clock) -> None:
+    def __init__(
+        self,
+        requests: MembershipRequests,
+        checker: PduChecker,
+        doors: Doors,
+        clock: Clock,
+        *,
+        without_members: bool = False,
+    ) -> None:
+        """``without_members``: enter rooms before their members are known."""
+        self._without_members = without_members
         self._requests = requests
         self._checker = checker
         self._doors = doors
@@ -125,24 +138,39 @@ class RemoteJoining:
 
         try:
             await doors.writer.write(wish.room_id, job)
-        except (UnableToGrantJoin, UnableToAuthoriseJoin):
+        except (UnableToGrantJoin, UnableToAuthoriseJoin, UnableDueToPartialState):
             return False
         return True
 
     async def _join_through(self, server: ServerName, wish: MembershipWish, event: Event) -> None:
-        intake = self._checker.intake(event.room_id, event.version)
-        answer = await self._send(server, event, intake)
+        intake, answer, omitted = await self._answered(server, event)
         event = await self._authorised(server, event, answer)
         head = await self._doors.receiver.present(wish.room_id)
         if head is None:
-            await self._doors.room_import.bring_in(await self._entrance(event, intake))
+            entrance = await self._entrance(event, intake, omitted)
+            await self._doors.room_import.bring_in(entrance)
             return
         for taken, result in await self._doors.receiver.take(server, head, [event]):
             if taken.event_id == event.event_id and isinstance(result, Placed) and result.reason is None:
                 return
         raise Forbidden("The room does not allow the join")
 
-    async def _entrance(self, join: Event, intake: PduIntake) -> Entrance:
+    async def _answered(self, server: ServerName, event: Event) -> tuple[PduIntake, Joined, Omitted | None]:
+        """The answer to the join. A server that leaves members out and says so wrongly is asked for all of them."""
+        if self._without_members and not await self._doors.receiver.is_known(event.room_id):
+            intake = self._checker.intake(event.room_id, event.version)
+            answer = await self._send(server, event, intake, omit_members=True)
+            if not answer.members_omitted:
+                return intake, answer, None
+            servers = _servers_in_room(answer)
+            if servers is not None:
+                others = [each for each in servers if each != self._requests.server_name]
+                return intake, answer, Omitted(server, others)
+            log.info("servers in the room not understood", server=server, room_id=event.room_id)
+        intake = self._checker.intake(event.room_id, event.version)
+        return intake, await self._send(server, event, intake), None
+
+    async def _entrance(self, join: Event, intake: PduIntake, omitted: Omitted | None) -> Entrance:
         checked = await self._checker.finish(intake)
         if checked.failures or checked.malformed:
             log.info(
@@ -151,14 +179,19 @@ class RemoteJoining:
                 malformed=checked.malformed,
                 failures=dict(islice(checked.failures.items(), FAILURES_LOGGED)),
             )
-        return Entrance(join.room_id, join.version, join, intake.given("state"), checked.events)
+        return Entrance(join.room_id, join.version, join, intake.given("state"), checked.events, omitted)
 
-    async def _send(self, server: ServerName, event: Event, intake: PduIntake) -> Joined:
+    async def _send(
+        self, server: ServerName, event: Event, intake: PduIntake, *, omit_members: bool = False
+    ) -> Joined:
         """The answer; its state and auth chain are in `intake`."""
+        options = SendJoinOptions(omit_members=True) if omit_members else None
         client, body = self._requests.client, event.encoded()
         path = {"room_id": event.room_id, "event_id": event.event_id}
         try:
-            return await client.request_lists(SEND_JOIN, server, intake.take, path=path, body=body)
+            return await client.request_lists(
+                SEND_JOIN, server, intake.take, path=path, query=options, body=body
+            )
         except RemoteError as error:
             if not is_not_understood(error):
                 raise refusal(error) from error
@@ -190,3 +223,13 @@ class RemoteJoining:
         if not checked.events:
             raise BadGateway(f"{server} did not sign the join that it authorised")
         return parse_pdu(checked.events[0].pdu, event.version)
+
+
+def _servers_in_room(answer: Joined) -> list[ServerName] | None:
+    """The servers that are in the room, as the answer says; None if that makes no sense."""
+    given = answer.servers_in_room
+    if not isinstance(given, list) or not 0 < len(given) <= MAX_SERVERS_IN_ROOM:
+        return None
+    if not all(isinstance(each, str) and is_server_name(each) for each in given):
+        return None
+    return [ServerName(each) for each in dict.fromkeys(given)]

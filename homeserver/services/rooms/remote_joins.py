@@ -16,6 +16,7 @@ from homeserver.clock import Clock
 from homeserver.protocol.errors import MatrixError
 from homeserver.protocol.identifiers import ServerName
 from homeserver.services.rooms.membership_requests import MembershipWish
+from homeserver.services.rooms.partial_rooms import PartialRooms
 from homeserver.services.rooms.remote_joining import RemoteJoining
 from storage.database import Database
 from storage.tables.remote_joins import RemoteJoin
@@ -32,7 +33,10 @@ MAX_ATTEMPTS: Final = 5
 class RemoteJoins:
     """Does joins, and goes on with those of nodes that died."""
 
-    def __init__(self, database: Database, joining: RemoteJoining, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, joining: RemoteJoining, partial: PartialRooms, clock: Clock
+    ) -> None:
+        self._partial = partial
         self._database = database
         self._joining = joining
         self._clock = clock
@@ -44,6 +48,7 @@ class RemoteJoins:
             lambda tx: Stored(tx).put(wish.room_id, wish.user_id, content, list(servers), alive)
         )
         await self._work(wish, servers)
+        await self._partial.whole_soon(wish.room_id)
 
     async def keep_trying(self) -> None:
         """Take over what nobody works at, every now and then, until cancelled."""

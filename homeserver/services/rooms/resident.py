@@ -76,7 +76,7 @@ class ResidentServer:
         """
         if server_of(user_id) != origin:
             raise Forbidden("The user is not one of your server")
-        head = await self._access.participating(room_id, origin)
+        head = await self._access.participating_whole(room_id, origin)
         version = head.room_version
         if versions is not None and version.id not in versions:
             raise IncompatibleRoomVersion(room_version=version.id)
@@ -98,7 +98,7 @@ class ResidentServer:
         """Take a membership event that another server made of a template, and pass it on to the others in the room.
 
         Raises Forbidden, NotFound, InvalidParam, UnableToAuthoriseJoin."""
-        head = await self._access.participating(room_id, origin)
+        head = await self._access.participating_whole(room_id, origin)
         event = await self._checked(origin, head, event_id, membership, pdu)
         results = await self._receiver.take(origin, head, [event], outbound=True)
         for taken, result in results:

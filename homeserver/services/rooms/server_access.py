@@ -11,6 +11,7 @@ from homeserver.protocol.events.content import history_visibility_of
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.redaction import redacted
 from homeserver.protocol.identifiers import RoomID, ServerName, StateKey, UserID, server_of
+from homeserver.protocol.partial_state import UnableDueToPartialState
 from homeserver.protocol.server_acl import ServerAcl
 from homeserver.protocol.visibility import server_can_see
 from homeserver.services.rooms.event_store import EventStore
@@ -61,6 +62,14 @@ class ServerAccess:
             raise Forbidden("Your server is not in the room")
         return head
 
+    async def shared_whole(self, room_id: RoomID, server: ServerName) -> RoomHead:
+        """`shared`, for what needs all members. Raises UnableDueToPartialState besides."""
+        return _whole(await self.shared(room_id, server))
+
+    async def participating_whole(self, room_id: RoomID, server: ServerName) -> RoomHead:
+        """`participating`, for what needs all members. Raises UnableDueToPartialState besides."""
+        return _whole(await self.participating(room_id, server))
+
     async def is_in_room(self, room_id: RoomID, server: ServerName) -> bool:
         """Whether a server has joined users in a room."""
         return bool(await self._database.read(lambda tx: Rooms(tx).has_server(room_id, server)))
@@ -82,7 +91,9 @@ class ServerAccess:
         return bool(acl.allows(server))
 
     async def select(self, head: RoomHead, server: ServerName, events: Sequence[StoredEvent]) -> list[Event]:
-        """Events as a server that is in the room may have them: those that it may not see are redacted."""
+        """Events as a server that is in the room may have them: those that it may not see are redacted. Raises
+        UnableDueToPartialState where it cannot be told.
+        """
         before = await self._states.snapshots(
             {stored.state_before for stored in events if stored.state_before is not None}
         )
@@ -93,7 +104,7 @@ class ServerAccess:
         erased = await self._erased({stored.event.sender for stored in events})
         if _SEEN_BY_ALL.issuperset(visibilities.values()):
             return [_unless(stored.event.sender in erased, stored.event) for stored in events]
-        keys = await self._members_of(head.room_id, server)
+        keys = await self._members_of(_whole(head).room_id, server)
         chosen = []
         for stored in events:
             event = stored.event
@@ -118,6 +129,12 @@ class ServerAccess:
     async def _members_of(self, room_id: RoomID, server: ServerName) -> list[StateKey]:
         users = await self._database.read(lambda tx: Memberships(tx).users_of_server(room_id, server))
         return [("m.room.member", user_id) for user_id in users]
+
+
+def _whole(head: RoomHead) -> RoomHead:
+    if head.partial:
+        raise UnableDueToPartialState
+    return head
 
 
 def _unless(hidden: bool, event: Event) -> Event:

@@ -11,6 +11,7 @@ from homeserver.protocol.requester import Requester
 from homeserver.protocol.stream_tokens import LiveToken, PageToken
 from homeserver.services.rooms.access import Access, Standing
 from homeserver.services.rooms.event_store import EventStore
+from homeserver.services.rooms.partial_rooms import PartialRooms
 from homeserver.services.rooms.state_store import StateStore
 from homeserver.services.rooms.stored_event import StoredEvent
 from storage.database import Database
@@ -22,9 +23,19 @@ _MEMBER = "m.room.member"
 
 
 class StateReading:
-    """State as users may see it: of rooms that they left, as it was then."""
+    """State as users may see it: of rooms that they left, as it was then. Whoever needs members of a room who are not
+    known yet waits for them; raises NotYetWhole when that takes too long.
+    """
 
-    def __init__(self, database: Database, states: StateStore, events: EventStore, access: Access) -> None:
+    def __init__(
+        self,
+        database: Database,
+        states: StateStore,
+        events: EventStore,
+        access: Access,
+        partial: PartialRooms,
+    ) -> None:
+        self._partial = partial
         self._database = database
         self._states = states
         self._events = events
@@ -32,13 +43,16 @@ class StateReading:
 
     async def all(self, who: Requester, room_id: RoomID) -> list[StoredEvent]:
         """All state events. Raises Forbidden."""
-        standing = await self._access.standing(room_id, who.user_id)
+        standing = await self._standing(who, room_id)
         return await self._states.whole_events(standing.state)
 
     async def one(self, who: Requester, room_id: RoomID, event_type: str, state_key: str) -> StoredEvent:
         """One state event. Raises Forbidden, NotFound."""
         standing = await self._access.standing(room_id, who.user_id)
         stored = await self._states.find(standing.state, event_type, state_key)
+        if stored is None and event_type == _MEMBER and room_id in self._partial:
+            standing = await self._standing(who, room_id)
+            stored = await self._states.find(standing.state, event_type, state_key)
         if stored is None:
             raise NotFound("The room has no such state")
         return stored
@@ -52,7 +66,7 @@ class StateReading:
         not_membership: str | None = None,
     ) -> list[StoredEvent]:
         """The membership events of a room, now or at some point, by membership. Raises Forbidden."""
-        standing = await self._access.standing(room_id, who.user_id)
+        standing = await self._standing(who, room_id)
         entries = await self._states.whole(standing.state)
         nids = {key: nid for key, nid in entries.items() if key[0] == _MEMBER}
         if at is not None:
@@ -68,11 +82,20 @@ class StateReading:
     async def joined_members(self, who: Requester, room_id: RoomID) -> Sequence[MembershipRow]:
         """Who is in a room that the user is in as well. Raises Forbidden."""
         await self._access.require_joined(room_id, who.user_id)
+        await self._partial.whole(room_id)
         return await self._database.read(lambda tx: Memberships(tx).of_room(room_id, ["join"]))
 
     async def joined_rooms(self, user_id: UserID) -> list[RoomID]:
         """The rooms that a local user is in."""
         return await self._database.read(lambda tx: Memberships(tx).joined_rooms(user_id))
+
+    async def _standing(self, who: Requester, room_id: RoomID) -> Standing:
+        """What the user may read of a room of which all members are known."""
+        standing = await self._access.standing(room_id, who.user_id)
+        if room_id not in self._partial:
+            return standing
+        await self._partial.whole(room_id)
+        return await self._access.standing(room_id, who.user_id)
 
     async def _members_at(
         self, standing: Standing, nids: dict[StateKey, int], at: PageToken

@@ -59,7 +59,7 @@ class Upgrading:
     ) -> RoomID:
         """Replace a room; gives the new one.
 
-        Raises UnsupportedRoomVersion, NotFound, Forbidden, InvalidRoomState, UserSuspended."""
+        Raises UnsupportedRoomVersion, NotFound, Forbidden, InvalidRoomState, UserSuspended, NotYetWhole."""
         require_not_suspended(who)
         version = room_version(new_version)
         if await self._actions.heads.find(room_id) is None:
@@ -68,6 +68,9 @@ class Upgrading:
         levels = await power_levels_of(self._actions.states, head)
         if levels.user(who.user_id) < levels.required(TOMBSTONE, is_state=True):
             raise Forbidden("You may not upgrade this room")
+        if head.partial:
+            await self._actions.whole(room_id)
+            head = await self._access.require_joined(room_id, who.user_id)
         plan = await self._plan(who, head, version, additional_creators)
         if version.room_id_is_create_hash:
             replacement = await self._found(plan, None)

@@ -14,6 +14,7 @@ from homeserver.protocol.identifiers import RoomID
 from homeserver.protocol.room_versions import RoomVersion
 from homeserver.services.rooms.draft import RoomDraft
 from homeserver.services.rooms.heads import RoomHead, RoomHeads, empty_head
+from homeserver.services.rooms.partial_rooms import PartialRooms
 from homeserver.services.rooms.persist import Persister
 from storage.journal import LostRace
 
@@ -37,18 +38,23 @@ class _Waiting(Generic[T]):
 class RoomWriter:
     """Runs jobs on rooms. A job's result is given once what it wrote is committed."""
 
-    def __init__(self, heads: RoomHeads, persister: Persister) -> None:
+    def __init__(self, heads: RoomHeads, persister: Persister, partial: PartialRooms) -> None:
+        """``partial`` are the rooms in which jobs that need all members have to wait."""
+        self.partial = partial
         self._heads = heads
         self._persister = persister
         self._queues: dict[RoomID, deque[_Waiting[Any]]] = {}
 
-    async def write(self, room_id: RoomID, job: Job[T], *, create: RoomVersion | None = None) -> T:
+    async def write(
+        self, room_id: RoomID, job: Job[T], *, create: RoomVersion | None = None, alone: bool = False
+    ) -> T:
         """Run a job on the room and commit what it drafted. Raises whatever the job raises.
 
         ``create`` is the version of a room that this server may not know yet; without it, an unknown room is a
-        LookupError.
+        LookupError. ``alone``: no other job is to be in the same draft.
         """
         waiting = _Waiting(job)
+        waiting.alone = alone
         queue = self._queues.get(room_id)
         if queue is not None:
             queue.append(waiting)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from homeserver.protocol.identifiers import RoomID
 from homeserver.protocol.requester import Requester
+from homeserver.services.rooms.partial_rooms import PartialRooms
 from homeserver.services.sliding_sync.connection import ALL, Connection, Sent, after
 from homeserver.services.sliding_sync.extensions import Extensions, Known
 from homeserver.services.sliding_sync.gather import Reading, SlidingGatherer
@@ -56,7 +57,9 @@ class Answering:
         extensions: Extensions,
         unread: UnreadRooms,
         here: Here,
+        partial: PartialRooms,
     ) -> None:
+        self._partial = partial
         self._lists = lists
         self._gatherer = gatherer
         self.extensions = extensions
@@ -72,6 +75,10 @@ class Answering:
         upto = max(rooms.now, start.since)
         reading = Reading(who.user_id, start.client, start.since, upto, user.ignored)
         choices, lists = choose(request, rooms, connection.rooms)
+        for room_id in self._partial.among(user.rooms):
+            choice = choices.get(room_id)
+            if choice is not None and choice.row.membership == "join" and choice.config.state.all_members:
+                del choices[room_id]  # it comes when they are known
         _add_ended(choices, rooms.rows, connection, start.since)
         visits = [
             visit(choice, connection, start.since, is_dm=room_id in rooms.direct)

@@ -12,6 +12,7 @@ from homeserver.services.sliding_sync.room_states import SlidingStates, ToldStat
 from homeserver.services.sliding_sync.visits import Visit
 from homeserver.services.sync.lazy_members import LazyMembers
 from homeserver.services.sync.model import MEMBER, Client, Part, Timeline
+from homeserver.services.sync.named_members import NamedMembers
 from homeserver.services.sync.room_states import RoomChanges, RoomStates
 from homeserver.services.sync.stripped import StrippedStates
 from homeserver.services.sync.summaries import HEROES
@@ -46,6 +47,7 @@ class Readers:
     states: SlidingStates
     stripped: StrippedStates
     lazy_members: LazyMembers
+    named: NamedMembers
     events: EventStore
 
 
@@ -102,6 +104,9 @@ class SlidingGatherer:
             else:
                 await self._name_of_past(result, visit, changes[room_id], nids.get(room_id, 0))
             if visit.config.state.lazy:
+                wanted, told = members.get(room_id, ()), result.state
+                named = await self._readers.named.of(room_id, timelines[room_id], wanted, told)
+                result.state = [*told, *named]
                 self._note_told(visit, result, members.get(room_id, ()), reading)
             results.append(result)
         return results
@@ -203,7 +208,9 @@ def _touched(visit: Visit, changes: RoomChanges) -> set[str]:
     """The types of state that changed; all that a summary is made of in a room that is told anew."""
     if visit.initial:
         return {MEMBER, _NAME[0], _AVATAR[0]}
-    return {change.key[0] for change in changes.within}
+    touched = {change.key[0] for change in changes.within}
+    # Who has just been told all members of the room has a later membership in it.
+    return touched | {MEMBER} if visit.inside and visit.row.pos > visit.base else touched
 
 
 def _result(visit: Visit, timeline: Timeline, state: ToldState, reading: Reading) -> RoomResult:

@@ -58,6 +58,12 @@ class Wanted:
         """Whether members come with what they say."""
         return any(rule.lazy for rule in self.rules)
 
+    @property
+    def all_members(self) -> bool:
+        """Whether all members are asked for."""
+        lookups = self.lookups()
+        return lookups.whole or MEMBER in lookups.types
+
     def wants(self, key: StateKey) -> bool:
         """Whether an entry is asked for, whoever says something."""
         return any(rule.wants(key) for rule in self.rules)

@@ -38,6 +38,7 @@ class CatchUp:
         stays = await sources.rooms_of_user.read(
             asking.user_id, asking.since or None, asking.upto, left=include_leave
         )
+        stays.hide(asking.hidden)
         answer = Answer()
         came = {stay.room_id for stay in stays.joined() if stay.came or not asking.since}
         threads = sources.here.thread_rules

@@ -108,6 +108,11 @@ class Following:
         if users:
             self._live.room_committed(commit, users, last)
             self._stop_typing(commit)
+        if commit.whole:
+            for user_id in self._live.members.get(room_id, ()):
+                self._live.touched(user_id, last, membership=True)
+            self._recent.other(room_id, last)
+            return
         watched = room_id in self._live.members
         self._recent.committed(commit, positions[0] if positions else 0, pos, watched=watched)
         for stored in commit.events:

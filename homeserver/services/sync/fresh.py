@@ -17,7 +17,7 @@ from homeserver.services.sync.ephemera import (
     latest_receipts,
     receipt_events,
 )
-from homeserver.services.sync.gather import told_members
+from homeserver.services.sync.gather import selected, told_members
 from homeserver.services.sync.live import LiveUser
 from homeserver.services.sync.model import MEMBER, SUMMARISED, Asking, RoomUpdate, Timeline
 from homeserver.services.sync.recent import Change, RecentRoom
@@ -106,7 +106,7 @@ class Fresh:
         return rooms
 
     def _wants(self, asking: Asking, room_id: RoomID) -> bool:
-        return asking.request.filter.room.matches_room(room_id)
+        return room_id not in asking.hidden and asking.request.filter.room.matches_room(room_id)
 
     def _update(self, asking: Asking, room_id: RoomID, room: RecentRoom) -> RoomUpdate:
         """A room's news but for state: all events are visible to who was in the room all the time."""
@@ -152,6 +152,9 @@ class Fresh:
             members += await self._summarise(asking, update, room)
         if changes or members:
             update.state = await self._state(asking, room, timeline, changes, members)
+        if members:
+            named = await self._sources.named.of(update.room_id, timeline, members, update.state)
+            update.state = [*update.state, *selected(named, request.filter.room.state)]
         if request.lazy and (members or changes):
             told = told_members(update) | set(members)
             self._lazy_members.tell(asking.client, update.room_id, told, asking.upto)

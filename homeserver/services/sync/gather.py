@@ -5,10 +5,13 @@ rooms.
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
+from homeserver.protocol.filters import RoomEventFilter
 from homeserver.protocol.identifiers import RoomID, UserID
+from homeserver.services.rooms.stored_event import StoredEvent
 from homeserver.services.sync.ephemera import RECEIPT, receipt_events
 from homeserver.services.sync.lazy_members import LazyMembers
 from homeserver.services.sync.model import MEMBER, Asking, Part, RoomUpdate, Timeline
+from homeserver.services.sync.named_members import NamedMembers
 from homeserver.services.sync.room_states import RoomStates
 from homeserver.services.sync.summaries import Summaries, Summary
 from homeserver.services.sync.timelines import Timelines
@@ -30,7 +33,9 @@ class Gatherer:
         states: RoomStates,
         summaries: Summaries,
         lazy_members: LazyMembers,
+        named: NamedMembers,
     ) -> None:
+        self._named = named
         self._database = database
         self._timelines = timelines
         self._states = states
@@ -63,6 +68,9 @@ class Gatherer:
             if room_id in receipts:
                 update.ephemeral += receipt_events(receipts[room_id], asking.ignored)
             if request.lazy:
+                wanted = members.get(room_id, ())
+                named = await self._named.of(room_id, timelines[room_id], wanted, update.state)
+                update.state = [*update.state, *selected(named, request.filter.room.state)]
                 told = told_members(update) | set(members.get(room_id, ()))
                 self._lazy_members.tell(asking.client, room_id, told, asking.upto, anew=part.whole)
             updates.append(update)
@@ -107,6 +115,11 @@ class Gatherer:
         for row in rows:
             found.setdefault(row.room_id, []).append(row)
         return found
+
+
+def selected(events: Sequence[StoredEvent], filter: RoomEventFilter) -> list[StoredEvent]:
+    """Those of some state events of a room that a filter lets pass, whose rooms it does."""
+    return [each for each in events if filter.is_open or filter.matches_event(each.event)]
 
 
 def told_members(update: RoomUpdate) -> set[UserID]:

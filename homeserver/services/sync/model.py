@@ -141,5 +141,7 @@ class Asking:
     ignored: frozenset[UserID]
     messages_since: int = 0
     """Messages to the device up to this position were received."""
+    hidden: frozenset[RoomID] = frozenset()
+    """Rooms that the user is in and that are not shown before their members are known."""
     anew: bool = False
     """Whether what the client knows is of a past that was lost."""

@@ -2,7 +2,7 @@
 earlier one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from homeserver.protocol.identifiers import RoomID, UserID
@@ -29,9 +29,12 @@ class Stay:
 
     @property
     def came(self) -> bool:
-        """Whether the user is in the room, but was not all the time since the earlier position."""
+        """Whether the user is in the room, but was not all the time since the earlier position; or is to be shown it
+        anew.
+        """
         return self.membership == "join" and (
-            self.before != "join" or any(change.membership != "join" for change in self.changes)
+            self.before != "join"
+            or any(change.membership != "join" or change.renewed for change in self.changes)
         )
 
     def left_at(self) -> MembershipChangeRow | None:
@@ -55,6 +58,13 @@ class Stays:
     """All of a user's rooms by ID."""
 
     by_room: dict[RoomID, Stay] = field(default_factory=dict)
+
+    def hide(self, rooms: Iterable[RoomID]) -> None:
+        """Leave out those of some rooms that the user is in."""
+        for room_id in rooms:
+            stay = self.by_room.get(room_id)
+            if stay is not None and stay.membership == "join":
+                del self.by_room[room_id]
 
     def joined(self) -> list[Stay]:
         """Rooms that the user is in."""

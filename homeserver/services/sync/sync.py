@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from homeserver.notifier import Notifier
+from homeserver.protocol.identifiers import RoomID
 from homeserver.protocol.requester import Requester
 from homeserver.protocol.stream_tokens import SyncToken
 from homeserver.services.lost_pasts import LostPasts
@@ -164,9 +165,14 @@ class Sync:
             ephemeral_since=self._here.ephemeral.known_to(since),
             ephemeral_upto=self._here.ephemeral.position,
             ignored=user.ignored,
+            hidden=self._hidden(request, user),
             messages_since=0 if request.since is None else _received(request.since),
             anew=since is None and request.since is not None,
         )
+
+    def _hidden(self, request: SyncRequest, user: LiveUser) -> frozenset[RoomID]:
+        """Who wants all members of a room is not shown it before they are known."""
+        return frozenset() if request.lazy else self._sources.partial.among(user.rooms)
 
     def _token_of(self, asking: Asking, answer: Answer, user: LiveUser) -> str:
         """The token behind an answer."""

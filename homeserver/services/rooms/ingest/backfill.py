@@ -72,8 +72,8 @@ class Backfilling:
         """Fetch events before the gaps at or below ``depth``, about ``limit``; whether any were added."""
         async with self._locks.holding(room_id):
             head = await self._receiver.present(room_id)
-            if head is None:
-                return False
+            if head is None or head.partial:
+                return False  # of a partial room, nobody can tell what its past allowed
             every = await self._missing.gaps(room_id)
             gaps = frozenset([event_id for event_id, at in every if at <= depth][:MAX_GAPS])
             if not gaps or self._hopeless.get(gaps, 0) > self._clock.now_ms():

@@ -19,6 +19,7 @@ from homeserver.services.rooms.draft import RoomDraft
 from homeserver.services.rooms.heads import extremity_of
 from homeserver.services.rooms.ingest.outliers import Outliers
 from homeserver.services.rooms.ingest.placing import EventPlacer
+from homeserver.services.rooms.partial_rooms import PartialRooms
 from homeserver.services.rooms.persist import membership_row
 from homeserver.services.rooms.state_store import StateStore
 from homeserver.services.rooms.stored_event import Status, StoredEvent
@@ -26,12 +27,14 @@ from homeserver.services.rooms.writer import RoomWriter
 from storage.bulk import Entry
 from storage.journal import Journal, Write
 from storage.snapshots import Snapshot
-from storage.tables.memberships import EARLIER_MEMBERSHIPS
-from storage.tables.state import CURRENT_STATE
+from storage.tables.memberships import EARLIER_MEMBERSHIPS, MEMBERSHIPS_AHEAD
+from storage.tables.partial_rooms import NEW_PARTIAL_ROOMS
+from storage.tables.state import CURRENT_STATE, CURRENT_STATE_AHEAD
 
 AT_ONCE = 1000
 """Rows of current state in one write."""
 
+MEMBER = "m.room.member"
 _CREATE = ("m.room.create", "")
 
 
@@ -46,6 +49,15 @@ class Entrance:
     join: Event
     state: Sequence[EventID | None]
     events: Sequence[Event]
+    omitted: "Omitted | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Omitted:
+    """That most members were left out: by whom, and which servers are in the room."""
+
+    by: ServerName
+    servers: Sequence[ServerName]
 
 
 class LargeState:
@@ -77,8 +89,22 @@ class LargeState:
         await self._journal.write(Write(entries=entries))
         return frozenset(written)
 
+    async def write_members(self, room_id: RoomID, members: Mapping[StateKey, StoredEvent]) -> None:
+        """Write the rows of members of a room that is in use, in pieces, but for those of whom it has rows by now."""
+        entries: list[Entry] = []
+        for key, stored in members.items():
+            if self._is_ours(key) or not is_user_id(key[1]):
+                continue
+            entries.append(CURRENT_STATE_AHEAD.row(room_id, *key, stored.nid))
+            row = membership_row(stored, self._journal.position, local=False)
+            entries.append(MEMBERSHIPS_AHEAD.row(*row))
+            if len(entries) >= AT_ONCE:
+                await self._journal.write(Write(entries=entries))
+                entries = []
+        await self._journal.write(Write(entries=entries))
+
     def _is_ours(self, key: StateKey) -> bool:
-        return key[0] == "m.room.member" and server_of(key[1]) == self._server_name
+        return key[0] == MEMBER and server_of(key[1]) == self._server_name
 
 
 class RoomImport:
@@ -91,6 +117,7 @@ class RoomImport:
         placer: EventPlacer,
         writer: RoomWriter,
         large_state: LargeState,
+        partial: PartialRooms,
         clock: Clock,
     ) -> None:
         self._outliers = outliers
@@ -98,16 +125,19 @@ class RoomImport:
         self._placer = placer
         self._writer = writer
         self._large_state = large_state
+        self._partial = partial
         self._clock = clock
 
     async def bring_in(self, entrance: Entrance) -> StoredEvent:
         """Store the room as of the join; gives the join. Raises BadGateway for an answer that is not the
         state of this room.
         """
-        state = await self._state(entrance)
+        saved = await self._outliers.save(entrance.events)
+        state = _state(entrance, saved)
         _check_create(entrance, state.get(_CREATE))
+        known = state if entrance.omitted is None else _members_named(entrance.join, saved) | state
         try:
-            check_auth(entrance.join, lambda event_type, key: _event(state.get((event_type, key))))
+            check_auth(entrance.join, lambda event_type, key: _event(known.get((event_type, key))))
         except NotAuthorised as error:
             raise BadGateway(f"The room's state does not allow the join: {error.message}") from error
         ahead: frozenset[StateKey] = frozenset()
@@ -119,16 +149,6 @@ class RoomImport:
             lambda draft: self._enter(draft, entrance, state, ahead),
             create=entrance.version,
         )
-
-    async def _state(self, entrance: Entrance) -> dict[StateKey, StoredEvent]:
-        """The state before the join, of those events that their auth events allow."""
-        saved = await self._outliers.save(entrance.events)
-        state: dict[StateKey, StoredEvent] = {}
-        for event_id in entrance.state:
-            stored = None if event_id is None else saved.get(event_id)
-            if stored is not None and stored.event.key and stored.status is not Status.REJECTED:
-                state[stored.event.key] = stored
-        return state
 
     async def _number(self, keys: Sequence[StateKey]) -> None:
         """Have the keys of a large state numbered in pieces, which takes a while."""
@@ -158,7 +178,40 @@ class RoomImport:
         draft.changes.extend(await self._placer.changes_between(draft, was, after, stored))
         await self._clock.sleep(0)
         draft.imported_by, draft.written_ahead = stored.nid, ahead
+        await self._note_omitted(draft, entrance, stored)
         return stored
+
+    async def _note_omitted(self, draft: RoomDraft, entrance: Entrance, join: StoredEvent) -> None:
+        """Put on record that the members are to be asked for, or that they are here, where they were not so far."""
+        room_id, omitted = entrance.room_id, entrance.omitted
+        if draft.partial:
+            record = await self._partial.record(room_id)
+            draft.entries += [] if record is None else self._partial.closing(record)
+        draft.partial = omitted is not None
+        if omitted is not None:
+            now, servers = self._clock.now_ms(), list(omitted.servers)
+            draft.entries.append(NEW_PARTIAL_ROOMS.row(room_id, join.nid, omitted.by, servers, now))
+            draft.entries += self._partial.server_rows(room_id, dict.fromkeys(servers, 1))
+
+
+def _state(entrance: Entrance, saved: Mapping[EventID, StoredEvent]) -> dict[StateKey, StoredEvent]:
+    """The state before the join, of those events that their auth events allow."""
+    state: dict[StateKey, StoredEvent] = {}
+    for event_id in entrance.state:
+        stored = None if event_id is None else saved.get(event_id)
+        if stored is not None and stored.event.key and stored.status is not Status.REJECTED:
+            state[stored.event.key] = stored
+    return state
+
+
+def _members_named(join: Event, saved: Mapping[EventID, StoredEvent]) -> dict[StateKey, StoredEvent]:
+    """The memberships that the join names: they may have been left out of the state."""
+    named = (saved[one] for one in join.auth_event_ids if one in saved)
+    return {
+        one.event.key: one
+        for one in named
+        if one.event.key is not None and one.event.type == MEMBER and one.status is not Status.REJECTED
+    }
 
 
 def _check_create(entrance: Entrance, create: StoredEvent | None) -> None:

@@ -14,7 +14,7 @@ import structlog
 from federation.client.federation_client import FederationClient
 from federation.wire.backfill import BACKFILL, MISSING_EVENTS, BackfillFrom, MissingEventsQuery
 from federation.wire.events import EVENT, EVENT_AUTH
-from federation.wire.state import STATE, STATE_IDS, AtEvent
+from federation.wire.state import STATE, STATE_IDS, AtEvent, RoomStateIDs
 from homeserver.protocol.errors import BadGateway
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import EventID, RoomID, ServerName, is_event_id
@@ -98,36 +98,54 @@ class MissingHistory:
 
     async def state_before(self, origin: ServerName, head: RoomHead, event_id: EventID) -> Snapshot | None:
         """The room's state before an event, as ``origin`` says it was; None if it does not say."""
-        path = {"room_id": head.room_id}
         try:
-            ids = await self._client.request(STATE_IDS, origin, path=path, query=AtEvent(event_id))
+            ids = await self.state_ids(origin, head.room_id, event_id)
         except BadGateway as error:
             log.info("state at a gap could not be had", origin=origin, event_id=event_id, error=str(error))
             return None
+        state = await self.fetch_state(origin, head, event_id, ids)
+        return None if state is None else await self._state_of(head, state)
+
+    async def state_ids(self, origin: ServerName, room_id: RoomID, event_id: EventID) -> RoomStateIDs:
+        """What the state before an event is made of, as ``origin`` says. Raises BadGateway."""
+        path = {"room_id": room_id}
+        return await self._client.request(STATE_IDS, origin, path=path, query=AtEvent(event_id))
+
+    async def fetch_state(
+        self, origin: ServerName, head: RoomHead, event_id: EventID, ids: RoomStateIDs
+    ) -> list[StoredEvent] | None:
+        """Those events of the state before an event that stand up to the checks, fetched if they are not here; None if
+        ``origin`` does not give them.
+        """
         state_ids = [EventID(one) for one in ids.pdu_ids if is_event_id(one)]
         wanted = {*state_ids, *(EventID(one) for one in ids.auth_chain_ids if is_event_id(one))}
         missing = wanted - (await self._events.by_ids(wanted)).keys()
         if len(missing) > MAX_SINGLE_EVENTS:
+            path = {"room_id": head.room_id}
             whole = await self._listed(origin, head, STATE, path, AtEvent(event_id))
             if whole is None:
                 return None
             await self._outliers.save(whole)
         elif missing:
             await self._outliers.save(await self._one_by_one(origin, head, missing))
-        return await self._state_of(head, state_ids)
-
-    async def _state_of(self, head: RoomHead, state_ids: Collection[EventID]) -> Snapshot:
-        """The snapshot of a state that another server named, of those events of it that are here."""
-        found = await self._events.by_ids(state_ids)
-        updates = {
-            stored.event.key: stored.nid
-            for stored in found.values()
+        found = (await self._events.by_ids(state_ids)).values()
+        return [
+            stored
+            for stored in found
             if stored.status is not Status.REJECTED
             and stored.event.key is not None
             and stored.event.room_id == head.room_id
-        }
+        ]
+
+    async def _state_of(self, head: RoomHead, state: Sequence[StoredEvent]) -> Snapshot:
+        """The snapshot of a state that another server told."""
+        updates = {stored.event.key: stored.nid for stored in state if stored.event.key is not None}
         ids = await self._states.key_ids(updates)
         by_id = {ids[key]: nid for key, nid in updates.items()}
+        if head.partial:
+            # Its other members are to come all at once: here they would seem to have come by one event.
+            known, members = head.state, {ids[key] for key in updates if key[0] == "m.room.member"}
+            by_id = {at: nid for at, nid in by_id.items() if at not in members or known.find(at)}
         # Over the state that we know it is a small layer; by itself it would be a whole one.
         gone = {key_id: GONE for key_id in head.state.entries() if key_id not in by_id}
         return await self._states.derive_by_id(head.state, gone | by_id)

@@ -48,6 +48,7 @@ class Outliers:
         saved = await self._events.by_ids(event.event_id for event in events)
         ordered = auth_first(events)
         named = {auth_id for event in ordered for auth_id in event.auth_event_ids}
+        named |= {_create_of(event) for event in ordered if event.version.room_id_is_create_hash}
         around = await self._events.by_ids(named - {event.event_id for event in ordered}) | saved
         for start in range(0, len(ordered), _CHUNK):
             new, recorded = await self._judge(ordered[start : start + _CHUNK], around, saved)
@@ -105,6 +106,11 @@ class Outliers:
             saved |= await self._events.by_ids(theirs)
 
 
+def _create_of(event: Event) -> EventID:
+    """The event by which the event's room was made, where it has its name of that."""
+    return EventID("$" + event.room_id[1:])
+
+
 def _may_change(stored: StoredEvent) -> bool:
     return stored.is_outlier and stored.status is Status.ACCEPTED
 
@@ -114,7 +120,7 @@ def _refused(event: Event, around: Mapping[EventID, StoredEvent]) -> bool:
     rejected = {stored.event.event_id for stored in auth_events if stored.status is Status.REJECTED}
     state = {stored.event.key: stored.event for stored in auth_events}
     if event.version.room_id_is_create_hash and event.type != "m.room.create":
-        create = around.get(EventID("$" + event.room_id[1:]))
+        create = around.get(_create_of(event))
         if create is not None:
             state[_CREATE] = create.event
     try:

@@ -257,8 +257,17 @@ class EventPlacer:
         return found
 
     async def _auth_state(self, draft: RoomDraft, event: Event, state: Snapshot) -> dict[StateKey, Event]:
-        """What of a state the rules look at for this event."""
-        found = await self._states.lookup(state, {*auth_types_of(event), _CREATE}, draft.unsaved)
+        """What of a state the rules look at for this event. Where most members are not known, those that are not are
+        as the event names them; what came of it is looked at again when they are known (`Completion`).
+        """
+        keys: set[StateKey | None] = {*auth_types_of(event), _CREATE}
+        found = await self._states.lookup(state, {key for key in keys if key is not None}, draft.unsaved)
+        if draft.partial:
+            for stored in (await self._by_ids(draft, event.auth_event_ids)).values():
+                key = stored.event.key
+                if key in keys and key is not None and stored.event.type == "m.room.member":
+                    if stored.status is not Status.REJECTED:
+                        found.setdefault(key, stored)
         return {key: stored.event for key, stored in found.items()}
 
     async def _forbidden_now(self, draft: RoomDraft, event: Event) -> str | None:
@@ -273,6 +282,11 @@ class EventPlacer:
         except NotAuthorised as error:
             return error.message
         return None
+
+    async def is_allowed(self, draft: RoomDraft, event: Event, state: Snapshot) -> bool:
+        """Whether a state of which all is known allows an event."""
+        found = await self._states.lookup(state, {*auth_types_of(event), _CREATE}, draft.unsaved)
+        return self._forbidden_by(event, {key: stored.event for key, stored in found.items()}) is None
 
     def known(self, event_id: EventID) -> StoredEvent | None:
         """An event that this node has in memory."""

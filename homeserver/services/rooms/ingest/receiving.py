@@ -76,6 +76,10 @@ class EventReceiver:
         head = await self._heads.find(room_id)
         return None if head is None or head.summary.local_members == 0 else head
 
+    async def is_known(self, room_id: RoomID) -> bool:
+        """Whether this server is in a room or was."""
+        return await self._heads.find(room_id) is not None
+
     async def receive(self, origin: ServerName, head: RoomHead, pdus: Sequence[Any]) -> Received:
         """Take PDUs of one room, in any order, as ``origin`` sent them. Raises nothing for a bad event."""
         checked = await self._checker.check(head.room_id, head.room_version, pdus)

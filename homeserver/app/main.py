@@ -45,7 +45,7 @@ _SWITCH_SECONDS = 0.0005
 """How soon a computing thread lets the reactor go on: with Python's 5 ms each wake-up beside one costs 5 ms."""
 _HASH_THREADS = 2
 _OTHER_THREADS = 2
-_FILE_THREADS = 4
+_FILE_THREADS = 8
 """For reading and writing files, besides those that wait for work on pictures."""
 
 

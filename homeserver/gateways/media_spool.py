@@ -108,8 +108,8 @@ class Incoming:
             await self._writing
         if self._error is not None:
             raise self._error
-        await self._flush()
-        await self._workers.run(self._close)
+        pieces, self._pieces = self._pieces, []
+        await self._workers.run(lambda: self._close(pieces))
         return Spooled(self._path, self._size, self._digest.hexdigest())
 
     async def discard(self) -> None:
@@ -132,14 +132,15 @@ class Incoming:
     def _append(self, pieces: list[bytes]) -> None:
         if self._file is None:
             self._file = _created(self._path)
-        for piece in pieces:
-            self._file.write(piece)
-            self._digest.update(piece)
+        # As one: each call lets go of the interpreter, and has to win it back from a busy reactor.
+        data = b"".join(pieces)
+        self._file.write(data)
+        self._digest.update(data)
 
-    def _close(self) -> None:
-        if self._file is None:
-            self._file = _created(self._path)
-        self._file.close()
+    def _close(self, pieces: list[bytes]) -> None:
+        self._append(pieces)
+        if self._file is not None:
+            self._file.close()
 
     def _remove(self) -> None:
         if self._file is not None:

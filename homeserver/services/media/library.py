@@ -46,10 +46,11 @@ class Library:
 
     async def keep(self, whole: Spooled, refer: Callable[[Transaction], T]) -> T:
         """Keep the bytes of a temporary file; `refer` makes what refers to them, in the same transaction."""
-        known = await self._database.transact(lambda tx: _referred(tx, whole.sha256, refer))
-        if known is not None:
-            await self._spool.discard(whole.path)
-            return known[0]
+        if await self._database.read(lambda tx: MediaContents(tx).find(whole.sha256)) is not None:
+            known = await self._database.transact(lambda tx: _referred(tx, whole.sha256, refer))
+            if known is not None:
+                await self._spool.discard(whole.path)
+                return known[0]
         name = f"{whole.sha256}.{self._random.letters(8)}"
         await self._files.keep(name, whole.path)
         now = self._clock.now_ms()

@@ -16,6 +16,7 @@ from config.push import PushConfig
 from config.rate_limits import RateLimits
 from config.rooms import RoomsConfig
 from config.search import SearchConfig, UserDirectoryConfig
+from config.server_notices import ServerNoticesConfig
 from config.support import SupportConfig
 from config.threads import ThreadSubscriptionsConfig
 from config.values import (
@@ -276,6 +277,7 @@ class Config:
     media: MediaConfig = setting("")
     limits: Limits = setting("")
     search: SearchConfig = setting("")
+    server_notices: ServerNoticesConfig = setting("")
     support: SupportConfig = setting("")
     user_directory: UserDirectoryConfig = setting("")
     sliding_sync: SlidingSyncConfig = setting("")

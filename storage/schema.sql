@@ -780,6 +780,12 @@ CREATE TABLE server_keys (
     document_id bigint NOT NULL
 );
 
+CREATE TABLE server_notice_rooms (
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    sender text NOT NULL COLLATE pg_catalog."C",
+    room_id text NOT NULL COLLATE pg_catalog."C"
+);
+
 CREATE TABLE short_tokens (
     token_hash bytea NOT NULL,
     purpose text NOT NULL COLLATE pg_catalog."C",
@@ -1237,6 +1243,9 @@ ALTER TABLE ONLY server_key_documents
 
 ALTER TABLE ONLY server_keys
     ADD CONSTRAINT server_keys_pkey PRIMARY KEY (server_name, key_id);
+
+ALTER TABLE ONLY server_notice_rooms
+    ADD CONSTRAINT server_notice_rooms_pkey PRIMARY KEY (user_id, sender);
 
 ALTER TABLE ONLY short_tokens
     ADD CONSTRAINT short_tokens_pkey PRIMARY KEY (token_hash);

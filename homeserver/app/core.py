@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from config.config import Config
 from homeserver.clock import Clock, Randomness
-from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.identifiers import ServerName, UserID
 from homeserver.protocol.signing_keys import SigningKey, VerifyKey
 from storage.caches import CacheBudget
 from storage.database import Database
@@ -29,6 +29,12 @@ class Core:
     caches: CacheBudget
     old_keys: tuple[VerifyKey, ...] = ()
     node: str = ""
+
+    @property
+    def notices_user(self) -> UserID | None:
+        """From whom server notices come; None if there are none."""
+        notices = self.config.server_notices
+        return UserID(f"@{notices.localpart}:{self.server_name}") if notices.enabled else None
 
     def holder(self, work: str) -> str:
         """Who holds leases for a work: a new name with each start, which ends with that of the node."""

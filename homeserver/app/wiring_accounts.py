@@ -194,7 +194,7 @@ def _identity(core: Core, hash_workers: HashWorkers, limits: RateLimits, mailer:
     sessions = Sessions(database, cache, lifetimes, clock, random)
     last_seen = LastSeen(journal, clock)
     devices = Devices(database, journal, sessions, last_seen)
-    accounts = Accounts(core.server_name, database, journal, devices, passwords, clock)
+    accounts = Accounts(core.server_name, database, journal, devices, passwords, clock, core.notices_user)
     check = PasswordCheck(accounts, passwords, database, limits.bucket("login_failures"))
     proofs = None
     if mailer is not None:

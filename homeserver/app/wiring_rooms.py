@@ -84,6 +84,7 @@ class Rooms:
     aliases: Aliases
     directory: Directory
     restricted_joins: RestrictedJoins
+    transactions: Transactions
     invite_permission: InvitePermission
     profile_changes: ProfileChanges
     third_party_invites: ThirdPartyInvites | None
@@ -94,23 +95,21 @@ class Rooms:
 def build_rooms(core: Core, rooms: RoomsCore, remotes: Remotes | None = None) -> Rooms:
     """Build them; without ``remotes`` rooms are only those of this server."""
     remotes = remotes or Remotes()
-    name, database = core.server_name, core.database
+    name, database, remote = core.server_name, core.database, remotes.membership
     actions = _actions(core, rooms)
     access = Access(database, rooms.heads, rooms.states, rooms.events, core.clock)
     renderer = _renderer(core, rooms, access)
     contents, permission = MemberContents(database, name), InvitePermission(database, name)
     restricted = RestrictedJoins(database, rooms.heads, rooms.states, name)
-    aliases = Aliases(name, database, access, actions, remotes.membership)
+    aliases = Aliases(name, database, access, actions, remote)
     outside = _outside_rooms(core, rooms, remotes)
-    joining = Joining(actions, aliases, contents, restricted, outside, remotes.membership)
-    membership = Membership(name, actions, contents, permission, outside, remotes.membership)
+    joining = Joining(actions, aliases, contents, restricted, outside, remote)
+    membership = Membership(name, actions, contents, permission, outside, remote, core.notices_user)
     transactions = Transactions(database, core.caches, core.clock)
     redacting = Redacting(database, actions, rooms.events, transactions)
     sending = Sending(actions, transactions, redacting, membership, joining, aliases)
     delayed = _delayed_events(core)
-    founding = Founding(name, core.clock, core.random, rooms.writer, rooms.local_events)
-    version = core.config.default_room_version
-    creation = Creation(name, database, founding, contents, permission, remotes.membership, version)
+    creation = _creation(core, rooms, contents, permission, remote)
     history = History(database, rooms.events, access, Gaps(database, remotes.backfill))
     directory = Directory(name, database, access, actions, remotes.directory)
     third_party = _third_party_invites(name, actions, membership, contents, remotes)
@@ -127,6 +126,7 @@ def build_rooms(core: Core, rooms: RoomsCore, remotes: Remotes | None = None) ->
         aliases=aliases,
         directory=directory,
         restricted_joins=restricted,
+        transactions=transactions,
         invite_permission=permission,
         profile_changes=ProfileChanges(database, actions),
         third_party_invites=third_party,
@@ -148,6 +148,18 @@ def _actions(core: Core, rooms: RoomsCore) -> RoomActions:
     return RoomActions(
         rooms.heads, rooms.states, rooms.writer, rooms.local_events, rules, ClosedRooms(core.database)
     )
+
+
+def _creation(
+    core: Core,
+    rooms: RoomsCore,
+    contents: MemberContents,
+    permission: InvitePermission,
+    remote: RemoteMembership | None,
+) -> Creation:
+    name, version = core.server_name, core.config.default_room_version
+    founding = Founding(name, core.clock, core.random, rooms.writer, rooms.local_events)
+    return Creation(name, core.database, founding, contents, permission, remote, version)
 
 
 def _followers(

@@ -11,6 +11,7 @@ from homeserver.app.wiring_federation import SharedRooms
 from homeserver.app.wiring_federation_transport import FederationTransport
 from homeserver.app.wiring_rooms import Rooms
 from homeserver.app.wiring_rooms_core import RoomsCore
+from homeserver.app.wiring_server_notices import server_notice_endpoints
 from homeserver.app.wiring_sync import SyncArea
 from homeserver.client_api.event_times import EventTimesApi
 from homeserver.client_api.mutual_rooms import MutualRoomsApi
@@ -65,14 +66,17 @@ def build_more_rooms(core: Core, below: Below) -> MoreRooms:
     hierarchy = Hierarchy(cards, remote)
     times = _event_times(core, below)
     return MoreRooms(
-        endpoints=collect(
-            UpgradeApi(_upgrading(core, rooms_core, rooms, below.accounts)),
-            _old_sync(core, rooms_core, rooms, below.sync),
-            ReportingApi(Reports(name, database, rooms.access, core.clock)),
-            MutualRoomsApi(MutualRooms(database)),
-            EventTimesApi(times),
-            SpacesApi(hierarchy, RoomSummaries(name, database, cards, rooms.aliases, remote)),
-        ),
+        endpoints=[
+            *server_notice_endpoints(core, below.accounts, rooms_core, rooms),
+            *collect(
+                UpgradeApi(_upgrading(core, rooms_core, rooms, below.accounts)),
+                _old_sync(core, rooms_core, rooms, below.sync),
+                ReportingApi(Reports(name, database, rooms.access, core.clock)),
+                MutualRoomsApi(MutualRooms(database)),
+                EventTimesApi(times),
+                SpacesApi(hierarchy, RoomSummaries(name, database, cards, rooms.aliases, remote)),
+            ),
+        ],
         federation_endpoints=collect(
             ServerEventTimesApi(below.shared.access, times),
             ServerSpacesApi(below.shared.access, hierarchy),

@@ -5,6 +5,7 @@ https://spec.matrix.org/v1.19/client-server-api/#account-management
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Final
 
 import structlog
 
@@ -33,6 +34,9 @@ from storage.transaction import Transaction
 
 log = structlog.get_logger(__name__)
 
+NOTICES: Final = "notices"
+"""The `user_type` of the account from which server notices come."""
+
 UserDeparted = Callable[[UserID], Awaitable[None]]
 """Does what the closing of an account asks for. May be called again for a user for whom part of it is done."""
 
@@ -59,13 +63,16 @@ class Accounts:
         devices: Devices,
         passwords: Passwords,
         clock: Clock,
+        notices_user: UserID | None = None,
     ) -> None:
+        """``notices_user`` is a name that people cannot have (see `services.notice_sender`)."""
         self._server_name = server_name
         self._database = database
         self._journal = journal
         self._devices = devices
         self._passwords = passwords
         self._clock = clock
+        self._notices_user = notices_user
         self._closed: list[UserDeparted] = []
         self._departed: list[UserDeparted] = []
         self._erased: list[Callable[[UserID], None]] = []
@@ -101,7 +108,8 @@ class Accounts:
         Raises InvalidUsername, UserInUse. IDs of deactivated accounts are never given again.
         """
         user_id = self.new_user_id(username)
-        if await self._database.read(lambda tx: Users(tx).is_taken(user_id)):
+        taken = await self._database.read(lambda tx: Users(tx).is_taken(user_id))
+        if taken or user_id == self._notices_user:
             raise UserInUse
         return user_id
 
@@ -110,6 +118,8 @@ class Accounts:
 
         Raises UserInUse.
         """
+        if account.user_id == self._notices_user and account.user_type != NOTICES:
+            raise UserInUse
         users = Users(tx)
         if users.is_taken(account.user_id) or not users.create(
             account.user_id,

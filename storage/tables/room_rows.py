@@ -107,6 +107,9 @@ class RoomRows(Queries):
     @query(_of_room("redactions"), affected)
     def redactions(self, room_id: RoomID, limit: int) -> int: ...
 
+    @query(_of_room("server_notice_rooms"), affected)
+    def server_notice_rooms(self, room_id: RoomID, limit: int) -> int: ...
+
     @query(_of_room("state_changes"), affected)
     def state_changes(self, room_id: RoomID, limit: int) -> int: ...
 
@@ -217,6 +220,7 @@ BEHIND: Final[Mapping[str, OfRoom]] = {
     "push_mail_rooms": RoomRows.push_mail_rooms,
     "receipts": RoomRows.receipts,
     "redactions": RoomRows.redactions,
+    "server_notice_rooms": RoomRows.server_notice_rooms,
     "standing_redactions": RoomRows.standing_redactions,
     "state_changes": RoomRows.state_changes,
     "state_snapshots": RoomRows.state_snapshots,

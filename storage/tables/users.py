@@ -61,6 +61,9 @@ class Users(Queries):
     )
     def account(self, user_id: UserID) -> Account | None: ...
 
+    @query("select coalesce(user_type, '') from users where user_id = %(user_id)s", maybe(str))
+    def type_of(self, user_id: UserID) -> str | None: ...
+
     @query(
         """select user_id, password_hash, created_ts, is_admin, is_guest, appservice_id,
                   locked, suspended, deactivated, erased

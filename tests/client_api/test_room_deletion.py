@@ -19,6 +19,7 @@ from storage.tables.room_rows import BEHIND, KEPT, OF_EVENTS, OF_USERS, SHOWING
 from tests.client_api.media_site import MediaSite, download, upload
 from tests.client_api.rooms_site import V3, room_path
 from tests.client_api.sync_site import Syncer
+from tests.client_api.test_server_notices import tell
 from tests.harness.client import Reply
 from tests.harness.memory import result_of
 
@@ -186,7 +187,7 @@ def test_nothing_is_left_of_a_purged_room(site: MediaSite, admin: Syncer, tools:
         "early_events", "backward_extremities", "timeline_gaps", "outbox_extra", "outside_memberships", "partial_rooms",
         "remote_joins", "doubtful_sticky_events", "owed_redactions", "standing_redactions",
         "push_mail_rooms", "message_search_backlog", "blocked_rooms", "room_deletions",
-        "delayed_event_outcomes", "key_backup_sessions",
+        "delayed_event_outcomes", "key_backup_sessions", "server_notice_rooms",
     }  # fmt: skip
     assert {table for table, count in before.items() if not count} == empty
     untouched = rows_left(site, other, *events_of(site, other))
@@ -238,6 +239,26 @@ def test_users_leave_and_clients_see_that(site: MediaSite, admin: Syncer) -> Non
     assert [(each["delete_id"], each["status"], each["room_id"]) for each in results] == [
         (delete_id, "complete", room)
     ]
+
+
+def test_a_room_of_server_notices_goes_and_the_next_notice_makes_a_new_one(
+    site: MediaSite, admin: Syncer
+) -> None:
+    alice = site.person("alice")
+
+    def told() -> set[str]:
+        tell(admin, alice, "hello")
+        return set(alice.first_sync()["rooms"]["invite"])
+
+    (room,) = told()
+    delete_id = delete(admin, room)
+    site.clock.advance(1)
+    assert len(told()) == 2, "notices do not wait until the room is gone"
+    go_on(site)
+    assert status(admin, delete_id)["status"] == "complete"
+    assert status(admin, delete_id)["shutdown_room"]["failed_to_kick_users"] == []
+    (other,) = told()
+    assert other != room
 
 
 def test_a_deletion_goes_on_after_a_restart(

@@ -35,7 +35,7 @@ class Departure:
             if row.membership not in _PRESENT:
                 continue
             try:
-                await self._membership.leave(who, row.room_id)
+                await self._membership.leave(who, row.room_id, for_good=True)
             except Exception:
                 failed += 1
                 log.exception("a deactivated user could not leave a room", user=user_id, room=row.room_id)

@@ -76,7 +76,7 @@ class Emptying:
             except Exception as error:
                 log.warning("user not in the new room", user=user_id, error=repr(error))
         try:
-            await self.membership.leave(who, deletion.room_id)
+            await self.membership.leave(who, deletion.room_id, for_good=True)
         except Exception:
             log.exception("user not out of a room that is deleted", user=user_id, room_id=deletion.room_id)
             return False

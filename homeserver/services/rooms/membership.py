@@ -6,7 +6,7 @@ https://spec.matrix.org/v1.19/client-server-api/#room-membership
 from collections.abc import Collection
 from typing import Any
 
-from homeserver.protocol.errors import BadJson, Forbidden, NotFound, Unknown
+from homeserver.protocol.errors import BadJson, CannotLeaveServerNoticeRoom, Forbidden, NotFound, Unknown
 from homeserver.protocol.identifiers import RoomID, ServerName, UserID, is_user_id, server_of
 from homeserver.protocol.requester import Requester
 from homeserver.services.rooms.actions import MEMBER, RoomActions, require_not_suspended
@@ -34,13 +34,16 @@ class Membership:
         permission: InvitePermission,
         outside: OutsideRooms,
         remote: RemoteMembership | None = None,
+        notices_user: UserID | None = None,
     ) -> None:
+        """``notices_user``: whose invites nobody may reject, as they are into rooms of server notices."""
         self._server_name = server_name
         self._actions = actions
         self._contents = contents
         self._permission = permission
         self._outside = outside
         self._remote = remote
+        self._notices_user = notices_user
 
     async def invite(
         self,
@@ -65,11 +68,19 @@ class Membership:
             raise Forbidden("This server does not federate")
 
     async def leave(
-        self, who: Requester, room_id: RoomID, reason: str | None = None, extra: Content | None = None
+        self,
+        who: Requester,
+        room_id: RoomID,
+        reason: str | None = None,
+        extra: Content | None = None,
+        *,
+        for_good: bool = False,
     ) -> None:
         """Leave a room, reject an invite or take back a knock. For a room that others alone are in, it holds
-        here at once and its servers are told afterwards. Who has left already is left alone. Raises
-        Forbidden.
+        here at once and its servers are told afterwards. Who has left already is left alone. ``for_good``: the
+        account is closed, or the room deleted.
+
+        Raises Forbidden; CannotLeaveServerNoticeRoom for an invite to server notices.
         """
         content = plain("leave", reason) | (extra or {})
         if await self._actions.participating(room_id) is None:
@@ -80,6 +91,8 @@ class Membership:
             member = await self._actions.member(draft, who.user_id)
             if member is None or member.membership == "leave":
                 return False
+            if member.membership == "invite" and member.sender == self._notices_user and not for_good:
+                raise CannotLeaveServerNoticeRoom
             await self._actions.append(draft, EventIntent(MEMBER, content, who.user_id, who.user_id))
             return True
 

@@ -101,15 +101,41 @@ class DelayedEventsApi:
 
     @endpoint(
         "POST",
-        _UNSTABLE + "/delayed_events/{delay_id}/{action}",
+        _UNSTABLE + "/delayed_events/{delay_id}/restart",
         auth=no_auth,
         limit="delayed_events",
         empty_body_ok=True,
         spec=_SPEC,
     )
-    async def manage(self, delay_id: Path[str], action: Path[Action], body: Body[Json]) -> Json:
-        """Restart, cancel or send at once."""
-        await self._manage(delay_id, action)
+    async def restart(self, delay_id: Path[str], body: Body[Json]) -> Json:
+        """Let the time begin anew after which the event is sent."""
+        await self._manage(delay_id, "restart")
+        return {}
+
+    @endpoint(
+        "POST",
+        _UNSTABLE + "/delayed_events/{delay_id}/cancel",
+        auth=no_auth,
+        limit="delayed_events",
+        empty_body_ok=True,
+        spec=_SPEC,
+    )
+    async def cancel(self, delay_id: Path[str], body: Body[Json]) -> Json:
+        """Let the event never be sent."""
+        await self._manage(delay_id, "cancel")
+        return {}
+
+    @endpoint(
+        "POST",
+        _UNSTABLE + "/delayed_events/{delay_id}/send",
+        auth=no_auth,
+        limit="delayed_events",
+        empty_body_ok=True,
+        spec=_SPEC,
+    )
+    async def send(self, delay_id: Path[str], body: Body[Json]) -> Json:
+        """Send the event at once."""
+        await self._manage(delay_id, "send")
         return {}
 
     @endpoint(

@@ -177,6 +177,13 @@ def test_older_clients_manage_by_a_body(site: CallSite, alice: Syncer) -> None:
     assert alice.texts(room) == ["later"]
 
 
+def test_there_is_no_endpoint_of_an_action_that_is_none(site: CallSite, alice: Syncer) -> None:
+    delay_id = delay_id_of(schedule(alice, alice.create()))
+    reply = manage(site, delay_id, "explode")
+    assert (reply.status, reply.errcode) == (404, "M_UNRECOGNIZED")
+    assert manage(site, delay_id, "cancel").json == {}
+
+
 def test_nothing_is_lost_and_nothing_sent_twice_by_a_restart(site: CallSite, alice: Syncer) -> None:
     room = alice.create()
     for number, delay in enumerate((8000, 4000, 1000)):

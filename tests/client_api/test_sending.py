@@ -178,7 +178,9 @@ def test_a_canonical_alias_must_lead_to_the_room(rooms: RoomsSite) -> None:
     assert alice.try_set_state(room, canonical, {"alias": "#other:test"}).errcode == "M_BAD_ALIAS"
     assert alice.try_set_state(room, canonical, {"alt_aliases": ["#other:test"]}).errcode == "M_BAD_ALIAS"
     assert alice.try_set_state(room, canonical, {"alias": "%mine:test"}).errcode == "M_INVALID_PARAM"
-    assert alice.try_set_state(room, canonical, {"alt_aliases": ["mine"]}).errcode == "M_INVALID_PARAM"
+    for malformed in (["mine"], "#mine:test", [5]):
+        reply = alice.try_set_state(room, canonical, {"alt_aliases": malformed})
+        assert reply.errcode == "M_INVALID_PARAM"
     alice.set_state(room, canonical, {"alias": "#mine:test", "alt_aliases": ["#mine:test"]})
     alice.set_state(room, canonical, {})
     assert alice.state(other, canonical) == {"alias": "#other:test"}

@@ -108,6 +108,8 @@ class Aliases:
 
         What is in the current event already is not checked again.
         https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3roomsroomidstateeventtypestatekey"""
+        if not isinstance(content.get("alt_aliases", []), list):
+            raise InvalidParam("`alt_aliases` must be a list")
         known = set() if current is None else set(_named(current.content))
         for alias in _named(content):
             if not isinstance(alias, str) or not is_room_alias(alias):

@@ -1,7 +1,7 @@
 """The rooms in which users get the notices of this server."""
 
 from homeserver.protocol.identifiers import RoomID, UserID
-from storage.query import Queries, affected, bulk, maybe, query
+from storage.query import Queries, affected, bulk, many, maybe, query
 
 NOTICE_ROOMS = bulk("server_notice_rooms", ("user_id", "sender", "room_id"))
 """Written with the room; of two that are made at once one fails."""
@@ -13,6 +13,9 @@ class NoticeRooms(Queries):
         maybe(RoomID),
     )
     def room_of(self, user_id: UserID, sender: UserID) -> RoomID | None: ...
+
+    @query("select sender from server_notice_rooms where user_id = %(user_id)s", many(UserID))
+    def senders(self, user_id: UserID) -> list[UserID]: ...
 
     @query(
         """delete from server_notice_rooms

@@ -137,6 +137,21 @@ def test_ignored_invites_are_in_no_list_of_sliding_sync(site: SyncSite) -> None:
     assert (answer["lists"]["all"]["count"], set(answer["rooms"])) == (1, {shown})
 
 
+def test_invites_from_before_they_were_blocked_are_shown_again_when_they_no_longer_are(
+    site: SyncSite,
+) -> None:
+    """https://spec.matrix.org/v1.19/client-server-api/#server-behaviour-2"""
+    alice, bob = site.people("alice", "bob")
+    room = bob.create()
+    bob.invite(room, alice)
+    body = {"lists": {"all": {"ranges": [[0, 10]], "timeline_limit": 1, "required_state": []}}}
+    path = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync"
+    for config, shown in (({"default_action": "block"}, set()), ({}, {room})):
+        alice.put_account_data("m.invite_permission_config", config)
+        assert alice.first_sync().get("rooms", {}).get("invite", {}).keys() == shown
+        assert set(alice.http.post(path, body).json["rooms"]) == shown
+
+
 def test_ignored_invites_are_not_pushed(database: Database) -> None:
     site = PushSite(database)
     anna, ben, carl = site.people("anna", "ben", "carl")

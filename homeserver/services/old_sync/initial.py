@@ -19,7 +19,7 @@ from homeserver.services.rooms.access import Access, Standing
 from homeserver.services.rooms.event_store import EventStore
 from homeserver.services.rooms.history import History, PageRequest
 from homeserver.services.rooms.ignored_users import ignored_by
-from homeserver.services.rooms.invite_permission import ignored_inviters
+from homeserver.services.rooms.invite_permission import unwanted_inviters
 from homeserver.services.rooms.partial_rooms import PartialRooms
 from homeserver.services.rooms.rendering import Renderer, Viewer
 from homeserver.services.rooms.state_store import StateStore
@@ -73,7 +73,7 @@ def hidden_inviters(tx: Transaction, user_id: UserID, rows: Iterable[MembershipR
     inviters = {UserID(row.sender) for row in rows if row.membership == "invite"}
     if not inviters:
         return frozenset()
-    return ignored_by(tx, user_id) | ignored_inviters(tx, user_id, inviters)
+    return ignored_by(tx, user_id) | unwanted_inviters(tx, user_id, inviters)
 
 
 class InitialSync:

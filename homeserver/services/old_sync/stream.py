@@ -19,7 +19,7 @@ from homeserver.services.account_data import changed_between
 from homeserver.services.old_sync.initial import RoomViews
 from homeserver.services.old_sync.old_events import of_room, old_events
 from homeserver.services.rooms.access import Seen
-from homeserver.services.rooms.invite_permission import ignored_inviters
+from homeserver.services.rooms.invite_permission import unwanted_inviters
 from homeserver.services.rooms.rendering import Viewer
 from homeserver.services.rooms.stored_event import StoredEvent
 from homeserver.services.sync.ephemera import receipt_events, typing_event
@@ -140,7 +140,7 @@ class EventStream:
             return []
         found = (await self._events.by_nids(nids)).values()
         inviters = {each.event.sender for each in found if each.event.membership == "invite"}
-        hidden = await self._database.read(lambda tx: ignored_inviters(tx, ask.who.user_id, inviters))
+        hidden = await self._database.read(lambda tx: unwanted_inviters(tx, ask.who.user_id, inviters))
         events = [
             each
             for each in found

@@ -11,7 +11,7 @@ from homeserver.services.push.judging import PushJudge, Told
 from homeserver.services.push.letters import Letter, Letters
 from homeserver.services.rooms.access import MEMBER
 from homeserver.services.rooms.ignored_users import ignored_by
-from homeserver.services.rooms.invite_permission import ignored_inviters
+from homeserver.services.rooms.invite_permission import unwanted_inviters
 from storage.database import Database
 from storage.tables.push_outbox import OwedPush
 
@@ -52,7 +52,7 @@ class MailNews:
 
     async def _is_hidden(self, user_id: UserID, invite: Letter) -> bool:
         inviter = UserID(invite.stored.event.sender)
-        hidden = await self._database.read(lambda tx: ignored_inviters(tx, user_id, (inviter,)))
+        hidden = await self._database.read(lambda tx: unwanted_inviters(tx, user_id, (inviter,)))
         return inviter in hidden
 
 

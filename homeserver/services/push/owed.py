@@ -14,7 +14,7 @@ import orjson
 from homeserver.clock import Clock
 from homeserver.protocol.identifiers import RoomID, UserID
 from homeserver.services.push.judging import PushJudge, Told
-from homeserver.services.rooms.invite_permission import ignored_inviters
+from homeserver.services.rooms.invite_permission import unwanted_inviters
 from homeserver.services.rooms.notability import NOTIFIES, NOTIFIES_SUBSCRIBERS
 from storage.database import Database
 from storage.journal import Journal, Stream
@@ -144,7 +144,7 @@ class PushesOwed:
 
     async def _is_hidden(self, user_id: UserID, inviter: UserID) -> bool:
         """Whether a user does not want to see invites of somebody."""
-        hidden = await self._database.read(lambda tx: ignored_inviters(tx, user_id, (inviter,)))
+        hidden = await self._database.read(lambda tx: unwanted_inviters(tx, user_id, (inviter,)))
         return inviter in hidden
 
 

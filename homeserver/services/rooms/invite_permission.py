@@ -9,6 +9,7 @@ from homeserver.protocol.identifiers import ServerName, UserID, server_of
 from homeserver.protocol.invite_rules import PERMISSION, RULES, Verdict, verdict_on
 from storage.database import Database
 from storage.tables.account_data import AccountData
+from storage.tables.server_notices import NoticeRooms
 from storage.transaction import Transaction
 
 
@@ -36,10 +37,13 @@ def invite_verdict(tx: Transaction, user_id: UserID, inviter: UserID) -> Verdict
     return verdict_on(inviter, _content(tx, user_id, PERMISSION), _content(tx, user_id, RULES))
 
 
-def ignored_inviters(tx: Transaction, user_id: UserID, inviters: Collection[UserID]) -> frozenset[UserID]:
-    """Those of some users whose invites a local user is not to see."""
+def unwanted_inviters(tx: Transaction, user_id: UserID, inviters: Collection[UserID]) -> frozenset[UserID]:
+    """Those of some users whose invites a local user is not to see: not even those that were there before they blocked
+    or ignored them. What the server itself has to say cannot be blocked.
+    """
     permission, rules = _content(tx, user_id, PERMISSION), _content(tx, user_id, RULES)
-    return frozenset(each for each in inviters if verdict_on(each, permission, rules) == "ignore")
+    hidden = frozenset(each for each in inviters if verdict_on(each, permission, rules) != "allow")
+    return hidden.difference(NoticeRooms(tx).senders(user_id)) if hidden else hidden
 
 
 def _content(tx: Transaction, user_id: UserID, type_: str) -> Any:

@@ -8,7 +8,7 @@ import orjson
 
 from homeserver.protocol.identifiers import RoomID, UserID
 from homeserver.services.rooms.event_store import EventStore
-from homeserver.services.rooms.invite_permission import ignored_inviters
+from homeserver.services.rooms.invite_permission import unwanted_inviters
 from homeserver.services.sliding_sync.model import (
     ListResult,
     RoomConfig,
@@ -96,7 +96,7 @@ class RoomLists:
         found = None if kept is None else await self._go_on(user, since, kept, tagged)
         now, rows, marks = found or await self._begin(user, since, tagged)
         shown = [row for row in rows if row.membership not in _OUTSIDE or row.sender not in user.ignored]
-        hidden = await self._ignored_inviters(user, shown)
+        hidden = await self._unwanted_inviters(user, shown)
         if hidden:
             shown = [row for row in shown if row.membership != "invite" or row.sender not in hidden]
         shown.sort(key=_place)
@@ -104,12 +104,12 @@ class RoomLists:
         inside = [row.room_id for row in rows if row.membership == "join" and row.room_id in spaces]
         return Rooms(now, shown, marks.direct, marks.tags, await self._children(inside))
 
-    async def _ignored_inviters(self, user: LiveUser, rows: Sequence[ListedRow]) -> frozenset[UserID]:
+    async def _unwanted_inviters(self, user: LiveUser, rows: Sequence[ListedRow]) -> frozenset[UserID]:
         """Those whose invites the user's rules hide."""
         inviters = {row.sender for row in rows if row.membership == "invite"}
         if not inviters:
             return frozenset()
-        return await self._database.read(lambda tx: ignored_inviters(tx, user.user_id, inviters))
+        return await self._database.read(lambda tx: unwanted_inviters(tx, user.user_id, inviters))
 
     async def _begin(self, user: LiveUser, since: int, tagged: bool) -> tuple[int, list[ListedRow], _Marks]:
         now, rows, marks = await self._database.read(lambda tx: _read(tx, user.user_id, since, tagged))

@@ -7,7 +7,7 @@ from typing import Final
 
 from homeserver.protocol.identifiers import RoomID, UserID
 from homeserver.services.account_data import changed_between, of_rooms
-from homeserver.services.rooms.invite_permission import ignored_inviters
+from homeserver.services.rooms.invite_permission import unwanted_inviters
 from homeserver.services.rooms.rendering import Viewer
 from homeserver.services.sync.ephemera import account_data_events
 from homeserver.services.sync.gather import newcomers_in
@@ -173,12 +173,12 @@ class CatchUp:
         return found
 
     async def _hidden(self, asking: Asking, stays: Stays) -> frozenset[UserID]:
-        """Those whose invites the user's rules ignore."""
+        """Those whose invites the user's rules hide."""
         rows = [stay.row for stay in stays.by_room.values() if stay.membership == "invite"]
         inviters = {UserID(row.sender) for row in rows if row is not None}
         if not inviters:
             return frozenset()
-        return await self._sources.database.read(lambda tx: ignored_inviters(tx, asking.user_id, inviters))
+        return await self._sources.database.read(lambda tx: unwanted_inviters(tx, asking.user_id, inviters))
 
 
 def _lately_left(asking: Asking, stay: Stay) -> Part | None:

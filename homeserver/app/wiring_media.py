@@ -23,6 +23,7 @@ from homeserver.gateways.s3_files import Redirects, S3Files, S3Store
 from homeserver.http.endpoint import BoundEndpoint, collect
 from homeserver.protocol.identifiers import ServerName
 from homeserver.services.media.arrivals import Arrivals
+from homeserver.services.media.blurhashes import Blurhashes
 from homeserver.services.media.checking import Checking
 from homeserver.services.media.downloads import Downloads, Frozen
 from homeserver.services.media.inventory import Inventory
@@ -104,7 +105,7 @@ def build_media(core: Core, workers: FileWorkers, transport: FederationTransport
         following=Following("media uses", uses.step, leases, core.journal, clock),
         upkeep=MediaUpkeep(uploads, retention, uses, library, previews, clock),
         endpoints=collect(
-            MediaUploadApi(uploads),
+            MediaUploadApi(uploads, Blurhashes(database, library, processes)),
             MediaApi(downloads, thumbnails, config.max_upload_bytes),
             OldMediaApi(downloads, thumbnails),
             MediaPreviewsApi(previews),

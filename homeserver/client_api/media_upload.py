@@ -1,25 +1,27 @@
 """Bringing content: https://spec.matrix.org/v1.19/client-server-api/#post_matrixmediav3upload"""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
 from homeserver.http.authentication import access_token
 from homeserver.http.bodies import BodyStream
-from homeserver.http.endpoint import Body, Header, Path, Query, endpoint
+from homeserver.http.endpoint import Body, Header, Path, Query, endpoint, named
 from homeserver.protocol.identifiers import MediaID, ServerName
 from homeserver.protocol.requester import Requester
+from homeserver.services.media.blurhashes import Blurhashes
 from homeserver.services.media.model import MediaName
 from homeserver.services.media.uploads import Brought, Uploads
 
 _SPEC: Final = "client-server-api/#"
 
 
-class Uploaded(msgspec.Struct, frozen=True):
-    """Where the content is."""
+class Uploaded(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where the content is, and what it looks like from far away if that was asked for and it is a picture."""
 
     content_uri: str
+    blurhash: str | None = msgspec.field(name="xyz.amorgan.blurhash", default=None)
 
 
 class Created(msgspec.Struct, frozen=True):
@@ -34,6 +36,7 @@ class MediaUploadApi:
     """For our users."""
 
     uploads: Uploads
+    blurhashes: Blurhashes
 
     @endpoint(
         "POST",
@@ -49,10 +52,11 @@ class MediaUploadApi:
         body: Body[BodyStream],
         content_type: Header[str | None] = None,
         filename: Query[str | None] = None,
+        generate_blurhash: Annotated[Query[bool], named("xyz.amorgan.generate_blurhash")] = False,
     ) -> Uploaded:
         """Upload content."""
         name = await self.uploads.upload(who, Brought(body, content_type, filename))
-        return Uploaded(str(name))
+        return Uploaded(str(name), await self.blurhashes.of(name) if generate_blurhash else None)
 
     @endpoint(
         "POST",

@@ -52,6 +52,7 @@ class Made(msgspec.Struct, frozen=True):
     type: str = ""
     width: int = 0
     height: int = 0
+    blurhash: str | None = None
     failure: str | None = None
     detail: str = ""
 
@@ -97,6 +98,11 @@ class MediaProcesses:
     async def measure(self, source: Path) -> Made:
         """Tell what kind of picture a file is."""
         job = {"work": "measure", "source": str(source.absolute()), "max_pixels": self._limits.max_pixels}
+        return await self._ask(job, Made)
+
+    async def blurhash(self, source: Path) -> Made:
+        """Tell what a picture looks like from far away."""
+        job = {"work": "blurhash", "source": str(source.absolute()), "max_pixels": self._limits.max_pixels}
         return await self._ask(job, Made)
 
     async def read_page(self, source: Path, content_type: str) -> PageRead:

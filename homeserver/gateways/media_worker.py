@@ -15,13 +15,14 @@ from typing import Any, Final
 from PIL import Image
 
 from homeserver.gateways.page_reading import page_read
-from homeserver.gateways.picture_making import failure_of, made, measured
+from homeserver.gateways.picture_making import blurred, failure_of, made, measured
 
 MAX_TARGET_BYTES: Final = 64 * 1024 * 1024
 MAX_OPEN_FILES: Final = 64
 WORK: Final[Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
     "thumbnail": made,
     "measure": measured,
+    "blurhash": blurred,
     "page": page_read,
 }
 

@@ -6,6 +6,8 @@ from typing import Any, Final
 
 from PIL import Image, ImageSequence, UnidentifiedImageError
 
+from homeserver.gateways.blurhash import blurhash
+
 FORMATS: Final = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP")
 """Nothing else is decoded, whatever a file says it is."""
 SHOWN_AS_IS: Final = {"JPEG": "image/jpeg", "PNG": "image/png", "GIF": "image/gif", "WEBP": "image/webp"}
@@ -54,6 +56,8 @@ ORIENTATION: Final = 0x0112
 SWAPPING: Final = frozenset((5, 6, 7, 8))
 MAX_ICC_BYTES: Final = 64 * 1024
 JPEG_QUALITY: Final = 82
+BLURRED: Final = (64, 64)
+"""What a BlurHash shows is far coarser than this."""
 
 Box = tuple[float, float, float, float]
 Size = tuple[int, int]
@@ -83,6 +87,27 @@ def measured(request: dict[str, Any]) -> dict[str, Any]:
         return _answer(Image.MIME.get(str(image.format), "application/octet-stream"), (width, height))
 
 
+def blurred(request: dict[str, Any]) -> dict[str, Any]:
+    """The BlurHash of `source`, as it is shown, and how large it is."""
+    with Image.open(request["source"], formats=FORMATS) as image:
+        if image.width * image.height > request["max_pixels"]:
+            raise TooLarge
+        size, orientation = image.size, image.getexif().get(ORIENTATION, 1)
+        small = _still(image, BLURRED, "scale", orientation)
+        if small.mode != "RGB":
+            small = Image.alpha_composite(Image.new("RGBA", small.size, "white"), small.convert("RGBA"))
+        pixels = small.convert("RGB").tobytes()
+        rows = [
+            [(pixels[at], pixels[at + 1], pixels[at + 2]) for at in range(start, start + 3 * small.width, 3)]
+            for start in range(0, len(pixels), 3 * small.width)
+        ]
+        across, down = (4, 3) if small.width >= small.height else (3, 4)
+        if orientation in SWAPPING:
+            size = (size[1], size[0])
+        media_type = Image.MIME.get(str(image.format), "application/octet-stream")
+        return {**_answer(media_type, size), "blurhash": blurhash(rows, across, down)}
+
+
 def made(request: dict[str, Any]) -> dict[str, Any]:
     """Make a thumbnail of `source` at `target`."""
     source, target = Path(request["source"]), Path(request["target"])
@@ -104,6 +129,7 @@ def made(request: dict[str, Any]) -> dict[str, Any]:
             frames = _frames(image, box, request["method"], request["max_pixels"] // max(1, pixels))
             if frames is not None:
                 return _save_animation(target, *frames)
+            image.seek(0)
         return _save(target, image, _still(image, box, request["method"], orientation))
 
 
@@ -173,15 +199,19 @@ def _save(target: Path, image: Image.Image, small: Image.Image) -> dict[str, Any
 def _frames(
     image: Image.Image, box: Size, method: str, most: int
 ) -> tuple[list[Image.Image], list[int]] | None:
-    """All frames, smaller, and how long each is shown (ms); None for too many of them."""
+    """All frames, smaller, and how long each is shown (ms); None for too many of them, or if one is broken."""
     cut, size = _cut_and_size(image.size, box, method)
     frames: list[Image.Image] = []
     durations: list[int] = []
-    for frame in ImageSequence.Iterator(image):
-        if len(frames) >= most:
-            return None
-        durations.append(max(10, min(60_000, int(frame.info.get("duration", 100) or 100))))
-        frames.append(frame.convert("RGBA").resize(size, Image.Resampling.BICUBIC, box=cut, reducing_gap=2.0))
+    try:
+        for frame in ImageSequence.Iterator(image):
+            if len(frames) >= most:
+                return None
+            durations.append(max(10, min(60_000, int(frame.info.get("duration", 100) or 100))))
+            small = frame.convert("RGBA").resize(size, Image.Resampling.BICUBIC, box=cut, reducing_gap=2.0)
+            frames.append(small)
+    except (OSError, EOFError, SyntaxError, ValueError):
+        return None
     return (frames, durations) if len(frames) > 1 else None
 
 

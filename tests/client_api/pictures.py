@@ -56,6 +56,41 @@ def _gif_data(pixels: int, colour: int) -> bytes:
     return b"\x08" + b"".join(bytes((len(block),)) + block for block in blocks) + b"\0"
 
 
+def blinking_gif(width: int, height: int, frames: int) -> bytes:
+    """An animation of very many frames of one pixel each, which never ends: there is no trailer."""
+    start = gif(1, 1, 1)
+    frame = start[start.index(b"\x21\xf9") : -1]
+    return (
+        b"GIF89a" + struct.pack("<HH", width, height) + start[10 : start.index(b"\x21\xf9")] + frame * frames
+    )
+
+
+def apng(width: int, height: int, frames: int, claimed: int) -> bytes:
+    """An animated PNG that says how many frames it has, and may lie."""
+    data = zlib.compress((b"\0" + bytes(3 * width)) * height)
+    parts = [chunk(b"acTL", struct.pack(">II", claimed, 0))]
+    for number in range(frames):
+        place = struct.pack(">IIIIIHHBB", max(0, 2 * number - 1), width, height, 0, 0, 1, 100, 0, 0)
+        parts.append(chunk(b"fcTL", place))
+        if number:
+            parts.append(chunk(b"fdAT", struct.pack(">I", 2 * number) + data))
+        else:
+            parts.append(chunk(b"IDAT", data))
+    return png_of(width, height, b"").replace(chunk(b"IDAT", b""), b"".join(parts))
+
+
+def box(kind: bytes, content: bytes) -> bytes:
+    """A box of the formats that HEIC, AVIF and MP4 are."""
+    return struct.pack(">I", 8 + len(content)) + kind + content
+
+
+def huge_webp() -> bytes:
+    """Thirty bytes that claim to be 16,000,000 pixels wide and high."""
+    side = struct.pack("<I", 15_999_999)[:3]
+    head = b"VP8X" + struct.pack("<I", 10) + b"\x02\0\0\0" + side + side
+    return b"RIFF" + struct.pack("<I", 4 + len(head)) + b"WEBP" + head
+
+
 def size_of(picture: bytes) -> tuple[int, int]:
     """Width and height of a PNG, JPEG or GIF."""
     if picture.startswith(b"\x89PNG"):

@@ -11,7 +11,18 @@ from PIL import Image
 
 from storage.database import Database
 from tests.client_api.media_site import MediaSite, download, thumbnail, upload
-from tests.client_api.pictures import bomb, chunk, gif, png, png_of, size_of
+from tests.client_api.pictures import (
+    apng,
+    blinking_gif,
+    bomb,
+    box,
+    chunk,
+    gif,
+    huge_webp,
+    png,
+    png_of,
+    size_of,
+)
 from tests.client_api.sync_site import Syncer
 
 
@@ -159,6 +170,26 @@ HOSTILE = {
     "avif of nothing": b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf",
     "bmp of a negative size": b"BM" + bytes(12) + b"\x28\0\0\0" + b"\xff" * 8 + bytes(30),
     "icon": b"\0\0\1\0\1\0" + b"\x10\x10" + bytes(80),
+    "svg of a billion laughs": b'<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">]><svg>&b;</svg>',
+    "webp of 256 million megapixels": huge_webp(),
+    "png of all pixels there can be": png_of(0x7FFFFFFF, 0x7FFFFFFF, b"x"),
+    "png with a bomb of a profile": png_of(
+        300,
+        300,
+        zlib.compress(bytes(300 * 901)),
+        chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(100_000_000))),
+    ),
+    "gif of all pixels there can be": blinking_gif(65535, 65535, 3),
+    "gif that is a script too": b"GIF89a/*" + bytes(20) + b"*/=alert(1);",
+    "heic cut off": box(b"ftyp", b"heic\0\0\0\0mif1heic") + box(b"meta", bytes(40)),
+    "avif cut off": box(b"ftyp", b"avif\0\0\0\0avifmif1miaf") + box(b"meta", bytes(40)),
+    "jxl": b"\xff\x0a" + bytes(200),
+    "mp4 of broken boxes": box(b"ftyp", b"isom\0\0\2\0isommp41") + b"\x7f\xff\xff\xffmoov" + bytes(300),
+    "webm of broken elements": b"\x1aE\xdf\xa3\x01" + b"\xff" * 200,
+    "ogg of a broken page": b"OggS\0\2" + bytes(22) + b"\x01\x1e\x01vorbis" + b"\xff" * 100,
+    "zip": b"PK\3\4" + bytes(26) + b"evil.jar",
+    "pdf": b"%PDF-1.4\n" + bytes(100),
+    "tiff": b"II*\0\x08\0\0\0\xff\xff" + bytes(500),
 }
 
 
@@ -170,6 +201,25 @@ def test_what_is_no_whole_picture_has_no_thumbnail(site: MediaSite, alice: Synce
         assert reply.status in (400, 413), reply.text
     assert (len(site.files()), site.incoming()) == (1, [])
     assert thumbnail(alice.http, upload(alice, png(300, 300)), 96, 96).status == 200
+
+
+def test_an_animation_that_is_too_long_or_broken_stands_still(alice: Syncer) -> None:
+    lying, cut = apng(300, 300, 2, 0x7FFFFFFF), gif(200, 200, 5)[:-20_000]
+    for content in (blinking_gif(1500, 1500, 2000), lying, cut):
+        name = upload(alice, content, "image/gif")
+        reply = thumbnail(alice.http, name, 96, 96, animated=True)
+        assert (reply.status, getattr(opened(reply.body), "is_animated", False)) == (200, False), reply.text
+        assert reply.body == thumbnail(alice.http, name, 96, 96).body
+
+
+def test_what_hides_behind_a_picture_or_in_it_is_not_in_its_thumbnail(alice: Syncer) -> None:
+    hidden = b"PK\3\4" + bytes(26) + b"<script>evil</script>"
+    comment = b"\xff\xfe" + (2 + len(hidden)).to_bytes(2, "big") + hidden
+    shown = photo(300, 200)
+    for content in (png(300, 200) + hidden, shown + hidden, shown[:2] + comment + shown[2:]):
+        reply = thumbnail(alice.http, upload(alice, content), 96, 96)
+        assert (reply.status, size_of(reply.body)) == (200, (96, 64))
+        assert b"evil" not in reply.body
 
 
 def test_a_picture_of_too_many_pixels_is_refused_without_decoding_it(alice: Syncer) -> None:

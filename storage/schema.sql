@@ -706,6 +706,17 @@ CREATE TABLE room_deletions (
     finished_ts bigint
 );
 
+CREATE TABLE room_farewells (
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    pos bigint NOT NULL,
+    room_id text NOT NULL COLLATE pg_catalog."C",
+    nid bigint NOT NULL,
+    event_id text NOT NULL COLLATE pg_catalog."C",
+    room_version text NOT NULL COLLATE pg_catalog."C",
+    received_ts bigint NOT NULL,
+    "json" text NOT NULL
+);
+
 CREATE TABLE room_servers (
     room_id text NOT NULL COLLATE pg_catalog."C",
     server text NOT NULL COLLATE pg_catalog."C",
@@ -1223,6 +1234,9 @@ ALTER TABLE ONLY room_aliases
 ALTER TABLE ONLY room_deletions
     ADD CONSTRAINT room_deletions_pkey PRIMARY KEY (delete_id);
 
+ALTER TABLE ONLY room_farewells
+    ADD CONSTRAINT room_farewells_pkey PRIMARY KEY (user_id, pos, room_id);
+
 ALTER TABLE ONLY room_servers
     ADD CONSTRAINT room_servers_pkey PRIMARY KEY (room_id, server);
 
@@ -1445,6 +1459,8 @@ CREATE INDEX room_deletions_age ON room_deletions USING btree (finished_ts) WHER
 CREATE UNIQUE INDEX room_deletions_open ON room_deletions USING btree (room_id) WHERE (finished_ts IS NULL);
 
 CREATE INDEX room_deletions_room ON room_deletions USING btree (room_id, requested_ts);
+
+CREATE INDEX room_farewells_age ON room_farewells USING btree (received_ts);
 
 CREATE INDEX room_servers_joined ON room_servers USING btree (server, joined_pos);
 

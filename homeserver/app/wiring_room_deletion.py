@@ -10,6 +10,7 @@ from homeserver.app.wiring_rooms_core import RoomsCore
 from homeserver.background.room_deletions import RoomDeletionsWork
 from homeserver.http.endpoint import BoundEndpoint, collect
 from homeserver.protocol.identifiers import RoomID
+from homeserver.services.rooms.deleted_rooms import DeletedRooms
 from homeserver.services.rooms.deletion import RoomDeletions
 from homeserver.services.rooms.deletion_steps import DeletionSteps
 from homeserver.services.rooms.emptying import Emptying
@@ -22,6 +23,7 @@ class RoomDeletionArea:
     """The endpoints, and the work behind them."""
 
     steps: DeletionSteps
+    memory: DeletedRooms
     work: RoomDeletionsWork
     endpoints: list[BoundEndpoint]
 
@@ -38,7 +40,8 @@ def build_room_deletion(
     emptying = Emptying(database, rooms.membership, rooms.joining, rooms.creation, rooms.sending)
     steps = DeletionSteps(core.server_name, database, emptying, removal, clock)
     leases = Leases(database, clock, core.holder("room deletions"))
-    work = RoomDeletionsWork(steps, leases, clock)
+    memory = DeletedRooms(database, rooms_core.heads, rooms_core.events)
+    work = RoomDeletionsWork(steps, memory, leases, clock)
     deletions = RoomDeletions(core.server_name, database, clock, core.random)
     deletions.when_begun(work.wake)
-    return RoomDeletionArea(steps, work, collect(RoomDeletionApi(deletions)))
+    return RoomDeletionArea(steps, memory, work, collect(RoomDeletionApi(deletions)))

@@ -61,6 +61,14 @@ class RoomDeletions(Queries):
     )
     def under_way(self) -> list[Deletion]: ...
 
+    @query(
+        f"""select {_COLUMNS} from room_deletions
+            where finished_ts is null and stage in ('hiding', 'purging', 'forgetting')""",
+        many(Deletion),
+    )
+    def vanishing(self) -> list[Deletion]:
+        """Those whose rooms are not to be seen any more."""
+
     @query(f"select {_COLUMNS} from room_deletions where delete_id = %(delete_id)s", maybe(Deletion))
     def find(self, delete_id: str) -> Deletion | None: ...
 

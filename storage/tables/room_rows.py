@@ -48,6 +48,15 @@ class RoomRows(Queries):
         """with gone as (
              delete from memberships where ctid = any(array(
                select ctid from memberships where room_id = %(room_id)s limit %(limit)s)) returning user_id),
+           ended as (
+             select distinct on (c.user_id) c.user_id, c.pos, c.room_id, c.membership, c.event_nid
+             from membership_changes c join gone using (user_id) where c.room_id = %(room_id)s
+             order by c.user_id, c.pos desc),
+           farewells as (
+             insert into room_farewells (user_id, pos, room_id, nid, event_id, room_version, received_ts, json)
+             select ended.user_id, ended.pos, ended.room_id, e.nid, e.event_id, e.room_version, e.received_ts, e.json
+             from ended join events e on e.nid = ended.event_nid where ended.membership in ('leave', 'ban')
+             on conflict do nothing),
            changes as (
              delete from membership_changes c using gone
              where c.user_id = gone.user_id and c.room_id = %(room_id)s)
@@ -56,8 +65,8 @@ class RoomRows(Queries):
         affected,
     )
     def memberships(self, room_id: RoomID, limit: int) -> int:
-        """Members, with all that their clients are told of their comings and goings; the directory of users looks at
-        them anew.
+        """Members, with all that their clients are told of their comings and goings but the last; the directory of
+        users looks at them anew.
         """
 
     @query(_of_room("rooms"), affected)
@@ -149,14 +158,6 @@ class RoomRows(Queries):
     )
     def telling(self, nids: list[int]) -> list[TellingRow]: ...
 
-    @query(
-        """delete from client_transactions c using events e
-           where e.nid = any(%(nids)s) and e.transaction is not null
-             and c.user_id = e.sender and c.event_id = e.event_id""",
-        affected,
-    )
-    def client_transactions(self, nids: list[int]) -> int: ...
-
     @query(_of_events("mentions", "event_nid"), affected)
     def mentions(self, nids: list[int]) -> int: ...
 
@@ -185,6 +186,15 @@ class RoomRows(Queries):
 
     @query(_of_users("account_data"), affected)
     def account_data(self, room_id: RoomID, users: list[UserID]) -> int: ...
+
+    @query(
+        """delete from client_transactions where user_id = any(%(users)s)
+             and (starts_with(scope, 'send ' || %(room_id)s || ' ')
+               or starts_with(scope, 'redact ' || %(room_id)s || ' '))""",
+        affected,
+    )
+    def client_transactions(self, room_id: RoomID, users: list[UserID]) -> int:
+        """By what they were for: a user's are those of one day."""
 
     @query(_of_users("membership_changes"), affected)
     def membership_changes(self, room_id: RoomID, users: list[UserID]) -> int: ...
@@ -230,7 +240,6 @@ BEHIND: Final[Mapping[str, OfRoom]] = {
 """Tables whose rows name the room."""
 
 OF_EVENTS: Final[Mapping[str, OfEvents]] = {
-    "client_transactions": RoomRows.client_transactions,
     "mentions": RoomRows.mentions,
     "message_search": RoomRows.message_search,
     "message_search_backlog": RoomRows.message_search_backlog,
@@ -242,6 +251,7 @@ OF_EVENTS: Final[Mapping[str, OfEvents]] = {
 
 OF_USERS: Final[Mapping[str, OfUsers]] = {
     "account_data": RoomRows.account_data,
+    "client_transactions": RoomRows.client_transactions,
     "membership_changes": RoomRows.membership_changes,
     "thread_subscriptions": RoomRows.thread_subscriptions,
 }
@@ -254,5 +264,6 @@ KEPT: Final[Mapping[str, str]] = {
     "media_uses": "they are marked as gone, so that the files go after their time of grace",
     "reports": "what people told the administrators may be why the room was deleted",
     "room_deletions": "they say what was deleted",
+    "room_farewells": "clients that were away are still to hear that their users left",
 }
 """Tables that name rooms or events and stay, with the reason."""

@@ -30,10 +30,10 @@ def uploaded(who: Syncer, content: bytes, *, asked: bool = True) -> str | None:
     query = {"xyz.amorgan.generate_blurhash": "true"} if asked else {}
     reply = replace(who.http, specified=False).post(UPLOAD, content, query)
     assert reply.status == 200, reply.text
-    assert reply.json.pop("content_uri").startswith("mxc://test/")
-    assert reply.json.keys() <= {"xyz.amorgan.blurhash"}
-    found: str | None = reply.json.get("xyz.amorgan.blurhash")
-    return found
+    answer = dict(reply.json)
+    assert answer.pop("content_uri").startswith("mxc://test/")
+    assert answer.keys() <= {"xyz.amorgan.blurhash"}
+    return answer.get("xyz.amorgan.blurhash")
 
 
 def halves(first: str, second: str, orientation: int = 1) -> bytes:

@@ -13,11 +13,13 @@ from urllib.parse import quote
 import pytest
 
 from homeserver.app.wiring_media import MediaTools
-from homeserver.services.rooms import purging
+from homeserver.protocol.identifiers import EventID, RoomID
+from homeserver.services.rooms import deletion_steps, purging
 from storage.database import Database
 from storage.tables.room_rows import BEHIND, KEPT, OF_EVENTS, OF_USERS, SHOWING
 from tests.client_api.media_site import MediaSite, download, upload
 from tests.client_api.rooms_site import V3, room_path
+from tests.client_api.sliding_client import EVERYTHING, Slider, rooms_list
 from tests.client_api.sync_site import Syncer
 from tests.client_api.test_server_notices import tell
 from tests.harness.client import Reply
@@ -188,6 +190,7 @@ def test_nothing_is_left_of_a_purged_room(site: MediaSite, admin: Syncer, tools:
         "remote_joins", "doubtful_sticky_events", "owed_redactions", "standing_redactions",
         "push_mail_rooms", "message_search_backlog", "blocked_rooms", "room_deletions",
         "delayed_event_outcomes", "key_backup_sessions", "server_notice_rooms",
+        "room_farewells",
     }  # fmt: skip
     assert {table for table, count in before.items() if not count} == empty
     untouched = rows_left(site, other, *events_of(site, other))
@@ -261,6 +264,39 @@ def test_a_room_of_server_notices_goes_and_the_next_notice_makes_a_new_one(
     assert other != room
 
 
+def test_a_client_that_was_away_hears_that_its_user_left(
+    site: MediaSite, admin: Syncer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob = site.people("alice", "bob")
+    room, other = alice.public_room(name="Gone"), alice.public_room()
+    bob.join(room)
+    bob.sync()
+    since, slider = bob.since, Slider(bob)
+    slider.first(lists={"a": rooms_list()})
+    delete(admin, room)
+    go_on(site)
+    slid = slider.sync(lists={"a": rooms_list()})["rooms"]
+    assert (slid.keys(), slid[room]["membership"]) == ({room}, "leave")
+    assert slid[room]["timeline"][0]["content"]["membership"] == "leave"
+    assert slider.sync(lists={"a": rooms_list()})["rooms"] == {}
+    for _ in range(2):
+        site.start()
+        left = bob.sync(since)["rooms"]["leave"]
+        assert left.keys() == {room}
+        (leave,) = left[room]["timeline"]["events"]
+        assert (leave["state_key"], leave["content"]["membership"]) == (bob.user_id, "leave")
+    assert "leave" not in bob.sync(filter={"room": {"not_rooms": [room]}}).get("rooms", {})
+    assert bob.sync().get("rooms", {}) == {}
+    assert "leave" not in bob.first_sync().get("rooms", {})
+    bob.reconnect()
+    bob.join(other)
+    result_of(site.app.room_deletion.steps.forget_old())
+    assert bob.sync(since)["rooms"]["leave"].keys() == {room}
+    monkeypatch.setattr(deletion_steps, "FAREWELL_MS", 0)
+    result_of(site.app.room_deletion.steps.forget_old())
+    assert bob.sync(since)["rooms"].keys() == {"join"}
+
+
 def test_a_deletion_goes_on_after_a_restart(
     site: MediaSite, admin: Syncer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -279,11 +315,52 @@ def test_a_deletion_goes_on_after_a_restart(
     assert {table for table, count in counts.items() if count and table not in KEPT} == set()
 
 
+def test_whoever_reads_meanwhile_gets_clear_answers(
+    site: MediaSite, admin: Syncer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(purging, "ROWS_AT_ONCE", 3)
+    alice, bob = site.people("alice", "bob")
+    room, _ = furnish(site, alice, bob)
+    event_id = alice.say(room, "to be read")
+    alice.sync()
+    since, slider, whole = alice.since, Slider(alice), {"a": rooms_list(state=EVERYTHING)}
+    slider.sync(lists=whole)
+    delete(admin, room)
+    told: set[str] = set()
+    while (busy := result_of(site.app.room_deletion.steps.do_some())) is not None:
+        told |= alice.sync().get("rooms", {}).get("leave", {}).keys()
+        alice.sync(since, filter={"room": {"include_leave": True}})
+        alice.first_sync(filter={"room": {"include_leave": True}})
+        slider.sync(lists=whole)
+        Slider(alice, "new").first(lists=whole)
+        for path in ("messages?dir=b", "state", "members", f"event/{event_id}", f"context/{event_id}"):
+            reply = alice.here.get(f"{V3}/rooms/{quote(room)}/{path}")
+            assert reply.status in (200, 403, 404), reply.text
+        assert alice.try_say(room, "still?").status in (200, 403)
+        assert bob.try_join(room).status in (403, 404)
+        site.clock.advance(0 if busy else 1)
+    assert told == {room}
+
+
+def test_other_nodes_forget_what_they_have_in_memory(site: MediaSite, admin: Syncer) -> None:
+    alice = site.person("alice")
+    room = alice.public_room()
+    event_id = EventID(alice.say(room, "in memory"))
+    other = site.app
+    site.start()
+    delete(admin, room)
+    while result_of(site.app.room_deletion.steps.do_some()) is not None:
+        site.clock.advance(1)
+        result_of(other.room_deletion.memory.look())
+    assert result_of(other.rooms_core.heads.find(RoomID(room))) is None
+    assert other.rooms_core.events.cached(event_id) is None
+
+
 def test_the_server_deletes_by_itself(site: MediaSite, admin: Syncer) -> None:
     room = site.person("alice").public_room()
     site.app.room_deletion.work.start()
     delete_id = delete(admin, room)
-    site.clock.advance(30)
+    site.clock.advance(60)
     assert status(admin, delete_id)["status"] == "complete"
     result_of(site.app.room_deletion.work.stop())
 

@@ -35,7 +35,7 @@ class TestDeletion(World):
 
     @in_world
     async def test_a_purged_room_can_be_joined_again(self) -> None:
-        self.put(deletion_steps, "REQUESTS_MS", 0)
+        self.put(deletion_steps, "NODES_MS", 0)
         alpha, beta = await self.two_servers()
         alice, bob = await alpha.person("alice"), await as_admin(await beta.person("bob"))
         room = await alice.public_room()
@@ -54,7 +54,7 @@ class TestDeletion(World):
 
     @in_world
     async def test_nobody_comes_into_a_blocked_room(self) -> None:
-        self.put(deletion_steps, "REQUESTS_MS", 0)
+        self.put(deletion_steps, "NODES_MS", 0)
         alpha, beta = await self.two_servers()
         alice, bob = await alpha.person("alice"), await as_admin(await beta.person("bob"))
         room = await alice.public_room()

@@ -2,30 +2,36 @@
 
 A room goes through stages, each of which is on record before it begins: its users leave (*emptying*), other servers and
 whoever is just being brought in are waited for (*settling*), what shows the room goes and requests under way come to
-their end (*hiding*), and everything else goes (*purging*). A node that takes over goes on with the stage.
+their end (*hiding*), everything else goes (*purging*), and all nodes forget what they had in memory (*forgetting*)
+before the room may come back. A node that takes over goes on with the stage.
 """
 
 from collections.abc import Callable
 from typing import Final
 
 import structlog
+from twisted.internet.defer import CancelledError
 
 from homeserver.clock import Clock
 from homeserver.protocol.identifiers import RoomID, ServerName
 from homeserver.services.rooms.emptying import Emptying
 from homeserver.services.rooms.purging import Removal
-from storage.database import Database
+from storage.database import Database, DatabaseUnavailable
 from storage.tables.room_deletions import Deletion, RoomDeletions
+from storage.tables.room_farewells import Farewells
+from storage.transaction import Transaction
 
 log = structlog.get_logger(__name__)
 
 PATIENCE_MS: Final = 600_000
 """Other servers that cannot be told for so long that our users left are waited for no more."""
 FORCED_PATIENCE_MS: Final = 10_000
-REQUESTS_MS: Final = 5_000
-"""So long may somebody still read what they asked for when the room was there."""
+NODES_MS: Final = 10_000
+"""So long may somebody still read what they asked for when the room was there, and other nodes believe that it is."""
 KEPT_MS: Final = 30 * 24 * 3600 * 1000
 """How long it can be asked what became of a deletion."""
+FAREWELL_MS: Final = 90 * 24 * 3600 * 1000
+"""How long clients may be away and still be told that their user left."""
 
 
 class DeletionSteps:
@@ -55,15 +61,22 @@ class DeletionSteps:
         for deletion in under_way:
             try:
                 busy |= await self._go_on(deletion)
+            except (CancelledError, DatabaseUnavailable):
+                raise  # nothing is wrong with the deletion: it is gone on with later
             except Exception as error:
                 log.exception("room_deletion_failed", room_id=deletion.room_id)
                 await self._finish(deletion, "failed", repr(error))
         return busy
 
     async def forget_old(self) -> None:
-        """Drop what is on record of deletions that ended long ago."""
-        before = self._clock.now_ms() - KEPT_MS
-        await self._database.transact(lambda tx: RoomDeletions(tx).forget(before))
+        """Drop what is on record of deletions that ended long ago, and farewells that no client asked for."""
+        now = self._clock.now_ms()
+
+        def forget(tx: Transaction) -> None:
+            RoomDeletions(tx).forget(now - KEPT_MS)
+            Farewells(tx).expire(now - FAREWELL_MS)
+
+        await self._database.transact(forget)
 
     async def _go_on(self, deletion: Deletion) -> bool:
         match deletion.stage:
@@ -76,8 +89,10 @@ class DeletionSteps:
                 return await self._settle(deletion)
             case "hiding":
                 return await self._hide(deletion)
-            case _:
+            case "purging":
                 return await self._purge(deletion)
+            case _:
+                return await self._forget(deletion)
 
     async def _empty(self, deletion: Deletion) -> bool:
         if await self._emptying.do_some(deletion):
@@ -106,10 +121,16 @@ class DeletionSteps:
         return True
 
     async def _purge(self, deletion: Deletion) -> bool:
-        if self._clock.now_ms() - deletion.stage_ts < REQUESTS_MS:
+        if self._clock.now_ms() - deletion.stage_ts < NODES_MS:
             return False
         if not await self._removal_of(deletion).remove_some():
-            await self._finish(deletion, "complete")
+            await self._enter(deletion, "forgetting")
+        return True
+
+    async def _forget(self, deletion: Deletion) -> bool:
+        if self._clock.now_ms() - deletion.stage_ts < NODES_MS:
+            return False
+        await self._finish(deletion, "complete")
         return True
 
     def _removal_of(self, deletion: Deletion) -> Removal:

@@ -1,9 +1,11 @@
 """Making users of ours leave a room that is deleted; they may find themselves in another one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import structlog
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 
 from homeserver.protocol.identifiers import RoomAlias, RoomID, UserID
 from homeserver.protocol.requester import Requester
@@ -12,13 +14,13 @@ from homeserver.services.rooms.joining import Joining
 from homeserver.services.rooms.membership import Membership
 from homeserver.services.rooms.new_room import NewRoom
 from homeserver.services.rooms.sending import Sending
-from storage.database import Database
+from storage.database import Database, DatabaseUnavailable
 from storage.tables.room_deletions import Deletion, RoomDeletions
 from storage.transaction import Transaction
 
 log = structlog.get_logger(__name__)
 
-USERS_AT_ONCE: Final = 20
+USERS_AT_ONCE: Final = 50
 _SILENT: Final = -10
 """The power level of who comes into the new room: they may read why they are there."""
 
@@ -48,9 +50,16 @@ class Emptying:
         if not present:
             await self.database.transact(lambda tx: _give_up_names(tx, deletion))
             return False
-        outcome = {user_id: await self._move(deletion, user_id, was) for user_id, was in present}
-        left = [user_id for user_id, is_out in outcome.items() if is_out]
-        stays = [user_id for user_id, is_out in outcome.items() if not is_out]
+        # Together, so that one commit makes many of them leave.
+        moving = [Deferred.fromCoroutine(self._move(deletion, user_id, was)) for user_id, was in present]
+        outcome: Sequence[tuple[bool, Any]] = await DeferredList(moving, consumeErrors=True)
+        is_out: dict[UserID, bool] = {}
+        for (user_id, _), (went, result) in zip(present, outcome, strict=True):
+            if not went:
+                result.raiseException()
+            is_out[user_id] = result and user_id not in deletion.left_users  # they would come again and again
+        left = [user_id for user_id, out in is_out.items() if out]
+        stays = [user_id for user_id, out in is_out.items() if not out]
         await self.database.transact(lambda tx: RoomDeletions(tx).departed(deletion.delete_id, left, stays))
         return True
 
@@ -73,10 +82,14 @@ class Emptying:
         if deletion.new_room_id is not None and membership == "join":
             try:
                 await self.joining.join(who, deletion.new_room_id)
+            except (CancelledError, DatabaseUnavailable):
+                raise
             except Exception as error:
                 log.warning("user not in the new room", user=user_id, error=repr(error))
         try:
             await self.membership.leave(who, deletion.room_id, for_good=True)
+        except (CancelledError, DatabaseUnavailable):
+            raise
         except Exception:
             log.exception("user not out of a room that is deleted", user=user_id, room_id=deletion.room_id)
             return False

@@ -85,6 +85,11 @@ class EventStore:
         """Drop an event from the cache: its row has changed."""
         self._by_nid.pop(nid)
 
+    def forget_all(self) -> None:
+        """Drop all events from the cache: some are not there any more."""
+        self._by_nid.clear()
+        self._nids.clear()
+
 
 def _stored(row: EventRow) -> StoredEvent:
     encoded = row.json.encode()

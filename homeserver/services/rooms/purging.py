@@ -18,7 +18,7 @@ from storage.tables.room_rows import BEHIND, OF_EVENTS, OF_USERS, SHOWING, OfRoo
 from storage.transaction import Transaction
 
 ROWS_AT_ONCE: Final = 500
-USERS_AT_ONCE: Final = 1000
+USERS_AT_ONCE: Final = 200
 
 
 class _Swept(NamedTuple):

@@ -99,6 +99,7 @@ class Answering:
         told = await self.extensions.tell(who, reading, request.extensions, known, start.ephemeral_since)
         recount = {each.room_id for each in news if each.recounted}
         shown = [result for result in results if result.room_id in recount or _is_news(result)]
+        shown += await self._farewells(reading, connection, rooms.rows)
         return Answer(
             upto,
             ephemeral_upto,
@@ -108,6 +109,15 @@ class Answering:
             told.bodies,
             is_news=bool(shown) or told.is_news or not start.since,
         )
+
+    async def _farewells(
+        self, reading: Reading, connection: Connection, rows: Sequence[ListedRow]
+    ) -> list[RoomResult]:
+        """How the user left rooms that the client knows and of which nothing is left."""
+        if not connection.rooms:
+            return []
+        gone = connection.rooms.keys() - {row.room_id for row in rows}
+        return await self._gatherer.farewells(reading, gone) if gone else []
 
 
 def _add_ended(

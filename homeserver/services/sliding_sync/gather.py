@@ -10,6 +10,7 @@ from homeserver.services.rooms.event_store import EventStore
 from homeserver.services.sliding_sync.model import RoomResult
 from homeserver.services.sliding_sync.room_states import SlidingStates, ToldState
 from homeserver.services.sliding_sync.visits import Visit
+from homeserver.services.sync.farewells import farewell
 from homeserver.services.sync.lazy_members import LazyMembers
 from homeserver.services.sync.model import MEMBER, Client, Part, Timeline
 from homeserver.services.sync.named_members import NamedMembers
@@ -19,6 +20,7 @@ from homeserver.services.sync.summaries import HEROES
 from homeserver.services.sync.timelines import Timelines
 from storage.database import Database
 from storage.tables.memberships import MembershipChangeRow, MembershipRow, Memberships
+from storage.tables.room_farewells import Farewells
 from storage.tables.sliding_sync import HeroRow, ListedRooms, ListedRow
 from storage.transaction import Transaction
 
@@ -68,6 +70,17 @@ class SlidingGatherer:
                 if not visit.inside and not visit.is_past:
                     results.append(await self._outside(visit, reading))
         return results
+
+    async def farewells(self, reading: Reading, rooms: Collection[RoomID]) -> list[RoomResult]:
+        """How the user left some rooms that were purged since."""
+        found = await self._database.read(
+            lambda tx: Farewells(tx).between(reading.user_id, reading.since, reading.upto)
+        )
+        return [
+            RoomResult(row.room_id, "leave", row.pos, timeline=farewell(row).timeline)
+            for row in found
+            if row.room_id in rooms
+        ]
 
     async def _known(self, visits: Sequence[Visit], reading: Reading) -> list[RoomResult]:
         """Rooms that the user is in or was in."""

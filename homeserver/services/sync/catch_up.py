@@ -10,6 +10,7 @@ from homeserver.services.account_data import changed_between, of_rooms
 from homeserver.services.rooms.invite_permission import unwanted_inviters
 from homeserver.services.rooms.rendering import Viewer
 from homeserver.services.sync.ephemera import account_data_events
+from homeserver.services.sync.farewells import farewell
 from homeserver.services.sync.gather import newcomers_in
 from homeserver.services.sync.live import LiveUser
 from homeserver.services.sync.model import Asking, Part, RoomUpdate
@@ -69,7 +70,7 @@ class CatchUp:
             left += await self._long_left(
                 asking, [stay for stay in stays.by_room.values() if stay.room_id not in known]
             )
-        async for update in self._updates(asking, left):
+        async for update in self._left_updates(asking, left, stays):
             update.account_data += account_data.get(update.room_id, [])
             answer.leave.append(
                 await sources.renderer.left(update, viewer, request.filter, state_name=request.state_name)
@@ -101,6 +102,16 @@ class CatchUp:
                     # What is known of an earlier stay does not reach up to this one.
                     update.timeline.limited = True
                 yield update
+
+    async def _left_updates(
+        self, asking: Asking, parts: Sequence[Part], stays: Stays
+    ) -> AsyncIterator[RoomUpdate]:
+        """Rooms that the user left, those among them that were purged since."""
+        async for update in self._updates(asking, parts):
+            yield update
+        for row in stays.farewells:
+            if row.room_id not in stays.by_room and asking.request.filter.room.matches_room(row.room_id):
+                yield farewell(row)
 
     async def _add_sticky(self, asking: Asking, parts: Sequence[Part], updates: Sequence[RoomUpdate]) -> None:
         """What is sticky and not in the timelines."""

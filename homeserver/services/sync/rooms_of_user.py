@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from homeserver.protocol.identifiers import RoomID, UserID
 from storage.database import Database
 from storage.tables.memberships import MembershipChangeRow, MembershipRow, Memberships
+from storage.tables.room_farewells import Farewell, Farewells
 from storage.transaction import Transaction
 
 _FURTHEST = 2**63 - 1
@@ -58,6 +59,8 @@ class Stays:
     """All of a user's rooms by ID."""
 
     by_room: dict[RoomID, Stay] = field(default_factory=dict)
+    farewells: Sequence[Farewell] = ()
+    """How the user left rooms of which nothing is left, since the earlier position."""
 
     def hide(self, rooms: Iterable[RoomID]) -> None:
         """Leave out those of some rooms that the user is in."""
@@ -81,11 +84,14 @@ class RoomsOfUser:
         """The user's rooms at ``upto``. Without ``since``, as for someone who knows nothing; with ``left``
         also those left long ago.
         """
-        rows, changes, before = await self._database.read(
-            lambda tx: _read(tx, user_id, upto if since is None else since, left)
+        (rows, changes, before), farewells = await self._database.read(
+            lambda tx: (
+                _read(tx, user_id, upto if since is None else since, left),
+                [] if since is None else Farewells(tx).between(user_id, since, upto),
+            )
         )
         now = {row.room_id: row for row in rows}
-        stays = Stays()
+        stays = Stays(farewells=farewells)
         for row in rows:
             if row.room_id not in changes:
                 stays.by_room[row.room_id] = Stay(

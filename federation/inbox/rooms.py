@@ -41,9 +41,10 @@ class Rooms:
             if not await self._access.is_allowed(head, origin):
                 return all_refused(pdus, "The room keeps your server out", head.room_version)
             received = await self._receiver.receive(origin, head, pdus)
-            await self.early.keep(origin, room_id, received.early)
+            kept = await self.early.keep(origin, room_id, received.early)
             await self._take_those_that_waited(head, received.placed)
-            return received.outcome
+            # Those are in our hands: their server need not care for them any more.
+            return received.outcome | dict.fromkeys(kept)
 
     async def try_again(self, server: ServerName, early: EarlyEvent) -> None:
         """Give an event that came too early another chance; ``server`` is asked for what comes before it."""

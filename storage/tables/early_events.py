@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from homeserver.protocol.identifiers import EventID, RoomID, ServerName
-from storage.query import Queries, many, nothing, query
+from storage.query import Queries, many, maybe, nothing, query
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,9 @@ class EarlyEvents(Queries):
                                         limit %(most_of_a_server)s) theirs) < %(most_of_a_server)s
              and (select count(*) from (select from early_events where room_id = %(room_id)s
                                         and origin = %(origin)s limit %(most_of_a_room)s) here) < %(most_of_a_room)s
-           on conflict (event_id) do update set missing = excluded.missing""",
-        nothing,
+           on conflict (event_id) do update set missing = excluded.missing
+           returning event_id""",
+        maybe(EventID),
     )
     def keep(
         self,
@@ -40,7 +41,8 @@ class EarlyEvents(Queries):
         retry_at: int,
         most_of_a_server: int,
         most_of_a_room: int,
-    ) -> None: ...
+    ) -> EventID | None:
+        """Keep one, unless there are too many; its ID if it is kept."""
 
     @query("update early_events set missing = %(missing)s::text[] where event_id = %(event_id)s", nothing)
     def still_missing(self, event_id: EventID, missing: list[EventID]) -> None: ...

@@ -46,14 +46,14 @@ class EarlyEvents:
         """Learn what is on record, by other nodes as well."""
         self._rooms = set(await self._database.read(lambda tx: StoredEarlyEvents(tx).rooms()))
 
-    async def keep(self, origin: ServerName, room_id: RoomID, early: Sequence[Early]) -> None:
-        """Keep events, as far as there may be more of them."""
+    async def keep(self, origin: ServerName, room_id: RoomID, early: Sequence[Early]) -> list[EventID]:
+        """Keep events, as far as there may be more of them; gives those that are kept."""
         if not early:
-            return
+            return []
         retry_at = self._clock.now_ms() + FIRST_MS
 
-        def write(tx: Transaction) -> None:
-            for each in early:
+        def write(tx: Transaction) -> list[EventID]:
+            kept = [
                 StoredEarlyEvents(tx).keep(
                     each.event.event_id,
                     room_id,
@@ -64,9 +64,13 @@ class EarlyEvents:
                     MOST_OF_A_SERVER,
                     MOST_OF_A_ROOM,
                 )
+                for each in early
+            ]
+            return [event_id for event_id in kept if event_id is not None]
 
-        await self._database.transact(write)
+        kept = await self._database.transact(write)
         self._rooms.add(room_id)
+        return kept
 
     async def waiting_for(self, room_id: RoomID, arrived: Collection[EventID]) -> list[EarlyEvent]:
         """Those of a room that wait for what has arrived."""

@@ -24,8 +24,6 @@ _CHUNK = 500
 _BREATH = 100
 """Events after which others get their turn."""
 
-_CREATE = ("m.room.create", "")
-
 
 class Outliers:
     """Stores events of which only the authorisation by their own auth events is checked."""
@@ -42,13 +40,12 @@ class Outliers:
     async def save(self, events: Sequence[Event]) -> dict[EventID, StoredEvent]:
         """Store events that passed the first checks, and give them (and those that were here) by ID.
 
-        One that its auth events do not allow is stored as rejected. One that names an auth event which is not
+        One that its auth events do not allow is stored as rejected. One that stands on an event which is not
         here cannot be judged, and is left out.
         """
         saved = await self._events.by_ids(event.event_id for event in events)
         ordered = auth_first(events)
-        named = {auth_id for event in ordered for auth_id in event.auth_event_ids}
-        named |= {_create_of(event) for event in ordered if event.version.room_id_is_create_hash}
+        named = {auth_id for event in ordered for auth_id in _grounds(event)}
         around = await self._events.by_ids(named - {event.event_id for event in ordered}) | saved
         for start in range(0, len(ordered), _CHUNK):
             new, recorded = await self._judge(ordered[start : start + _CHUNK], around, saved)
@@ -74,10 +71,11 @@ class Outliers:
         for number, event in enumerate(events, 1):
             if number % _BREATH == 0:
                 await self._clock.sleep(0)
-            auth = [around[auth_id].nid for auth_id in event.auth_event_ids if auth_id in around]
             stored = known.get(event.event_id)
-            if len(auth) < len(event.auth_event_ids) or (stored is not None and not _may_change(stored)):
+            unknown = any(ground not in around for ground in _grounds(event))
+            if unknown or (stored is not None and not _may_change(stored)):
                 continue
+            auth = [around[auth_id].nid for auth_id in event.auth_event_ids]
             if stored is None:
                 nid = await self._nids.take()
                 stored = StoredEvent(event, nid, received_ts=self._clock.now_ms(), auth_nids=auth)
@@ -106,25 +104,23 @@ class Outliers:
             saved |= await self._events.by_ids(theirs)
 
 
-def _create_of(event: Event) -> EventID:
-    """The event by which the event's room was made, where it has its name of that."""
-    return EventID("$" + event.room_id[1:])
-
-
 def _may_change(stored: StoredEvent) -> bool:
     return stored.is_outlier and stored.status is Status.ACCEPTED
 
 
-def _refused(event: Event, around: Mapping[EventID, StoredEvent]) -> bool:
-    auth_events = [around[auth_id] for auth_id in event.auth_event_ids]
-    rejected = {stored.event.event_id for stored in auth_events if stored.status is Status.REJECTED}
-    state = {stored.event.key: stored.event for stored in auth_events}
+def _grounds(event: Event) -> list[EventID]:
+    """The events that one stands on: its auth events, and the create event that its room's ID implies."""
     if event.version.room_id_is_create_hash and event.type != "m.room.create":
-        create = around.get(_create_of(event))
-        if create is not None:
-            state[_CREATE] = create.event
+        return [*event.auth_event_ids, EventID("$" + event.room_id[1:])]
+    return event.auth_event_ids
+
+
+def _refused(event: Event, around: Mapping[EventID, StoredEvent]) -> bool:
+    grounds = [around[event_id] for event_id in _grounds(event)]
+    rejected = {stored.event.event_id for stored in grounds if stored.status is Status.REJECTED}
+    state = {stored.event.key: stored.event for stored in grounds}
     try:
-        check_auth_events_shape(event, [stored.event for stored in auth_events], rejected)
+        check_auth_events_shape(event, [around[one].event for one in event.auth_event_ids], rejected)
         check_auth(event, lambda event_type, state_key: state.get((event_type, state_key)))
     except NotAuthorised:
         return True

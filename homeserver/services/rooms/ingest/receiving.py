@@ -96,10 +96,13 @@ class EventReceiver:
         received = Received(outcome)
         sent = set(outcome)
         for event, result in await self.take(origin, head, checked.events):
-            outcome[event.event_id] = self._reason(origin, event, result)
+            reason = self._reason(origin, event, result)
             if isinstance(result, Placed):
                 received.placed.append(event.event_id)
-            elif isinstance(result.value, MissingEvents) and event.event_id in sent:
+            if event.event_id not in sent:
+                continue
+            outcome[event.event_id] = reason
+            if isinstance(result, Failure) and isinstance(result.value, MissingEvents):
                 received.early.append(Early(event, result.value.event_ids))
         return received
 

@@ -112,6 +112,25 @@ def test_state_takes_power(rooms: RoomsSite) -> None:
     assert bob.try_set_state(room, "m.room.power_levels", levels).errcode == "M_FORBIDDEN"
 
 
+@pytest.mark.parametrize(
+    ("version", "event_type", "content"),
+    [
+        ("12", "m.room.power_levels", {"users": {"@alice:test": 100}}),
+        ("12", "m.room.power_levels", {"users": {"alice": 100}}),
+        ("12", "m.room.power_levels", {"users": []}),
+        ("10", "m.room.power_levels", {"ban": "50"}),
+        ("11", "m.room.create", {"room_version": "11", "more": 1}),
+        ("12", "m.room.create", {"room_version": "12", "more": 1}),
+    ],
+)
+def test_state_that_nobody_may_set_is_a_mistake(
+    rooms: RoomsSite, version: str, event_type: str, content: dict[str, Any]
+) -> None:
+    alice = rooms.person("alice")
+    reply = alice.try_set_state(alice.create(room_version=version), event_type, content)
+    assert (reply.status, reply.errcode) == (400, "M_BAD_JSON")
+
+
 def test_state_keys_of_users_belong_to_them(rooms: RoomsSite) -> None:
     alice, bob = rooms.people("alice", "bob")
     room = alice.public_room(power_level_content_override={"state_default": 0})

@@ -3,7 +3,7 @@
 Spec: https://spec.matrix.org/latest/rooms/v12/#authorisation-rules
 """
 
-from homeserver.protocol.auth_rules.room import require
+from homeserver.protocol.auth_rules.room import NeverAllowed, require
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import is_user_id, server_of
 from homeserver.protocol.room_versions import ROOM_VERSIONS
@@ -11,7 +11,7 @@ from homeserver.protocol.room_versions import ROOM_VERSIONS
 
 def check_create(event: Event) -> None:
     """Raise `NotAuthorised` if a create event is not one by which a room can begin."""
-    require(not event.prev_event_ids, "The create event must be the first of its room")
+    require(not event.prev_event_ids, "The create event must be the first of its room", NeverAllowed)
     _check_room_id(event)
     room_version = event.content.get("room_version", "1")
     require(

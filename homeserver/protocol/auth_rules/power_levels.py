@@ -12,7 +12,7 @@ https://spec.matrix.org/latest/rooms/v9/#mroompower_levels-events-accept-values-
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from homeserver.protocol.auth_rules.room import NotAuthorised, Room, content_object, require
+from homeserver.protocol.auth_rules.room import NeverAllowed, Room, content_object, require
 from homeserver.protocol.events.content import read_level
 from homeserver.protocol.identifiers import is_user_id
 from homeserver.protocol.room_versions import RoomVersion
@@ -31,7 +31,7 @@ _Levels = Mapping[str, int]
 
 
 def check_power_levels(room: Room) -> None:
-    """Raise `NotAuthorised` if the sender may not change the power levels in this way."""
+    """Raise `NotAuthorised` if the sender may not change the power levels in this way, `NeverAllowed` if nobody may."""
     version, content = room.version, room.event.content
     _check_users(room, _levels_in(content, "users", version))
     if room.power_event is None and not version.integer_power_levels:
@@ -64,8 +64,8 @@ def _level_maps(version: RoomVersion) -> tuple[str, ...]:
 def _check_users(room: Room, users: Iterable[str]) -> None:
     privileged = room.power.creators
     for user_id in users:
-        require(is_user_id(user_id), "users has a key that is not a user ID")
-        require(user_id not in privileged, "A creator of the room cannot have a power level")
+        require(is_user_id(user_id), "users has a key that is not a user ID", NeverAllowed)
+        require(user_id not in privileged, "A creator of the room cannot have a power level", NeverAllowed)
 
 
 def _check_changes(
@@ -95,7 +95,7 @@ def _levels_in(content: Mapping[str, object], name: str, version: RoomVersion) -
         return {}
     found = content_object(content, name)
     if found is None:
-        raise NotAuthorised(f"{name} must be an object")
+        raise NeverAllowed(f"{name} must be an object")
     return _read_all(found, version)
 
 
@@ -104,7 +104,7 @@ def _read_all(values: Mapping[str, object], version: RoomVersion) -> dict[str, i
     for name, value in values.items():
         level = read_level(value, version)
         if level is None:
-            raise NotAuthorised(f"The level of {name} is not an integer")
+            raise NeverAllowed(f"The level of {name} is not an integer")
         levels[name] = level
     return levels
 

@@ -25,10 +25,14 @@ class NotAuthorised(Forbidden):
     """An event that the authorisation rules reject; the message says by which of them."""
 
 
-def require(condition: bool, otherwise: str) -> None:
+class NeverAllowed(NotAuthorised):
+    """An event that is wrong in itself: whoever sends it, it is rejected."""
+
+
+def require(condition: bool, otherwise: str, error: type[NotAuthorised] = NotAuthorised) -> None:
     """Reject the event unless a condition holds."""
     if not condition:
-        raise NotAuthorised(otherwise)
+        raise error(otherwise)
 
 
 class Room:

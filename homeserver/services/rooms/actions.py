@@ -3,8 +3,9 @@
 from collections.abc import Collection, Mapping
 from typing import TypeVar
 
+from homeserver.protocol.auth_rules.room import NeverAllowed
 from homeserver.protocol.canonical_json import encode_canonical
-from homeserver.protocol.errors import Forbidden, UserSuspended
+from homeserver.protocol.errors import BadJson, Forbidden, UserSuspended
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import RoomID, StateKey, UserID
 from homeserver.protocol.partial_state import UnableDueToPartialState
@@ -63,7 +64,10 @@ class RoomActions:
         self, draft: RoomDraft, intent: EventIntent, transaction: str | None = None
     ) -> StoredEvent:
         """Add an event to a draft. Raises `NotAuthorised`, EventTooLarge, BadJson."""
-        return await self._local_events.append(draft, intent, transaction)
+        try:
+            return await self._local_events.append(draft, intent, transaction)
+        except NeverAllowed as error:
+            raise BadJson(error.message) from None
 
     async def set_state(
         self, draft: RoomDraft, intent: EventIntent, transaction: str | None = None

@@ -146,6 +146,7 @@ def test_an_event_shows_what_it_replaced(rooms: RoomsSite) -> None:
     second = alice.set_state(room, "m.room.name", {"name": "Two"})
     unsigned = alice.event(room, second)["unsigned"]
     assert unsigned["prev_content"] == {"name": "One"}
+    assert unsigned["prev_sender"] == alice.user_id
     assert unsigned["replaces_state"] == first
     assert "prev_content" not in alice.event(room, first)["unsigned"]
 

@@ -211,8 +211,10 @@ def _shared(replaced: StoredEvent | None, redaction: StoredEvent | None) -> byte
     """
     shared = b""
     if replaced is not None:
-        shared += b',"prev_content":%b,"replaces_state":%b' % (
+        # Clients find out by `prev_sender` who invited somebody who has joined.
+        shared += b',"prev_content":%b,"prev_sender":%b,"replaces_state":%b' % (
             encode_canonical(replaced.event.content),
+            orjson.dumps(replaced.event.sender),
             orjson.dumps(replaced.event.event_id),
         )
     if redaction is not None:

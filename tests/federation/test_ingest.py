@@ -209,6 +209,19 @@ class TestForks(Shared):
         assert shown["content"] == {}
 
     @in_world
+    async def test_who_may_redact_all_may_redact_what_is_not_here_yet(self) -> None:
+        alpha, alice, room, evil, shared = await self.shared()
+        bob = await alpha.person("bob")
+        await bob.join(room)
+        target = shared.event("m.room.message", {"body": "regretted"})
+        path = f"/rooms/{escaped(room)}/redact/{escaped(target.event_id)}"
+        assert (await bob.ask("PUT", f"{path}/one", {})).errcode == "M_NOT_FOUND"
+        await alice.do("PUT", f"{path}/two", {})
+        await evil.send(alpha, target)
+        shown: Any = await alice.do("GET", f"/rooms/{escaped(room)}/event/{escaped(target.event_id)}")
+        assert shown["content"] == {}
+
+    @in_world
     async def test_an_event_of_another_room_is_no_previous_event(self) -> None:
         alpha, alice, room, evil, shared = await self.shared()
         other = await alice.public_room()

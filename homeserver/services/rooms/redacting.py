@@ -140,6 +140,8 @@ class Redacting:
         redaction in.
         """
         stored = await self._events.find(target_id)
+        if stored is None and await self._may_redact_unknown(draft, who):
+            return
         if stored is None or stored.status is not Status.ACCEPTED:
             raise NotFound("Event not found")
         target = stored.event
@@ -152,9 +154,18 @@ class Redacting:
         if not await self._may_redact(draft, who.user_id, target):
             raise Forbidden("You may not redact this event")
 
+    async def _may_redact_unknown(self, draft: RoomDraft, who: Requester) -> bool:
+        """Whether an event that is not here may be redacted: others in the room may have it, and if it comes, it comes
+        redacted.
+        """
+        summary = draft.head.summary
+        elsewhere = summary.joined_members > summary.local_members
+        return elsewhere and not who.is_suspended and await self._may_redact_any(draft, who.user_id)
+
     async def _may_redact(self, draft: RoomDraft, user_id: UserID, target: Event) -> bool:
-        if target.sender == user_id:
-            return True
+        return target.sender == user_id or await self._may_redact_any(draft, user_id)
+
+    async def _may_redact_any(self, draft: RoomDraft, user_id: UserID) -> bool:
         state = await self._actions.draft_state(draft, POWER_KEYS)
         levels = power_levels_in(draft.head.room_version, state)
         return levels.user(user_id) >= levels.redact

@@ -191,6 +191,11 @@ def test_members_of_the_allowed_room_may_join_a_restricted_one(rooms: RoomsSite)
     assert (
         alice.state(room, "m.room.member", bob.user_id)["join_authorised_via_users_server"] == alice.user_id
     )
+    forged = {"membership": "join", "displayname": "Bobby", "join_authorised_via_users_server": "unused"}
+    bob.set_state(room, "m.room.member", forged, bob.user_id)
+    assert alice.state(room, "m.room.member", bob.user_id) == {"membership": "join", "displayname": "Bobby"}
+    forged["membership"] = "invite"
+    assert alice.try_set_state(room, "m.room.member", forged, carol.user_id).errcode == "M_FORBIDDEN"
     assert carol.try_join(room).errcode == "M_FORBIDDEN"
     alice.invite(room, carol)
     carol.join(room)

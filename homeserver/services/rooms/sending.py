@@ -16,6 +16,7 @@ from homeserver.services.rooms.draft import RoomDraft
 from homeserver.services.rooms.joining import Joining
 from homeserver.services.rooms.local_events import EventIntent
 from homeserver.services.rooms.membership import Membership
+from homeserver.services.rooms.membership_requests import AUTHORISER
 from homeserver.services.rooms.redacting import Redacting
 from homeserver.services.rooms.transactions import Delay, Transaction, Transactions
 
@@ -145,11 +146,13 @@ class Sending:
         )
 
     async def _put_member(self, who: Requester, room_id: RoomID, target: str, content: Content) -> EventID:
-        if "join_authorised_via_users_server" in content:
-            raise Forbidden("Only servers authorise joins")
         membership = content.get("membership")
         if membership == "join" and target == who.user_id:
-            return await self._joining.put(who, room_id, content)
+            # Clients send back what they found there; who lets somebody in is for servers to say.
+            own = {key: value for key, value in content.items() if key != AUTHORISER}
+            return await self._joining.put(who, room_id, own)
+        if AUTHORISER in content:
+            raise Forbidden("Only servers authorise joins")
         stored = await self._membership.put(who, room_id, target, content)
         if stored is None:
             raise Forbidden("This server is not in the room")

@@ -90,6 +90,10 @@ class RoomVersion:
     """
     redacts_in_content: bool
     """`m.room.redaction` names its target in `content.redacts`, not in the top-level `redacts`."""
+    keys_limited_in_bytes: bool
+    """`type` and `state_key` have at most 255 bytes. If not, those of other servers' events may have as many code
+    points: what most servers accept in old rooms must not be missing from ours.
+    """
     checks_notification_levels: bool
     """A change of `notifications` in power levels is authorised as one of `events` is."""
     integer_power_levels: bool
@@ -153,6 +157,7 @@ _V1 = RoomVersion(
     special_aliases_auth=True,
     redactions_authorised_by_level=True,
     redacts_in_content=False,
+    keys_limited_in_bytes=False,
     checks_notification_levels=False,
     integer_power_levels=False,
     creator_in_content=True,
@@ -201,6 +206,7 @@ _V11 = replace(
     _V10,
     id="11",
     redacts_in_content=True,
+    keys_limited_in_bytes=True,
     creator_in_content=False,
     redaction=replace(
         _V10.redaction.with_content(

@@ -32,7 +32,7 @@ from tests.protocol.pdus import (
 
 by_version = pytest.mark.parametrize("version", ALL_VERSIONS, ids=lambda version: version.id)
 
-WRONG_STRINGS: list[Any] = [None, 1, True, [], {}, ["m.room.message"], "x" * 256, "é" * 128, "a\0b"]
+WRONG_STRINGS: list[Any] = [None, 1, True, [], {}, ["m.room.message"], "x" * 256, "é" * 256, "a\0b"]
 WRONG_OBJECTS: list[Any] = [None, 1, "x", [], [{}], True]
 
 hostile_leaves = (
@@ -107,6 +107,19 @@ def test_wrong_types_are_refused(version: RoomVersion, name: str, values: list[A
     for value in values:
         with pytest.raises(InvalidEvent):
             parse_pdu(event_of(version).pdu | {name: value}, version)
+
+
+@by_version
+@pytest.mark.parametrize("name", ["type", "state_key"])
+def test_keys_of_old_rooms_may_have_as_many_code_points_as_later_ones_have_bytes(
+    version: RoomVersion, name: str
+) -> None:
+    pdu = event_of(version).pdu | {name: "💥" * 64}
+    if version.keys_limited_in_bytes:
+        with pytest.raises(InvalidEvent):
+            parse_pdu(pdu, version)
+    else:
+        assert parse_pdu(pdu, version).pdu[name] == "💥" * 64
 
 
 @pytest.mark.parametrize("version", ["1", "2"])

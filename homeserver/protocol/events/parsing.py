@@ -70,9 +70,9 @@ def check_shape(pdu: dict[str, Any], version: RoomVersion, *, limit_references: 
 
 
 def _check_names(pdu: dict[str, Any], version: RoomVersion) -> None:
-    if not _is_key(pdu.get("type")):
+    if not _is_key(pdu.get("type"), version):
         raise InvalidEvent("type is not a string of at most 255 bytes")
-    if "state_key" in pdu and not _is_key(pdu["state_key"]):
+    if "state_key" in pdu and not _is_key(pdu["state_key"], version):
         raise InvalidEvent("state_key is not a string of at most 255 bytes")
     sender = pdu.get("sender")
     if not (type(sender) is str and is_user_id(sender)):
@@ -126,10 +126,10 @@ def _check_references(pdu: dict[str, Any], name: str, limit: int | None, version
             raise InvalidEvent(f"{name} has an entry that is not an event ID")
 
 
-def _is_key(value: Any) -> bool:
-    """A string of at most 255 bytes, with no NUL: no server's database could ever keep it as a key."""
+def _is_key(value: Any, version: RoomVersion) -> bool:
+    """A string of at most 255 bytes (or code points), with no NUL: no server's database could ever keep it as a key."""
     if type(value) is not str or "\0" in value:
         return False
-    if value.isascii():
+    if not version.keys_limited_in_bytes or value.isascii():
         return len(value) <= MAX_KEY_BYTES
     return len(value.encode(errors="surrogatepass")) <= MAX_KEY_BYTES

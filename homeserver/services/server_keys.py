@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from federation.keyring import ANY_KEY, Keyring
 from homeserver.clock import Clock
+from homeserver.protocol.canonical_json import decode, encode_canonical
 from homeserver.protocol.events.signing import sign_json
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.signing_keys import SigningKey, VerifyKey
@@ -26,7 +27,7 @@ class OwnKeys:
         self._server_name = server_name
         self._signing_key = signing_key
         self._old_keys = {
-            key.key_id: {"key": key.text(), "expired_ts": key.valid_until_ts}
+            key.key_id: {"expired_ts": key.valid_until_ts, "key": key.text()}
             for key in old_keys
             if key.key_id != signing_key.key_id
         }
@@ -45,7 +46,9 @@ class OwnKeys:
                 "old_verify_keys": self._old_keys,
                 "valid_until_ts": now + LIFETIME_MS,
             }
-            self._document = sign_json(unsigned, self._server_name, key)
+            signed = sign_json(unsigned, self._server_name, key)
+            # As canonical JSON, so that it can be verified as it comes, without its signatures.
+            self._document = decode(encode_canonical(signed))
             self._renew_ms = now + LIFETIME_MS // 2
         return self._document
 

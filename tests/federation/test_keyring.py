@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from federation.client.key_documents import LONGEST_VALIDITY_MS, read_document
 from federation.keyring import KeyRequest
 from homeserver.protocol.base64 import encode_base64
+from homeserver.protocol.canonical_json import encode_canonical
 from homeserver.protocol.errors import BadJson, InvalidSignature
 from homeserver.protocol.events.signing import sign_json, verify_json
 from homeserver.protocol.identifiers import ServerName
@@ -415,6 +416,7 @@ class Own(Internet):
             assert status == 200, target
             assert read_document(answer, NOW, direct=True).keys.keys() == {ours.key.key_id}
             assert answer["valid_until_ts"] > NOW + HOUR
+            assert orjson.dumps(answer) == encode_canonical(answer)
 
     async def test_its_document_is_renewed_in_time(self) -> None:
         ours = self.homeserver("ours.example")

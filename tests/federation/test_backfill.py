@@ -92,6 +92,24 @@ class TestQuestions(Shared):
             assert (path, status) == (path, 403)
 
     @in_world
+    async def test_an_auth_chain_goes_back_to_the_create_event(self) -> None:
+        alpha, alice, _, evil, _shared = await self.shared()
+        for version in ("11", "12"):
+            room = await alice.public_room(room_version=version)
+            await evil.join(alpha, room)
+            state = await alice.state(room)
+            named = await alice.set_state(room, "m.room.name", {"name": "Tea"})
+            path = f"/_matrix/federation/v1/event_auth/{room}"
+            _, answer = await evil.ask(alpha, "GET", f"{path}/{named}")
+            assert sorted(pdu["type"] for pdu in answer["auth_chain"]) == [
+                "m.room.create",
+                "m.room.member",
+                "m.room.power_levels",
+            ]
+            _, answer = await evil.ask(alpha, "GET", f"{path}/{state['m.room.create', '']}")
+            assert answer["auth_chain"] == []
+
+    @in_world
     async def test_missing_events_are_those_between(self) -> None:
         alpha, alice, room, evil, _shared = await self.shared()
         said = [await alice.say(room, f"message {number}") for number in range(5)]

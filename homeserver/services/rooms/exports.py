@@ -91,15 +91,13 @@ class RoomExports:
         return stored.state_before
 
     async def auth_chain_of(self, server: ServerName, room_id: RoomID, event_id: EventID) -> list[Event]:
-        """All events that authorise an event. Raises NotFound, Forbidden."""
+        """All events that authorise an event, the create event even where it is implied. Raises NotFound, Forbidden."""
         await self._access.shared(room_id, server)
         stored = await self._find(room_id, event_id)
-        return [each.event for each in await self.auth_chain([stored.event])]
-
-    async def auth_chain(self, events: Iterable[Event]) -> list[StoredEvent]:
-        """The auth events of events, theirs, and so on."""
+        event = stored.event
+        implied = [EventID("$" + room_id[1:])] if event.version.room_id_is_create_hash else []
         chain: dict[EventID, StoredEvent] = {}
-        wanted = {auth_id for event in events for auth_id in event.auth_event_ids}
+        wanted = {*event.auth_event_ids, *implied} - {event_id}
         while wanted:
             found = await self._events.by_ids(wanted)
             chain |= found
@@ -109,7 +107,7 @@ class RoomExports:
                 for auth_id in stored.event.auth_event_ids
                 if auth_id not in chain
             }
-        return list(chain.values())
+        return [each.event for each in chain.values()]
 
     async def backfill(
         self, server: ServerName, room_id: RoomID, event_ids: Collection[EventID], limit: int

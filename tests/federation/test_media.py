@@ -98,12 +98,19 @@ class TestMedia(World):
 
     @in_world
     async def test_an_older_server_is_asked_as_it_knows(self) -> None:
+        await self._asks_an_older_server(404, NOT_THERE)
+
+    @in_world
+    async def test_an_older_server_may_say_in_no_matrix_error_what_it_does_not_know(self) -> None:
+        await self._asks_an_older_server(400, b"What?")
+
+    async def _asks_an_older_server(self, status: int, refusal: bytes) -> None:
         alpha = await self.server("alpha.example")
         alice = await alpha.person("alice")
 
         def answer(asked: Any) -> None:
             if b"/federation/v1/media/" in asked.uri:
-                respond(asked, 404, NOT_THERE, Content_Type="application/json")
+                respond(asked, status, refusal, Content_Type="application/json")
             else:
                 respond(
                     asked,

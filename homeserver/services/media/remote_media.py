@@ -122,7 +122,7 @@ class RemoteMedia:
             try:
                 return await self._as_today(name, timeout_ms, incoming)
             except RemoteError as error:
-                if error.remote_errcode != _UNRECOGNIZED:
+                if not _is_unknown(error):
                     raise
                 return await self._as_before(name, timeout_ms, incoming)
         except RemoteError as error:
@@ -217,6 +217,12 @@ def _two_parts(headers: Headers) -> TwoParts:
 def _last(headers: Headers, name: str) -> str | None:
     values = headers.getRawHeaders(name)
     return values[-1] if values else None
+
+
+def _is_unknown(error: RemoteError) -> bool:
+    """Whether a server does not know the endpoint. Some say so in no Matrix error at all."""
+    unsaid = not error.remote_body and error.status in (400, 404, 405)
+    return unsaid or error.remote_errcode == _UNRECOGNIZED
 
 
 def _told(error: RemoteError) -> MatrixError:

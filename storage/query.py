@@ -12,7 +12,7 @@ prepare each of them on the migrated schema.
 import inspect
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, is_dataclass
 from types import GenericAlias, NoneType, UnionType
 from typing import (
     Any,
@@ -26,6 +26,8 @@ from typing import (
     get_origin,
     get_type_hints,
 )
+
+from msgspec import Struct
 
 from storage.bulk import Bulk, Each, Entry, bulk, bulk_delete, each
 from storage.transaction import Prepared, Row, Transaction
@@ -105,8 +107,8 @@ class Declared:
 
     def columns(self) -> list[str] | None:
         """Names the result columns must have, in order; None where only their number or nothing is fixed."""
-        if is_dataclass(self.row_type):
-            return [field.name for field in fields(self.row_type)]
+        if _is_record(self.row_type):
+            return list(self.row_type.__match_args__)
         return None
 
     def _texts(self) -> tuple[str, str]:
@@ -125,8 +127,8 @@ DECLARED: dict[str, Declared] = {}
 
 
 def many(row_type: type[T]) -> Shape[list[T]]:
-    """All rows: a dataclass by column order, `tuple[...]` as it comes, anything else from the only column."""
-    if is_dataclass(row_type):
+    """All rows: a struct or dataclass by column order, `tuple[...]` as it comes, anything else from the only column."""
+    if _is_record(row_type):
 
         def records(tx: Transaction) -> list[T]:
             return [row_type(*row) for row in tx.rows()]
@@ -231,11 +233,16 @@ def _check(name: str, sql: str, hints: dict[str, Any], names: tuple[str, ...], s
 
 
 def _builder(row_type: type[T]) -> Callable[[Row], T]:
-    if is_dataclass(row_type):
+    if _is_record(row_type):
         return lambda row: row_type(*row)
     if _is_tuple(row_type):
         return lambda row: cast(T, row)
     return lambda row: cast(T, row[0])
+
+
+def _is_record(row_type: Any) -> bool:
+    """Structs are made in an eighth of the time that dataclasses take, which are as good otherwise."""
+    return isinstance(row_type, type) and (issubclass(row_type, Struct) or is_dataclass(row_type))
 
 
 def _is_tuple(row_type: Any) -> bool:

@@ -3,9 +3,10 @@
 Every request is noted in memory; the database hears of a device at most once in an interval.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import structlog
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 
 from homeserver.clock import Clock, Timer

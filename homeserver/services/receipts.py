@@ -4,7 +4,9 @@ https://spec.matrix.org/v1.19/client-server-api/#receipts
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from homeserver.clock import Clock
 from homeserver.protocol.errors import InvalidParam, NotFound

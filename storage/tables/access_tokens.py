@@ -5,14 +5,13 @@ A refresh token and the access token issued with it are one *pair*. A refresh ma
 (https://spec.matrix.org/v1.19/client-server-api/#refreshing-access-tokens).
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import DeviceID, UserID
 from storage.query import Queries, affected, many, maybe, one, query
 
 
-@dataclass(frozen=True, slots=True)
-class StoredToken:
+class StoredToken(Struct, frozen=True):
     """What an access token stands for. Times are in milliseconds since the epoch."""
 
     id: int
@@ -27,8 +26,7 @@ class StoredToken:
     deactivated: bool
 
 
-@dataclass(frozen=True, slots=True)
-class StoredRefreshToken:
+class StoredRefreshToken(Struct, frozen=True):
     """What a refresh token stands for. Times are in milliseconds since the epoch."""
 
     id: int

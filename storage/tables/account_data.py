@@ -1,13 +1,12 @@
 """Account data, global and of rooms."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import RoomID, UserID
 from storage.query import Queries, affected, bulk, many, maybe, query
 
 
-@dataclass(frozen=True, slots=True)
-class AccountDatum:
+class AccountDatum(Struct, frozen=True):
     """One piece of account data: `room_id` is empty for global data, `content` a JSON object."""
 
     room_id: str

@@ -1,13 +1,12 @@
 """What the counts of a user are made of, beside what is unread of a room (`tables.unread`)."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import RoomID, UserID
 from storage.query import Queries, many, query
 
 
-@dataclass(frozen=True, slots=True)
-class OpenRoomRow:
+class OpenRoomRow(Struct, frozen=True):
     """A room that a user is in or invited to; `sender` is who sent their membership event."""
 
     room_id: RoomID

@@ -1,6 +1,6 @@
 """Events that users scheduled, and what became of them."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import DeviceID, EventID, RoomID, UserID
 from storage.query import Queries, affected, each, many, maybe, nothing, one, query
@@ -10,8 +10,7 @@ _COLUMNS = """delayed.delay_id, delayed.user_id, delayed.device_id, delayed.apps
               delayed.since_ts, delayed.due_ts, delayed.begun_ts"""
 
 
-@dataclass(frozen=True, slots=True)
-class DelayedEvent:
+class DelayedEvent(Struct, frozen=True):
     """A delayed event; `content` is JSON, `due_ts` is None once it is finalised."""
 
     delay_id: str
@@ -30,8 +29,7 @@ class DelayedEvent:
     begun_ts: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """How a delayed event ended: sent, failed for an `error` (JSON), or else cancelled."""
 
     finalised_ts: int

@@ -1,13 +1,12 @@
 """Servers that do not answer, and when each is tried again."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import ServerName
 from storage.query import Queries, bulk, many, maybe, nothing, one, query
 
 
-@dataclass(frozen=True, slots=True)
-class FailingDestination:
+class FailingDestination(Struct, frozen=True):
     """One server that does not answer. Times are in milliseconds (since the epoch)."""
 
     server_name: ServerName

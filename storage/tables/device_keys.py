@@ -1,13 +1,12 @@
 """Identity keys of local devices, cross-signing keys of local users, and the signatures that they make."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import DeviceID, UserID
 from storage.query import Queries, affected, bulk, many, maybe, nothing, query
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceKeysRow:
+class DeviceKeysRow(Struct, frozen=True):
     """`json` is what its owner signed, None for a device without keys."""
 
     user_id: UserID
@@ -16,8 +15,7 @@ class DeviceKeysRow:
     display_name: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class CrossSigningRow:
+class CrossSigningRow(Struct, frozen=True):
     """`usage` is `master`, `self_signing` or `user_signing`."""
 
     user_id: UserID
@@ -26,8 +24,7 @@ class CrossSigningRow:
     json: str
 
 
-@dataclass(frozen=True, slots=True)
-class SignatureRow:
+class SignatureRow(Struct, frozen=True):
     """A signature of a user over somebody's master key."""
 
     user_id: UserID

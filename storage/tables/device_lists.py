@@ -1,6 +1,6 @@
 """Whose devices changed when, and who has to hear of it."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import DeviceID, RoomID, ServerName, UserID
 from storage.query import Queries, bulk, many, maybe, nothing, one, query
@@ -22,8 +22,7 @@ DEVICE_LIST_OUTBOX = bulk(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class OwedDevice:
+class OwedDevice(Struct, frozen=True):
     """A device that a server is to hear of; an empty ID stands for cross-signing keys. `prev` is the last stream
     ID that the server was sent of the user.
     """
@@ -34,8 +33,7 @@ class OwedDevice:
     prev: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class OwedKeys:
+class OwedKeys(Struct, frozen=True):
     """A device as it is now."""
 
     user_id: UserID
@@ -44,8 +42,7 @@ class OwedKeys:
     json: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(Struct, frozen=True):
     """Somebody came into a room or went out of it."""
 
     pos: int

@@ -1,13 +1,12 @@
 """The devices of this server's users."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import DeviceID, UserID
 from storage.query import Queries, affected, each, many, maybe, one, query
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
+class Device(Struct, frozen=True):
     """One device. Times are in milliseconds since the epoch."""
 
     device_id: DeviceID
@@ -16,8 +15,7 @@ class Device:
     last_seen_ip: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class SeenDevice:
+class SeenDevice(Struct, frozen=True):
     """Where a device was last seen. The time is in milliseconds since the epoch."""
 
     device_id: DeviceID

@@ -1,13 +1,12 @@
 """The directory of published rooms: their summaries, largest first."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import RoomAlias, RoomID
 from storage.query import Queries, many, one, query
 
 
-@dataclass(frozen=True, slots=True)
-class PublicRoomRow:
+class PublicRoomRow(Struct, frozen=True):
     """What the directory shows of a room."""
 
     room_id: RoomID

@@ -1,13 +1,12 @@
 """Events that came before what they build on, kept until that can be had."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import EventID, RoomID, ServerName
 from storage.query import Queries, many, maybe, nothing, query
 
 
-@dataclass(frozen=True, slots=True)
-class EarlyEvent:
+class EarlyEvent(Struct, frozen=True):
     """One of them: `origin` sent it, `pdu` is its JSON, `attempts` is how often it was tried again."""
 
     event_id: EventID

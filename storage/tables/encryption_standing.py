@@ -1,13 +1,12 @@
 """How a user's end-to-end encryption stands: what an operator looks at when messages cannot be decrypted."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import DeviceID, ServerName, UserID
 from storage.query import Queries, many, maybe, query
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceStanding:
+class DeviceStanding(Struct, frozen=True):
     """A device. `json` are its keys; `waiting` messages are undelivered, the first of them of a position. Times are in
     milliseconds since the epoch.
     """
@@ -25,8 +24,7 @@ class DeviceStanding:
     first_waiting: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class StaleList:
+class StaleList(Struct, frozen=True):
     """The devices of another server's user, of whom something was missed."""
 
     user_id: UserID
@@ -35,8 +33,7 @@ class StaleList:
     failures: int
 
 
-@dataclass(frozen=True, slots=True)
-class OwedServer:
+class OwedServer(Struct, frozen=True):
     """What a server has still to be told of a user's devices, and messages of the user to devices there. The last two
     are there if it does not answer.
     """

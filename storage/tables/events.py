@@ -1,6 +1,6 @@
 """Events, the client transactions that made them, redactions and gaps in a room's history."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import EventID, RoomID, UserID
 from storage.query import Queries, bulk, bulk_delete, each, many, maybe, nothing, query
@@ -13,8 +13,7 @@ EVENT_COLUMNS = """nid, event_id, room_id, room_version, pos, ordering, depth, r
 _QUALIFIED = ", ".join(f"event.{name.strip()}" for name in EVENT_COLUMNS.split(","))
 
 
-@dataclass(frozen=True, slots=True)
-class EventRow:
+class EventRow(Struct, frozen=True):
     """A stored event; `json` is the canonical PDU. `ordering` is None for outliers."""
 
     nid: int

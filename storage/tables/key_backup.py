@@ -1,13 +1,12 @@
 """Backups of room keys."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import RoomID, UserID
 from storage.query import Queries, affected, many, maybe, nothing, one, query
 
 
-@dataclass(frozen=True, slots=True)
-class Backup:
+class Backup(Struct, frozen=True):
     """A version of a backup; `auth_data` is JSON."""
 
     version: int
@@ -17,8 +16,7 @@ class Backup:
     session_count: int
 
 
-@dataclass(frozen=True, slots=True)
-class BackedUp:
+class BackedUp(Struct, frozen=True):
     """A session in a backup; `session_data` is JSON."""
 
     room_id: RoomID

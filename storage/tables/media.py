@@ -1,13 +1,12 @@
 """What is known of each `mxc://` address: ours, and those of other servers whose content was fetched."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import MediaID, ServerName, UserID
 from storage.query import Queries, affected, many, maybe, nothing, one, query
 
 
-@dataclass(frozen=True, slots=True)
-class Media:
+class Media(Struct, frozen=True):
     """One address with its content; without `sha256` the content is to be uploaded until `expires_ts`.
 
     Times are milliseconds since the epoch. `created_ts` is when the content came to this server; what is `protected`
@@ -29,16 +28,14 @@ class Media:
     protected: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
+class Pending(Struct, frozen=True):
     """How many addresses of a user wait for their content, and when the first of them expires."""
 
     number: int
     first_expires_ts: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Copy:
+class Copy(Struct, frozen=True):
     """A copy of another server's content."""
 
     origin: ServerName
@@ -47,8 +44,7 @@ class Copy:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Own:
+class Own(Struct, frozen=True):
     """An address of ours and its bytes."""
 
     media_id: MediaID

@@ -1,12 +1,11 @@
 """The contents of media by their SHA-256, and thumbnails, which are contents made of others."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from storage.query import Queries, affected, many, maybe, nothing, query
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(Struct, frozen=True):
     """Bytes that are kept, under the name `file`."""
 
     sha256: str
@@ -14,8 +13,7 @@ class Content:
     file: str
 
 
-@dataclass(frozen=True, slots=True)
-class Thumbnail:
+class Thumbnail(Struct, frozen=True):
     """A thumbnail, or (`failure`, and no content) why there is none."""
 
     sha256: str | None

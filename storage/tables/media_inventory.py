@@ -1,6 +1,6 @@
 """What there is of media, for administrators: by user, by room, by age and size."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import MediaID, RoomID, ServerName, UserID
 from storage.query import Queries, many, one, query
@@ -17,8 +17,7 @@ _USAGE = """from media m join media_contents c using (sha256) left join profiles
                    or position(lower(%(search)s) in lower(p.displayname)) > 0)"""
 
 
-@dataclass(frozen=True, slots=True)
-class Uploaded:
+class Uploaded(Struct, frozen=True):
     """A file of one of our users."""
 
     media_id: MediaID
@@ -31,8 +30,7 @@ class Uploaded:
     protected: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(Struct, frozen=True):
     """How much a user's files are."""
 
     user_id: UserID
@@ -41,8 +39,7 @@ class Usage:
     bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Mention:
+class Mention(Struct, frozen=True):
     """An event of a room's timeline and its place; `json` only if it may show files."""
 
     depth: int

@@ -1,13 +1,12 @@
 """What nobody gets: forbidden bytes, addresses in quarantine, and each change of that in order."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import MediaID, ServerName, UserID
 from storage.query import Queries, affected, many, nothing, one, query
 
 
-@dataclass(frozen=True, slots=True)
-class QuarantineChange:
+class QuarantineChange(Struct, frozen=True):
     """An address that went into quarantine or came out of it."""
 
     number: int

@@ -1,6 +1,6 @@
 """Events that show files, how far events were looked at, and users whose files are to go."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import EventID, MediaID, ServerName, UserID
 from storage.query import Queries, affected, bulk, many, maybe, nothing, one, query
@@ -23,8 +23,7 @@ _SHOWN = """exists (select from profiles p where p.avatar_url = 'mxc://' || m.or
             or exists (select from room_summaries r where r.avatar_url = 'mxc://' || m.origin || '/' || m.media_id)"""
 
 
-@dataclass(frozen=True, slots=True)
-class TellingRow:
+class TellingRow(Struct, frozen=True):
     """An event that shows a file or redacts another event; `json` is the canonical PDU."""
 
     event_id: EventID
@@ -34,8 +33,7 @@ class TellingRow:
     json: str
 
 
-@dataclass(frozen=True, slots=True)
-class GoneRow:
+class GoneRow(Struct, frozen=True):
     """A use that is no more: an event by `sender` showed a file."""
 
     media_id: MediaID
@@ -43,8 +41,7 @@ class GoneRow:
     origin: ServerName
 
 
-@dataclass(frozen=True, slots=True)
-class UnusedRow:
+class UnusedRow(Struct, frozen=True):
     """A file that nobody shows any more."""
 
     origin: ServerName

@@ -1,6 +1,6 @@
 """Who is, was or may be in which room."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import RoomID, ServerName, UserID
 from storage.query import Queries, affected, bulk, bulk_delete, many, maybe, one, query
@@ -12,8 +12,7 @@ _COLUMNS = """room_id, user_id, membership, event_nid, sender, pos, forgotten, s
               avatar_url"""
 
 
-@dataclass(frozen=True, slots=True)
-class MembershipRow:
+class MembershipRow(Struct, frozen=True):
     """A user's last known membership. `stripped_state` is a JSON list, for invites and knocks from outside the room."""
 
     room_id: RoomID
@@ -28,8 +27,7 @@ class MembershipRow:
     avatar_url: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class MembershipChangeRow:
+class MembershipChangeRow(Struct, frozen=True):
     """`renewed`: the room is to be shown as one that the user has just come into, as its members are known now."""
 
     pos: int

@@ -1,13 +1,12 @@
 """Keys that are given away once, and those that stand in when they run out."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import DeviceID, UserID
 from storage.query import Queries, many, nothing, query
 
 
-@dataclass(frozen=True, slots=True)
-class KeyRow:
+class KeyRow(Struct, frozen=True):
     """A key of a device."""
 
     user_id: UserID

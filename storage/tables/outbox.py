@@ -1,13 +1,12 @@
 """What other servers are owed."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import EventID, RoomID, ServerName
 from storage.query import Queries, bulk, many, maybe, nothing, one, query
 
 
-@dataclass(frozen=True, slots=True)
-class OwedEvent:
+class OwedEvent(Struct, frozen=True):
     """An event in the order of positions; `json` is the canonical PDU."""
 
     pos: int
@@ -15,8 +14,7 @@ class OwedEvent:
     json: str
 
 
-@dataclass(frozen=True, slots=True)
-class RoomServer:
+class RoomServer(Struct, frozen=True):
     """A server in a room: it is owed what comes after `joined_pos`, up to `left_pos` if it has left."""
 
     server: ServerName
@@ -24,8 +22,7 @@ class RoomServer:
     left_pos: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class OutboundEvent:
+class OutboundEvent(Struct, frozen=True):
     """An event of a room that this server passes on."""
 
     pos: int

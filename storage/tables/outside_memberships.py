@@ -1,13 +1,12 @@
 """Invites and knocks of our users in rooms that this server is not in, by the servers that know of them."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import RoomID, ServerName, UserID
 from storage.query import Queries, bulk, many, maybe, nothing, query
 
 
-@dataclass(frozen=True, slots=True)
-class OwedLeave:
+class OwedLeave(Struct, frozen=True):
     """A leave of which no server of the room knows yet; `leave_content` is JSON."""
 
     room_id: RoomID

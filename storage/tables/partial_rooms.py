@@ -1,6 +1,6 @@
 """Rooms of which this server was not told most members yet."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import EventID, RoomID, ServerName
 from storage.query import Queries, bulk, bulk_delete, many, maybe, nothing, one, query
@@ -9,8 +9,7 @@ from storage.tables.events import EVENT_COLUMNS, EventRow
 _COLUMNS = "room_id, join_nid, server, servers, since_ts, attempts"
 
 
-@dataclass(frozen=True, slots=True)
-class PartialRoom:
+class PartialRoom(Struct, frozen=True):
     """One of them: the event by which it was entered, the server that let us in, and those that are in the room as it
     said. Times are in milliseconds since the epoch.
     """

@@ -1,13 +1,12 @@
 """How users were a while ago."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import UserID
 from storage.query import Queries, many, nothing, query
 
 
-@dataclass(frozen=True, slots=True)
-class PresenceRow:
+class PresenceRow(Struct, frozen=True):
     """The presence of a user; ``active_ts`` in milliseconds since the epoch."""
 
     user_id: UserID

@@ -1,6 +1,6 @@
 """What local users tell about themselves."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import UserID
 from storage.query import Queries, many, maybe, nothing, query
@@ -10,8 +10,7 @@ _STALE = """with stale as (insert into user_directory_stale (user_id) values (%(
             on conflict (user_id) do update set user_id = excluded.user_id)"""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredProfile:
+class StoredProfile(Struct, frozen=True):
     """A profile: `fields` is the JSON object of all fields but the two."""
 
     displayname: str | None
@@ -19,8 +18,7 @@ class StoredProfile:
     fields: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class NameAndAvatar:
+class NameAndAvatar(Struct, frozen=True):
     """The part of a profile that goes into the user's membership events."""
 
     user_id: UserID

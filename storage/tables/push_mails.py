@@ -1,14 +1,13 @@
 """Mails about what users have not read: when each pusher that mails is looked at, and which rooms it leaves alone."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import RoomID, UserID
 from storage.query import Queries, affected, bulk, many, maybe, nothing, query
 from storage.tables.push_outbox import OwedPush
 
 
-@dataclass(frozen=True, slots=True)
-class MailPusher:
+class MailPusher(Struct, frozen=True):
     """A pusher that mails. `wanted`: it is enabled, and the address is its user's. `failing_ms` is the last pause."""
 
     id: int
@@ -18,8 +17,7 @@ class MailPusher:
     failing_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class RestingRoom:
+class RestingRoom(Struct, frozen=True):
     """A room of which there was a mail. `last_pos` is of the last event that was mailed."""
 
     room_id: RoomID

@@ -1,6 +1,6 @@
 """What is owed to pushers: how far the journal was looked at for it, and what waits."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import RoomID, UserID
 from storage.query import Queries, affected, bulk, bulk_delete, each, many, nothing, one, query
@@ -8,8 +8,7 @@ from storage.query import Queries, affected, bulk, bulk_delete, each, many, noth
 _LISTENING = "(select user_id from pushers where enabled)"
 
 
-@dataclass(frozen=True, slots=True)
-class FreshEvent:
+class FreshEvent(Struct, frozen=True):
     """An event that may have to be pushed; `notable` are its marks."""
 
     nid: int
@@ -21,8 +20,7 @@ class FreshEvent:
     received_ts: int
 
 
-@dataclass(frozen=True, slots=True)
-class ListenerRow:
+class ListenerRow(Struct, frozen=True):
     """A user in a room who has pushers; `judges`: they have rules of their own."""
 
     room_id: RoomID
@@ -30,16 +28,14 @@ class ListenerRow:
     judges: bool
 
 
-@dataclass(frozen=True, slots=True)
-class InviteRow:
+class InviteRow(Struct, frozen=True):
     user_id: UserID
     room_id: RoomID
     event_nid: int
     pos: int
 
 
-@dataclass(frozen=True, slots=True)
-class EarRow:
+class EarRow(Struct, frozen=True):
     """A pusher that is to be told something. `since`: not what happened up to there."""
 
     id: int
@@ -48,8 +44,7 @@ class EarRow:
     url: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class OwedPush:
+class OwedPush(Struct, frozen=True):
     """`event_nid` is None where only the counts may have changed; `actions` is a JSON list."""
 
     pos: int
@@ -182,8 +177,7 @@ class PushOutbox(Queries):
     def drop(self, pusher_id: int) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class FailingTarget:
+class FailingTarget(Struct, frozen=True):
     target: str
     failing_since_ts: int
     retry_ts: int

@@ -1,14 +1,13 @@
 """What deliveries of pushes need to know, for many pushers at once."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import RoomID, UserID
 from storage.query import Queries, many, query
 from storage.tables.pushers import COLUMNS, PusherRow
 
 
-@dataclass(frozen=True, slots=True)
-class OwedTo:
+class OwedTo(Struct, frozen=True):
     """Something that a pusher is owed; `room_id` is that of the event, if it is about one."""
 
     pusher_id: int
@@ -19,8 +18,7 @@ class OwedTo:
     room_id: RoomID | None
 
 
-@dataclass(frozen=True, slots=True)
-class OpenRoomOf:
+class OpenRoomOf(Struct, frozen=True):
     """A room that a user is in or invited to; `sender` is who sent their membership event."""
 
     user_id: UserID
@@ -29,8 +27,7 @@ class OpenRoomOf:
     sender: UserID
 
 
-@dataclass(frozen=True, slots=True)
-class ReadOf:
+class ReadOf(Struct, frozen=True):
     """Up to where a user has read; `thread_id` is empty for an unthreaded receipt."""
 
     user_id: UserID

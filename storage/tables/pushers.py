@@ -1,6 +1,6 @@
 """The pushers of this server's users."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import DeviceID, UserID
 from storage.query import Queries, affected, many, nothing, one, query
@@ -10,8 +10,7 @@ COLUMNS = """id, user_id, app_id, pushkey, kind, device_id, enabled, app_display
 _WITH_OUTBOX = "delete from push_outbox where pusher_id in (select id from gone)"
 
 
-@dataclass(frozen=True, slots=True)
-class PusherRow:
+class PusherRow(Struct, frozen=True):
     """One pusher. `data` is a JSON object, `set_ts` in milliseconds since the epoch, `badge` the count that it was last
     told.
     """

@@ -1,6 +1,6 @@
 """Read receipts: up to which event somebody has read a room, or a thread of it."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import EventID, RoomID, UserID
 from storage.query import Queries, bulk, many, maybe, query
@@ -8,8 +8,7 @@ from storage.query import Queries, bulk, many, maybe, query
 _COLUMNS = "room_id, user_id, receipt_type, thread_id, event_id, ts, pos"
 
 
-@dataclass(frozen=True, slots=True)
-class ReceiptRow:
+class ReceiptRow(Struct, frozen=True):
     """`thread_id` is empty for an unthreaded receipt."""
 
     room_id: RoomID

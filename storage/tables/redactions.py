@@ -1,6 +1,6 @@
 """Redactions that are not at their end: of many events, and of those that come later."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import EventID, RoomID, UserID
 from storage.query import Queries, bulk, bulk_delete, many, maybe, nothing, query
@@ -13,8 +13,7 @@ OWED_REDACTIONS = bulk(
 PAID_REDACTIONS = bulk_delete("owed_redactions", ("cause",))
 
 
-@dataclass(frozen=True, slots=True)
-class OwedRedaction:
+class OwedRedaction(Struct, frozen=True):
     """What a user said between two positions is yet to be redacted, as the event `cause` says."""
 
     cause: int
@@ -35,8 +34,7 @@ class OwedRedactions(Queries):
     def find(self, cause: int) -> OwedRedaction | None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class StandingRedaction:
+class StandingRedaction(Struct, frozen=True):
     """A user's redaction of an event and of all that relates to it in some ways (None: in any)."""
 
     event_id: EventID

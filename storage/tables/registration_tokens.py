@@ -1,12 +1,11 @@
 """What lets people register: registration tokens, and the nonces of registrations by shared secret."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from storage.query import Queries, affected, many, maybe, nothing, query
 
 
-@dataclass(frozen=True, slots=True)
-class RegistrationToken:
+class RegistrationToken(Struct, frozen=True):
     """One token: `uses_allowed` is None for any number, `expires_ts` (milliseconds) None for no end."""
 
     token: str

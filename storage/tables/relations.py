@@ -1,13 +1,12 @@
 """Which events relate to which."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import EventID, RoomID, UserID
 from storage.query import Queries, bulk, bulk_delete, many, one, query
 
 
-@dataclass(frozen=True, slots=True)
-class ThreadRow:
+class ThreadRow(Struct, frozen=True):
     """A thread by its latest reply: its root, and that reply's place."""
 
     parent: EventID
@@ -15,8 +14,7 @@ class ThreadRow:
     ordering: int
 
 
-@dataclass(frozen=True, slots=True)
-class ThreadSummary:
+class ThreadSummary(Struct, frozen=True):
     """A thread as one user sees it; `latest` are the numbers of its latest replies, the latest first."""
 
     parent: EventID

@@ -1,13 +1,12 @@
 """What is known of the devices of other servers' users."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import DeviceID, UserID
 from storage.query import Queries, affected, bulk, many, maybe, nothing, query
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteList:
+class RemoteList(Struct, frozen=True):
     """A list; the keys are JSON. `stale_since` is None while the list is good."""
 
     user_id: UserID
@@ -18,8 +17,7 @@ class RemoteList:
     self_signing_key: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteDevice:
+class RemoteDevice(Struct, frozen=True):
     """A device; `json` are its keys."""
 
     user_id: UserID

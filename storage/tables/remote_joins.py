@@ -1,13 +1,12 @@
 """Joins through other servers that are under way."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import RoomID, ServerName, UserID
 from storage.query import Queries, many, nothing, query
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteJoin:
+class RemoteJoin(Struct, frozen=True):
     """One of them; `content` is JSON."""
 
     room_id: RoomID

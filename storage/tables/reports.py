@@ -1,13 +1,12 @@
 """What users reported to the administrators."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import EventID, RoomID, UserID
 from storage.query import Queries, affected, many, nothing, query
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """One report: of an event (`room_id`, `event_id`, and its sender as `user_id`), of a room or of a user.
     `received_ts` is in milliseconds since the epoch.
     """

@@ -1,12 +1,11 @@
 """Pasts that were lost when the database was restored from a backup, and the way on from there."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from storage.query import Queries, many, nothing, one, query
 
 
-@dataclass(frozen=True, slots=True)
-class LostPast:
+class LostPast(Struct, frozen=True):
     """Positions between these two were given out in a past that is no more."""
 
     lost_after: int

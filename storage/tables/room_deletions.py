@@ -1,6 +1,6 @@
 """Rooms that administrators delete, how far that has come, and rooms that they keep closed."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import RoomAlias, RoomID, ServerName, UserID
 from storage.query import Queries, affected, many, maybe, nothing, one, query
@@ -9,8 +9,7 @@ _COLUMNS = """delete_id, room_id, purge, force, new_room_user_id, new_room_name,
               new_room_id, left_users, stayed_users, aliases, error"""
 
 
-@dataclass(frozen=True, slots=True)
-class Deletion:
+class Deletion(Struct, frozen=True):
     """The deletion of a room; `stage` is as in `services.rooms.deletion_steps`, at the end complete or failed."""
 
     delete_id: str

@@ -6,16 +6,16 @@ repeated.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import RoomID, UserID
 from storage.query import Queries, affected, many, nothing, query
 from storage.tables.media_uses import TellingRow
 
 
-@dataclass(frozen=True, slots=True)
-class DoomedEvent:
+class DoomedEvent(Struct, frozen=True):
     """An event that goes."""
 
     nid: int

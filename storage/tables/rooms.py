@@ -1,6 +1,6 @@
 """Rooms: heads, summaries, aliases and the servers that take part."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import RoomAlias, RoomID, ServerName, UserID
 from storage.query import Queries, affected, bulk, each, many, maybe, nothing, query
@@ -9,8 +9,7 @@ _SUMMARY = """name, topic, avatar_url, canonical_alias, room_type, join_rule, hi
               encryption, joined_members, invited_members, local_members"""
 
 
-@dataclass(frozen=True, slots=True)
-class RoomRow:
+class RoomRow(Struct, frozen=True):
     """`extremities` are packed int64 event numbers."""
 
     room_version: str
@@ -21,8 +20,7 @@ class RoomRow:
     partial: bool
 
 
-@dataclass(frozen=True, slots=True)
-class SummaryRow:
+class SummaryRow(Struct, frozen=True):
     """The columns of a summary, in the order of `RoomSummary`."""
 
     name: str | None
@@ -39,8 +37,7 @@ class SummaryRow:
     local_members: int
 
 
-@dataclass(frozen=True, slots=True)
-class MemberCounts:
+class MemberCounts(Struct, frozen=True):
     room_id: RoomID
     name: str | None
     canonical_alias: str | None
@@ -48,8 +45,7 @@ class MemberCounts:
     invited_members: int
 
 
-@dataclass(frozen=True, slots=True)
-class AliasRow:
+class AliasRow(Struct, frozen=True):
     alias: RoomAlias
     room_id: RoomID
     creator: UserID

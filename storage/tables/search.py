@@ -1,6 +1,6 @@
 """The index of messages, and how far it has come."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import EventID, RoomID, UserID
 from storage.query import Queries, affected, bulk, bulk_delete, many, maybe, nothing, one, query
@@ -9,8 +9,7 @@ SEARCHED_TYPES = frozenset(("m.room.message", "m.room.name", "m.room.topic"))
 _SEARCHABLE = "('m.room.message', 'm.room.name', 'm.room.topic')"
 
 
-@dataclass(frozen=True, slots=True)
-class UnindexedRow:
+class UnindexedRow(Struct, frozen=True):
     """An event to be indexed; `json` is the canonical PDU."""
 
     nid: int
@@ -22,8 +21,7 @@ class UnindexedRow:
     json: str
 
 
-@dataclass(frozen=True, slots=True)
-class MatchRow:
+class MatchRow(Struct, frozen=True):
     """A found version of a message. `rank` is a millionth of what clients see."""
 
     nid: int
@@ -32,14 +30,12 @@ class MatchRow:
     replaces: EventID | None
 
 
-@dataclass(frozen=True, slots=True)
-class VersionRow:
+class VersionRow(Struct, frozen=True):
     replaces: EventID
     nid: int
 
 
-@dataclass(frozen=True, slots=True)
-class SearchedRoomRow:
+class SearchedRoomRow(Struct, frozen=True):
     room_id: RoomID
     membership: str
 

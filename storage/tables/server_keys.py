@@ -1,13 +1,12 @@
 """Other servers' keys and the documents that they were published in."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import ServerName
 from storage.query import Queries, bulk, many, nothing, one, query
 
 
-@dataclass(frozen=True, slots=True)
-class StoredServerKey:
+class StoredServerKey(Struct, frozen=True):
     """A key. `valid_until_ts` is in milliseconds; if `expired`, it is when the key went out of use."""
 
     server_name: ServerName
@@ -17,8 +16,7 @@ class StoredServerKey:
     expired: bool
 
 
-@dataclass(frozen=True, slots=True)
-class StoredKeyDocument:
+class StoredKeyDocument(Struct, frozen=True):
     """A document as its server signed it."""
 
     server_name: ServerName

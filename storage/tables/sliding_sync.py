@@ -1,6 +1,6 @@
 """Sliding sync: the rooms of a user as lists show them, and what each connection was told."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import RoomID, UserID
 from storage.query import Queries, affected, many, maybe, nothing, one, query
@@ -9,8 +9,7 @@ from storage.tables.receipts import ReceiptRow
 from storage.tables.state import CurrentRow
 
 
-@dataclass(frozen=True, slots=True)
-class ListedRow:
+class ListedRow(Struct, frozen=True):
     """A room of a user. ``now`` is the position of the stream at which all this is so; ``was_inside`` says of a room
     that the user is out of whether they ever were in it.
     """
@@ -35,8 +34,7 @@ class ListedRow:
     now: int
 
 
-@dataclass(frozen=True, slots=True)
-class HeroRow:
+class HeroRow(Struct, frozen=True):
     """One of those by whom a room without a name is called."""
 
     room_id: RoomID

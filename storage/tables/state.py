@@ -1,20 +1,18 @@
 """State: numbered keys, snapshots in layers, current state and its changes."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import RoomID, UserID
 from storage.query import Queries, bulk, bulk_delete, many, maybe, nothing, query
 
 
-@dataclass(frozen=True, slots=True)
-class KeyRow:
+class KeyRow(Struct, frozen=True):
     id: int
     type: str
     state_key: str
 
 
-@dataclass(frozen=True, slots=True)
-class LayerRow:
+class LayerRow(Struct, frozen=True):
     """A stored layer, see `storage.snapshots.Layer`."""
 
     id: int
@@ -24,8 +22,7 @@ class LayerRow:
     layer: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class StateChangeRow:
+class StateChangeRow(Struct, frozen=True):
     """A change of current state; `event_nid` None: the entry went away."""
 
     room_id: RoomID
@@ -36,8 +33,7 @@ class StateChangeRow:
     previous_nid: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class CurrentRow:
+class CurrentRow(Struct, frozen=True):
     room_id: RoomID
     type: str
     state_key: str

@@ -1,13 +1,12 @@
 """How the state of a room came to be as it is."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import EventID, RoomID
 from storage.query import Queries, many, query
 
 
-@dataclass(frozen=True, slots=True)
-class StateHistoryRow:
+class StateHistoryRow(Struct, frozen=True):
     """One change of an entry, from ``previous`` to ``current`` (None: no entry), at a position of the stream; ``cause``
     is the event that arrived then, at ``received_ts`` (ms), which is ``current`` itself unless state was resolved.
     """

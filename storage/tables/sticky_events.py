@@ -1,6 +1,6 @@
 """Events that are sticky, and until when."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import RoomID, ServerName, UserID
 from storage.query import Queries, affected, bulk, bulk_delete, many, query
@@ -29,8 +29,7 @@ _SHOWN = f"""event.status = 0 and event.redacted_by is null and event.sender <> 
 """What erased users said is shown to who was there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Newcomer:
+class Newcomer(Struct, frozen=True):
     """A server that came into a room at a position."""
 
     server: ServerName
@@ -112,8 +111,7 @@ class StickyEvents(Queries):
     def expire(self, now: int) -> int: ...
 
 
-@dataclass(frozen=True, slots=True)
-class DoubtfulEvent:
+class DoubtfulEvent(Struct, frozen=True):
     """A sticky event that is not accepted."""
 
     nid: int

@@ -1,6 +1,6 @@
 """Which threads users follow, and which they do not follow any more."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import EventID, RoomID, UserID
 from storage.query import Queries, affected, bulk, many, maybe, query
@@ -14,8 +14,7 @@ PUT_THREAD_SUBSCRIPTION = bulk(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class SubscriptionRow:
+class SubscriptionRow(Struct, frozen=True):
     """How a user stands to a thread since a position."""
 
     subscribed: bool
@@ -23,8 +22,7 @@ class SubscriptionRow:
     pos: int
 
 
-@dataclass(frozen=True, slots=True)
-class SubscriptionChangeRow:
+class SubscriptionChangeRow(Struct, frozen=True):
     room_id: RoomID
     thread: EventID
     subscribed: bool

@@ -1,13 +1,12 @@
 """E-mail addresses of users, and the proofs that they are theirs."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import UserID
 from storage.query import Queries, affected, many, maybe, nothing, one, query
 
 
-@dataclass(frozen=True, slots=True)
-class ThreepidRow:
+class ThreepidRow(Struct, frozen=True):
     """An identifier of a user. Times are in milliseconds since the epoch."""
 
     medium: str
@@ -16,8 +15,7 @@ class ThreepidRow:
     added_ts: int
 
 
-@dataclass(frozen=True, slots=True)
-class ProofRow:
+class ProofRow(Struct, frozen=True):
     """A proof that is under way, or given."""
 
     sid: str
@@ -26,8 +24,7 @@ class ProofRow:
     validated_ts: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class GivenProof:
+class GivenProof(Struct, frozen=True):
     """A proof that was given, and may be used now."""
 
     address: str

@@ -1,13 +1,12 @@
 """Messages to devices: what waits for those here, and for other servers."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import DeviceID, ServerName, UserID
 from storage.query import Queries, affected, bulk, many, nothing, one, query
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(Struct, frozen=True):
     """The content of an `m.direct_to_device` EDU."""
 
     pos: int

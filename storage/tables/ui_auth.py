@@ -1,13 +1,12 @@
 """Sessions of user-interactive authentication."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import UserID
 from storage.query import Queries, affected, maybe, nothing, query
 
 
-@dataclass(frozen=True, slots=True)
-class StoredSession:
+class StoredSession(Struct, frozen=True):
     """A session as it is kept: `body` is sealed, `completed` is JSON."""
 
     user_id: UserID | None

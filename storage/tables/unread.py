@@ -4,7 +4,7 @@ A user has read a room up to their unthreaded receipt, and a thread of it (`main
 the furthest of that, their receipt in the thread, and their own last message there.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import RoomID, UserID
 from storage.query import Queries, many, query
@@ -16,8 +16,7 @@ JOINED_SINCE = """(select min(pos) from membership_changes
                         where user_id = %(user_id)s and room_id = {room} and membership <> 'join'), 0))"""
 
 
-@dataclass(frozen=True, slots=True)
-class ReadRow:
+class ReadRow(Struct, frozen=True):
     """Up to where a user has read; `thread_id` is empty for an unthreaded receipt."""
 
     room_id: RoomID
@@ -25,8 +24,7 @@ class ReadRow:
     pos: int
 
 
-@dataclass(frozen=True, slots=True)
-class TallyRow:
+class TallyRow(Struct, frozen=True):
     """What is unread of a thread; `last` is the position of the last such event."""
 
     room_id: RoomID

@@ -1,13 +1,12 @@
 """Previews of pages."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import MediaID, ServerName
 from storage.query import Queries, many, maybe, nothing, query
 
 
-@dataclass(frozen=True, slots=True)
-class UrlPreview:
+class UrlPreview(Struct, frozen=True):
     """What is told of a page, as JSON; empty when there is nothing to tell."""
 
     answer: str

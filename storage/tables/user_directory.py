@@ -1,6 +1,6 @@
 """The directory of users: their entries, and whose are stale."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import RoomID, ServerName, UserID
 from storage.query import Queries, bulk, many, maybe, nothing, one, query
@@ -9,8 +9,7 @@ _OPEN = "(r.join_rule = 'public' or r.history_visibility = 'world_readable')"
 _CHANGES = "c.pos > %(after)s and c.pos <= %(upto)s"
 
 
-@dataclass(frozen=True, slots=True)
-class KnownUserRow:
+class KnownUserRow(Struct, frozen=True):
     """What is known of a user. `public`: in a room that anybody may join or read."""
 
     user_id: UserID
@@ -19,8 +18,7 @@ class KnownUserRow:
     public: bool
 
 
-@dataclass(frozen=True, slots=True)
-class FoundUserRow:
+class FoundUserRow(Struct, frozen=True):
     """An entry that was found: 0 for the whole name, and the more the less of it is what was looked for."""
 
     user_id: UserID

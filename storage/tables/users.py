@@ -1,13 +1,12 @@
 """The accounts of this server."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import UserID
 from storage.query import Queries, affected, many, maybe, query
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(Struct, frozen=True):
     """One account. Times are in milliseconds since the epoch."""
 
     user_id: UserID

@@ -2,7 +2,9 @@
 
 from array import array
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
+
+from msgspec.structs import astuple
 
 from homeserver.protocol.identifiers import EventID, RoomID
 from homeserver.protocol.room_versions import RoomVersion, room_version

@@ -1,13 +1,12 @@
 """How users of ours left rooms that were purged since."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import EventID, RoomID, UserID
 from storage.query import Queries, many, nothing, query
 
 
-@dataclass(frozen=True, slots=True)
-class Farewell:
+class Farewell(Struct, frozen=True):
     """The event that ended a user's stay; `json` is the canonical PDU."""
 
     pos: int

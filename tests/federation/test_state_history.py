@@ -57,5 +57,6 @@ def test_what_is_no_room_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["room", "why", "nonsense"]) == 1
-    assert "nonsense is no room ID" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main(["room", "why", "nonsense"])
+    assert "nonsense: Not a room ID" in capsys.readouterr().err

@@ -20,7 +20,7 @@ from benchmarks.targets import Device, Target, described, report, timed
 from tests.harness.live_client import V3, Requests
 
 AT_ONCE = 8
-STORM_LIMIT_S = 60.0
+STORM_LIMIT_S = 300.0
 FILTER = '{"room":{"timeline":{"limit":1},"state":{"lazy_load_members":true}}}'
 _numbers = count(1)
 
@@ -128,7 +128,7 @@ def _be(member: Device, presence: str) -> None:
 
 
 def _hear(watcher: Device, since: str, wanted: set[str], presence: str) -> float:
-    """The time when the last of some users was heard to be present so. Raises AssertionError after a minute."""
+    """The time when the last of some users was heard to be present so. Raises AssertionError after minutes."""
     began = perf_counter()
     while wanted:
         assert perf_counter() - began < STORM_LIMIT_S, f"{len(wanted)} were not heard of"

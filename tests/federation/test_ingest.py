@@ -29,6 +29,15 @@ def gives_state(server: PduServer, room: RoomOfPdus, *more: Event) -> None:
     server.answers["state_ids"] = lambda request: (200, {"pdu_ids": ids, "auth_chain_ids": ids})
 
 
+def with_a_gap(server: PduServer, room: RoomOfPdus) -> tuple[Event, Event, Event]:
+    """Three messages on each other; of the first the server then knows nothing, but for the state around it."""
+    lost, between, after = (room.message(text) for text in ("lost", "between", "after the gap"))
+    del server.by_id[lost.event_id]
+    gives_events(server, between)
+    gives_state(server, room)
+    return lost, between, after
+
+
 @pytest.mark.usefixtures("internet")
 class TestOrder(Shared):
     """Of events."""
@@ -52,14 +61,9 @@ class TestOrder(Shared):
     @in_world
     async def test_an_event_after_a_gap_is_shown_on_the_state_that_its_server_tells(self) -> None:
         alpha, alice, room, evil, shared = await self.shared()
-        lost = shared.message("lost")
-        between = shared.message("after the gap")
-        after = shared.message("and on")
-        del evil.by_id[lost.event_id]
-        gives_events(evil, between)
-        gives_state(evil, shared)
+        lost, _between, after = with_a_gap(evil, shared)
         await evil.send(alpha, after)
-        assert await alice.texts(room) == ["after the gap", "and on"]
+        assert await alice.texts(room) == ["between", "after the gap"]
         rows = alpha.database.rows("select event_id from backward_extremities")
         assert rows == [(lost.event_id,)]
         before = await alice.state(room)
@@ -70,12 +74,7 @@ class TestOrder(Shared):
         alpha, alice, room, evil, shared = await self.shared()
         start = (await alice.sync())["next_batch"]
         said = await alice.say(room, "before the gap")
-        lost = shared.message("lost")
-        between = shared.message("between")
-        after = shared.message("after the gap")
-        del evil.by_id[lost.event_id]
-        gives_events(evil, between)
-        gives_state(evil, shared)
+        _lost, between, after = with_a_gap(evil, shared)
         await evil.send(alpha, after)
         for since in (start, None):
             timeline = (await alice.sync(since))["rooms"]["join"][room]["timeline"]
@@ -126,12 +125,7 @@ class TestOrder(Shared):
     @in_world
     async def test_a_lost_event_that_comes_after_all_fills_its_gap(self) -> None:
         alpha, alice, room, evil, shared = await self.shared()
-        lost = shared.message("lost")
-        del evil.by_id[lost.event_id]
-        between = shared.message("between")
-        after = shared.message("after the gap")
-        gives_events(evil, between)
-        gives_state(evil, shared)
+        lost, _between, after = with_a_gap(evil, shared)
         await evil.send(alpha, after)
         await evil.send(alpha, lost)
         assert alpha.database.rows("select event_id from backward_extremities") == []

@@ -5,6 +5,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from tests.harness.live_client import Json, LiveUser, Refused, eventually, room_path
@@ -132,7 +133,7 @@ class Reading:
             if self.token is not None:
                 query["to"] = self.token
             path = room_path(room, "messages")
-            answer = insist(lambda query=query, path=path: self.user.http.call("GET", path, **query))  # type: ignore[misc]
+            answer = insist(partial(self.user.http.call, "GET", path, **query))
             found += [each["event_id"] for each in answer["chunk"]]
             position = answer.get("end")
         return found[::-1]

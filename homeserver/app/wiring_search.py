@@ -53,7 +53,7 @@ def build_search(core: Core, rooms_core: RoomsCore, rooms: Rooms) -> SearchArea:
     endpoints: list[object] = []
     following = []
     if config.search.enabled:
-        endpoints.append(_search(core, rooms_core, rooms, index))
+        endpoints.append(_search(core, rooms_core, rooms))
         following.append(Following("search", index.step, leases, core.journal, core.clock))
     if config.user_directory.enabled:
         everybody = config.user_directory.search_all_users
@@ -62,11 +62,10 @@ def build_search(core: Core, rooms_core: RoomsCore, rooms: Rooms) -> SearchArea:
     return SearchArea(index, upkeep, leases, following, collect(*endpoints))
 
 
-def _search(core: Core, rooms_core: RoomsCore, rooms: Rooms, index: MessageIndex) -> SearchApi:
+def _search(core: Core, rooms_core: RoomsCore, rooms: Rooms) -> SearchApi:
     database, events, states = core.database, rooms_core.events, rooms_core.states
     shown_state = ShownState(states, events)
     search = Search(
-        index,
         SearchedRooms(database, rooms_core.heads, states),
         Finder(database, Versions(database, events, rooms.access)),
         Surroundings(rooms.access, rooms.history, shown_state, states),

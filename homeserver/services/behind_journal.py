@@ -10,9 +10,6 @@ from storage.journal import Journal
 class BehindJournal(ABC):
     """Does its work some at a time, one step after the other in this node; any node may do the next one."""
 
-    steps_at_once: int
-    """How many steps a reader waits for."""
-
     def __init__(self, database: Database, journal: Journal) -> None:
         self._database = database
         self._journal = journal
@@ -28,12 +25,6 @@ class BehindJournal(ABC):
         """Do some; whether there is more to do."""
         async with self._locks.holding(None):
             return await self._do_some()
-
-    async def catch_up(self) -> None:
-        """Do what is missing if that is little, so that who searches finds what just happened."""
-        for _ in range(self.steps_at_once):
-            if not await self.step():
-                return
 
     @abstractmethod
     async def _do_some(self) -> bool:

@@ -17,12 +17,12 @@ from storage.transaction import Transaction
 POSITIONS_AT_ONCE = 1000
 USERS_AT_ONCE = 100
 _MAX_NAME = 300
+_STEPS_AT_ONCE = 5
+"""How many a reader waits for."""
 
 
 class UserDirectoryUpkeep(BehindJournal):
     """Makes entries anew, some at a time. Any node may, at any time."""
-
-    steps_at_once = 5
 
     def __init__(self, server_name: ServerName, database: Database, journal: Journal) -> None:
         super().__init__(database, journal)
@@ -34,6 +34,12 @@ class UserDirectoryUpkeep(BehindJournal):
             return False
         self._position, more = await self._database.transact(self._step)
         return more
+
+    async def catch_up(self) -> None:
+        """Do what is missing if that is little, so that who searches finds what just happened."""
+        for _ in range(_STEPS_AT_ONCE):
+            if not await self.step():
+                return
 
     async def rebuild(self) -> None:
         """Let all entries be made anew."""

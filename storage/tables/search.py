@@ -30,6 +30,14 @@ class MatchRow(Struct, frozen=True):
     replaces: EventID | None
 
 
+class SpanRow(Struct, frozen=True):
+    """The positions that the index has not come to, and whether it has a backlog."""
+
+    after: int
+    upto: int
+    backlog: bool
+
+
 class VersionRow(Struct, frozen=True):
     replaces: EventID
     nid: int
@@ -173,6 +181,58 @@ class MessageSearchProgress(Queries):
         nothing,
     )
     def note_backfilled(self) -> None: ...
+
+
+# `strpos` in C takes a quarter of the time of `like`.
+_MAY_MATCH = """room_id = any(%(rooms)s) and type = any(%(types)s) and status = 0 and redacted_by is null
+      and (strpos(json collate "C", '"m.replace"') > 0 or least(origin_server_ts, received_ts) <= %(until)s
+        and (strpos(lower(json collate "C"), %(needle)s) > 0 or octet_length(json) <> length(json)))"""
+
+
+class MessageSearchTail(Queries):
+    """The events that are not in the index yet."""
+
+    @query(
+        """select p.pos as after, s.pos as upto, exists(select from message_search_backlog) as backlog
+           from message_search_progress p, stream s""",
+        one(SpanRow),
+    )
+    def span(self) -> SpanRow: ...
+
+    @query(
+        f"""select {_UNINDEXED} from events where pos > %(after)s and pos <= %(upto)s and {_MAY_MATCH}
+            order by pos desc limit %(limit)s""",
+        many(UnindexedRow),
+    )
+    def recent(
+        self,
+        after: int,
+        upto: int,
+        rooms: list[RoomID],
+        types: list[str],
+        needle: str | None,
+        until: int,
+        limit: int,
+    ) -> list[UnindexedRow]:
+        """Of those with a position the latest that edit something, or have the needle if they are in ASCII, and
+        are not later than ``until``."""
+
+    @query(
+        f"""select {_UNINDEXED} from events
+            where nid in (select nid from message_search_backlog order by nid desc limit %(most)s) and {_MAY_MATCH}
+            order by nid desc limit %(limit)s""",
+        many(UnindexedRow),
+    )
+    def backlog(
+        self,
+        most: int,
+        rooms: list[RoomID],
+        types: list[str],
+        needle: str | None,
+        until: int,
+        limit: int,
+    ) -> list[UnindexedRow]:
+        """The same of the backlog."""
 
 
 class SearchedRooms(Queries):

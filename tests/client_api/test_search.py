@@ -33,6 +33,11 @@ def found(who: Syncer, term: str, **criteria: Any) -> list[str]:
     return [each["result"]["event_id"] for each in search(who, term, **criteria)["results"]]
 
 
+def index(site: SyncSite) -> None:
+    """What is done in the background."""
+    result_of(site.app.searches.index.step())
+
+
 def edit(who: Syncer, room: str, event_id: str, text: str) -> str:
     relation = {"rel_type": "m.replace", "event_id": event_id}
     new = {"msgtype": "m.text", "body": text}
@@ -198,6 +203,7 @@ def test_redacted_messages_leave_the_index_at_once(site: SyncSite, test_database
     alice = site.person("alice")
     room = alice.create()
     event_id = alice.say(room, "mistake")
+    index(site)
     assert found(alice, "mistake") == [event_id]
     alice.redact(room, event_id)
     assert test_database.rows("select words from message_search where words like %s", "%mistake%") == []
@@ -211,6 +217,7 @@ def test_a_redaction_before_the_index_came_by_leaves_nothing(
     room = alice.create()
     alice.redact(room, alice.say(room, "mistake"))
     assert found(alice, "mistake") == []
+    index(site)
     assert test_database.rows("select words from message_search where words like %s", "%mistake%") == []
 
 
@@ -228,6 +235,36 @@ def test_edited_messages_are_found_once_by_their_new_content(site: SyncSite) -> 
     assert event_id not in found(alice, "cherry")
     alice.redact(room, last)
     assert found(alice, "plum") == [event_id]
+
+
+def test_what_the_index_has_not_come_to_is_found_all_the_same(
+    site: SyncSite, test_database: TestDatabase
+) -> None:
+    alice, bob = site.people("alice", "bob")
+    room = alice.public_room()
+    first = alice.say(room, "a ripe apple")
+    index(site)
+    bob.join(room)
+    site.clock.advance(1)
+    later = [bob.say(room, text) for text in ("Apple pie", "pear", "ÄPFEL: apple!")]
+    assert found(alice, "apple") == [later[2], later[0], first]
+    assert found(alice, "apple", order_by="rank") == [later[0], later[2], first]
+    assert found(alice, "apfel") == [later[2]]
+    assert found(alice, "apple", filter={"senders": [alice.user_id]}) == [first]
+    assert len(test_database.rows("select words from message_search where type = 'm.room.message'")) == 1
+    before = search(alice, "apple", order_by="rank")
+    index(site)
+    assert search(alice, "apple", order_by="rank") == before
+
+
+def test_an_edit_that_the_index_has_not_come_to_takes_the_place_of_what_it_has(site: SyncSite) -> None:
+    alice = site.person("alice")
+    room = alice.create()
+    event_id = alice.say(room, "plum")
+    index(site)
+    edit(alice, room, event_id, "pear")
+    assert found(alice, "plum") == []
+    assert found(alice, "pear") == [event_id]
 
 
 def test_pages_and_groups_go_on_where_they_ended(site: SyncSite) -> None:
@@ -284,6 +321,7 @@ def test_what_is_indexed_survives_a_restart_and_can_be_made_anew(
     alice = site.person("alice")
     room = alice.create()
     event_id = alice.say(room, "lasting")
+    index(site)
     assert found(alice, "lasting") == [event_id]
     site.start()
     later = alice.here.put(
@@ -307,6 +345,8 @@ def test_events_that_take_no_position_are_indexed_from_the_backlog(
         "insert into message_search_backlog select nid from events where event_id = %s", event_id
     )
     site.start()
+    assert found(alice, "backfilled") == [event_id]
+    index(site)
     assert found(alice, "backfilled") == [event_id]
     assert test_database.rows("select * from message_search_backlog") == []
 

@@ -35,8 +35,6 @@ _PAGE: Final = 100
 class MediaUseIndex(BehindJournal):
     """Notes uses, some positions at a time, and lets go of files that have none left."""
 
-    steps_at_once = 1
-
     def __init__(
         self, server_name: ServerName, database: Database, journal: Journal, clock: Clock, grace_ms: int
     ) -> None:

@@ -15,6 +15,7 @@ from homeserver.services.rooms.ignored_users import ignored_by
 from homeserver.services.rooms.parents import with_children
 from homeserver.services.search.index import room_piece, searchable
 from homeserver.services.search.model import Criteria, Match, Place
+from homeserver.services.search.tail import Tail, read_tail, tail_of
 from homeserver.services.search.versions import Versions
 from storage.database import Database
 from storage.tables.search import MatchRow, MessageSearch
@@ -53,22 +54,40 @@ class Finder:
         self, user_id: UserID, readers: Mapping[RoomID, Reader], term: SearchTerm, criteria: Criteria
     ) -> Found:
         """The next matches from the criteria's place on."""
-        place, ignored = await self._database.read(lambda tx: (_begun(tx, criteria), ignored_by(tx, user_id)))
+        place, ignored, tail = await self._begin(user_id, readers, term, criteria)
         counting = place.count is None
+        size = MAX_COUNTED if counting else _BLOCK
         found: list[Match] = []
         scanned = 0
         while scanned < MAX_SCANNED:
-            rows = await self._block(readers, term, criteria, place)
-            matches = await self._matches(user_id, readers, criteria, rows, place)
+            rows = tail.into(await self._block(readers, term, criteria, place, size), place, size)
+            matches = await self._matches(user_id, readers, criteria, rows, place, tail)
             shown = [match for match in matches if _is_shown(match, ignored)]
             found += await self._related(criteria.filter, shown)
-            if len(rows) < _BLOCK:
+            if len(rows) < size:
                 return self._page(found, criteria, None)
             place = _behind(place, rows[-1])
             scanned += len(rows)
             if len(found) > criteria.limit and (not counting or scanned >= MAX_COUNTED):
                 break
         return self._page(found, criteria, place)
+
+    async def _begin(
+        self, user_id: UserID, readers: Mapping[RoomID, Reader], term: SearchTerm, criteria: Criteria
+    ) -> tuple[Place, frozenset[UserID], Tail]:
+        """Where to begin, whom the reader ignores, and what the index does not have yet."""
+        latest, ignored, rows = await self._database.read(
+            lambda tx: (
+                MessageSearch(tx).latest() if _is_begun(criteria) else None,
+                ignored_by(tx, user_id),
+                read_tail(tx, list(readers), term, criteria),
+            )
+        )
+        tail = tail_of(rows, readers, term, criteria)
+        if not _is_begun(criteria):
+            return criteria.place, ignored, tail
+        top_ts, top_nid = max(latest or (0, 0), tail.latest)
+        return replace(criteria.place, top_ts=top_ts, top_nid=top_nid), ignored, tail
 
     def _page(self, found: list[Match], criteria: Criteria, rest: Place | None) -> Found:
         count = len(found) if criteria.place.count is None else criteria.place.count
@@ -86,9 +105,9 @@ class Finder:
         return [match for match in matches if match.seen.stored.nid in parents]
 
     async def _block(
-        self, readers: Mapping[RoomID, Reader], term: SearchTerm, criteria: Criteria, place: Place
+        self, readers: Mapping[RoomID, Reader], term: SearchTerm, criteria: Criteria, place: Place, size: int
     ) -> list[MatchRow]:
-        return await self._database.read(lambda tx: _read(tx, readers, term, criteria, place))
+        return await self._database.read(lambda tx: _read(tx, readers, term, criteria, place, size))
 
     async def _matches(
         self,
@@ -97,10 +116,11 @@ class Finder:
         criteria: Criteria,
         rows: Sequence[MatchRow],
         place: Place,
+        tail: Tail,
     ) -> list[Match]:
         if not rows:
             return []
-        current = await self._versions.current(user_id, readers, rows)
+        current = await self._versions.current(user_id, readers, rows, tail.edits)
         matches = []
         for row in rows:
             if row.nid not in current:
@@ -114,17 +134,18 @@ class Finder:
         return matches
 
 
-def _begun(tx: Transaction, criteria: Criteria) -> Place:
-    """The place of the criteria. What is said after the first page has no rank among what was there."""
-    place = criteria.place
-    if criteria.order == "recent" or place.count is not None:
-        return place
-    latest = MessageSearch(tx).latest()
-    return place if latest is None else replace(place, top_ts=latest[0], top_nid=latest[1])
+def _is_begun(criteria: Criteria) -> bool:
+    """Whether what is said from now on is left out: it has no rank among what is there."""
+    return criteria.order == "rank" and criteria.place.count is None
 
 
 def _read(
-    tx: Transaction, readers: Mapping[RoomID, Reader], term: SearchTerm, criteria: Criteria, place: Place
+    tx: Transaction,
+    readers: Mapping[RoomID, Reader],
+    term: SearchTerm,
+    criteria: Criteria,
+    place: Place,
+    size: int,
 ) -> list[MatchRow]:
     rooms = list(readers)
     uptos = [2**62 if math.isinf(each.joined_until) else int(each.joined_until) for each in readers.values()]
@@ -133,7 +154,7 @@ def _read(
     filter = criteria.filter
     senders = _listed(filter.senders)
     where = (rooms, uptos, room_pieces, term.pieces, term.patterns, list(criteria.types), senders)
-    bounds = (list(filter.not_senders), place.top_ts, place.top_nid, place.ts, place.nid, _BLOCK)
+    bounds = (list(filter.not_senders), place.top_ts, place.top_nid, place.ts, place.nid, size)
     table = MessageSearch(tx)
     if criteria.order == "recent":
         return table.recent(*where, *bounds)

@@ -57,8 +57,6 @@ class _Work:
 class MessageIndex(BehindJournal):
     """Writes the index, some events at a time."""
 
-    steps_at_once = 10
-
     def __init__(self, database: Database, journal: Journal, clock: Clock) -> None:
         super().__init__(database, journal)
         self._clock = clock
@@ -70,7 +68,7 @@ class MessageIndex(BehindJournal):
             return False
         entries = {}
         letters = 0
-        for row, found in _readable(work.rows):
+        for row, found in read_searchable(work.rows):
             entries[row.nid] = _entry(row, found)
             letters += len(found.text)
             if letters > _LETTERS_AT_ONCE:
@@ -104,6 +102,14 @@ def searchable(type: str, content: Any) -> Searchable | None:
     return None
 
 
+def read_searchable(rows: Sequence[UnindexedRow]) -> Iterator[tuple[UnindexedRow, Searchable]]:
+    """Those of some events that can be found, and what of them."""
+    for row in rows:
+        found = searchable(row.type, orjson.loads(row.json).get("content"))
+        if found is not None:
+            yield row, found
+
+
 def _message(content: dict[str, Any]) -> Searchable | None:
     relates_to = content.get("m.relates_to")
     if isinstance(relates_to, dict) and relates_to.get("rel_type") == "m.replace":
@@ -127,13 +133,6 @@ def _plain_topic(block: Any) -> str | None:
 def _text(*texts: Any) -> Searchable | None:
     found = dict.fromkeys(text for text in texts if isinstance(text, str) and text)
     return Searchable("\n".join(found)) if found else None
-
-
-def _readable(rows: Sequence[UnindexedRow]) -> Iterator[tuple[UnindexedRow, Searchable]]:
-    for row in rows:
-        found = searchable(row.type, orjson.loads(row.json).get("content"))
-        if found is not None:
-            yield row, found
 
 
 def _entry(row: UnindexedRow, found: Searchable) -> tuple[object, ...]:

@@ -14,7 +14,7 @@ from homeserver.protocol.search_text import SearchTerm
 from homeserver.services.rooms.access import Reader
 from homeserver.services.rooms.stored_event import StoredEvent
 from homeserver.services.search.finding import Finder, Found
-from homeserver.services.search.index import MessageIndex, searchable
+from homeserver.services.search.index import searchable
 from homeserver.services.search.model import Around, Criteria, Group, GroupKey, Match, Results
 from homeserver.services.search.rooms import SearchedRooms
 from homeserver.services.search.surroundings import Surroundings
@@ -23,10 +23,7 @@ from homeserver.services.search.surroundings import Surroundings
 class Search:
     """Finds messages that a user may see."""
 
-    def __init__(
-        self, index: MessageIndex, rooms: SearchedRooms, finder: Finder, surroundings: Surroundings
-    ) -> None:
-        self._index = index
+    def __init__(self, rooms: SearchedRooms, finder: Finder, surroundings: Surroundings) -> None:
         self._rooms = rooms
         self._finder = finder
         self._surroundings = surroundings
@@ -36,7 +33,6 @@ class Search:
         term = SearchTerm.of(criteria.term)
         if not term.words:
             return Results()
-        await self._index.catch_up()
         readers = await self._rooms.of(who.user_id, criteria.filter)
         criteria, readers = _within_group(criteria, readers)
         if not readers:

@@ -23,14 +23,22 @@ class Versions:
         self._access = access
 
     async def current(
-        self, user_id: UserID, readers: Mapping[RoomID, Reader], rows: Sequence[MatchRow]
+        self,
+        user_id: UserID,
+        readers: Mapping[RoomID, Reader],
+        rows: Sequence[MatchRow],
+        unindexed: Mapping[EventID, Sequence[int]],
     ) -> dict[int, tuple[Seen, StoredEvent]]:
-        """Of matching versions, by number, the message to show and the version, where that is what the reader sees."""
+        """Of matching versions, by number, the message to show and the version, where that is what the reader sees.
+
+        ``unindexed`` are edits by message that the index does not have yet.
+        """
         matching = await self._events.by_nids([row.nid for row in rows])
         originals = await self._events.by_ids({row.replaces for row in rows if row.replaces is not None})
         messages = {_message_id(stored): None for stored in matching.values()}
         others = await self._database.read(lambda tx: MessageSearch(tx).versions(list(messages)))
-        edits = await self._events.by_nids({row.nid for row in others})
+        fresh = {nid for message in messages for nid in unindexed.get(message, ())}
+        edits = await self._events.by_nids({row.nid for row in others} | fresh)
         seen = await self._seen(user_id, readers, {**matching, **_by_nid(originals.values()), **edits})
         newest = _newest(edits.values(), seen, originals, matching)
         found = {}

@@ -34,7 +34,7 @@ class QueriesApi:
         """Give the room of an alias of this server."""
         if server_of(room_alias) != self.server_name:
             raise NotFound("The alias is not one of this server")
-        resolved = await self.aliases.resolve(room_alias)
+        resolved = await self.aliases.shown(room_alias)
         return AliasAnswer(resolved.room_id, list(resolved.servers))
 
     @endpoint(

@@ -10,7 +10,7 @@ import msgspec
 
 from homeserver.http.authentication import admin_token
 from homeserver.http.endpoint import Body, Path, endpoint
-from homeserver.protocol.errors import InvalidParam
+from homeserver.protocol.errors import InvalidParam, Unknown
 from homeserver.protocol.identifiers import RoomID, UserID, parse_user_id
 from homeserver.protocol.requester import Requester
 from homeserver.services.rooms.deletion import MESSAGE, NAME, Deletion, DeletionWish, RoomDeletions
@@ -90,15 +90,21 @@ class RoomDeletionApi:
     )
     async def delete(self, who: Requester, room_id: Path[RoomID], body: Body[Wish]) -> Begun:
         """Begin to delete a room."""
-        wish = DeletionWish(
-            block=body.block,
-            purge=body.purge,
-            force_purge=body.force_purge,
-            new_room_user_id=_user(body.new_room_user_id),
-            room_name=body.room_name or NAME,
-            message=body.message or MESSAGE,
-        )
-        return Begun(await self.deletions.begin(room_id, who.user_id, wish))
+        return Begun(await self.deletions.begin(room_id, who.user_id, _wish(body)))
+
+    @endpoint(
+        "DELETE",
+        f"{_V1}/{{room_id}}",
+        auth=admin_token,
+        spec=f"{_SPEC}#version-1-old-version",
+    )
+    async def delete_and_wait(self, who: Requester, room_id: Path[RoomID], body: Body[Wish]) -> Shutdown:
+        """Delete a room, and answer when it is gone."""
+        delete_id = await self.deletions.begin(room_id, who.user_id, _wish(body))
+        deletion = await self.deletions.finished(delete_id)
+        if deletion.stage == "failed":
+            raise Unknown(deletion.error or "The room could not be deleted")
+        return _shutdown(deletion)
 
     @endpoint(
         "GET",
@@ -143,6 +149,17 @@ class RoomDeletionApi:
         return Blocked(by is not None, by)
 
 
+def _wish(body: Wish) -> DeletionWish:
+    return DeletionWish(
+        block=body.block,
+        purge=body.purge,
+        force_purge=body.force_purge,
+        new_room_user_id=_user(body.new_room_user_id),
+        room_name=body.room_name or NAME,
+        message=body.message or MESSAGE,
+    )
+
+
 def _user(user_id: str | None) -> UserID | None:
     try:
         return None if user_id is None else parse_user_id(user_id)
@@ -155,6 +172,10 @@ def _status(deletion: Deletion) -> Status:
         deletion.delete_id,
         deletion.room_id,
         _SHOWN.get(deletion.stage, "active"),
-        Shutdown(deletion.left_users, deletion.stayed_users, list(deletion.aliases), deletion.new_room_id),
+        _shutdown(deletion),
         deletion.error,
     )
+
+
+def _shutdown(deletion: Deletion) -> Shutdown:
+    return Shutdown(deletion.left_users, deletion.stayed_users, list(deletion.aliases), deletion.new_room_id)

@@ -36,7 +36,7 @@ class AliasesApi:
     )
     async def resolve(self, room_alias: Path[RoomAlias]) -> dict[str, Any]:
         """The room that an alias leads to, and servers that are in it."""
-        resolved = await self.aliases.resolve(room_alias)
+        resolved = await self.aliases.shown(room_alias)
         return {"room_id": resolved.room_id, "servers": list(resolved.servers)}
 
     @endpoint(

@@ -5,6 +5,9 @@ from msgspec import Struct
 from homeserver.protocol.identifiers import RoomAlias, RoomID
 from storage.query import Queries, many, one, query
 
+_LISTED = """published and local_members > 0
+      and not exists (select from blocked_rooms b where b.room_id = room_summaries.room_id)"""
+
 
 class PublicRoomRow(Struct, frozen=True):
     """What the directory shows of a room."""
@@ -21,12 +24,12 @@ class PublicRoomRow(Struct, frozen=True):
     joined_members: int
 
 
-_SELECT = """
+_SELECT = f"""
     select room_id, name, topic, avatar_url, canonical_alias, room_type, join_rule, history_visibility,
     guest_access,
            joined_members
     from room_summaries
-    where published and local_members > 0
+    where {_LISTED}
       and (%(pattern)s::text is null or name ilike %(pattern)s or topic ilike %(pattern)s
            or canonical_alias ilike %(pattern)s)
       and (%(any_type)s or room_type = any(%(types)s::text[]) or (%(untyped)s and room_type is null))
@@ -72,5 +75,5 @@ class PublicRooms(Queries):
         limit: int,
     ) -> list[PublicRoomRow]: ...
 
-    @query("select count(*) from room_summaries where published and local_members > 0", one(int))
+    @query(f"select count(*) from room_summaries where {_LISTED}", one(int))
     def total(self) -> int: ...

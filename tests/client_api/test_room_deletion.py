@@ -386,6 +386,57 @@ def test_users_find_themselves_in_another_room(site: MediaSite, admin: Syncer) -
     assert bob.http.get(f"{V3}/directory/room/%23moved:test").json["room_id"] == new
 
 
+def test_the_older_path_answers_when_the_room_is_gone(site: MediaSite, admin: Syncer) -> None:
+    alice = site.person("alice")
+    room = alice.public_room(room_alias_name="old")
+    path = f"{V1}/{quote(room)}"
+    assert alice.here.request("DELETE", path, {}).errcode == "M_FORBIDDEN"
+    waiting = admin.here.start("DELETE", path, {"block": True, "message": "It had to be."})
+    while result_of(site.app.room_deletion.steps.do_some()) is not None:
+        assert not waiting.done
+        site.clock.advance(1)
+    site.clock.advance(1)
+    assert waiting.reply.json == {
+        "kicked_users": [alice.user_id],
+        "failed_to_kick_users": [],
+        "local_aliases": ["#old:test"],
+        "new_room_id": None,
+    }
+    assert alice.try_join(room).errcode == "M_FORBIDDEN"
+
+
+def break_room(site: MediaSite, room: str) -> None:
+    """Take away what every event of a room builds upon, so that nobody can leave it."""
+
+    def remove(tx: Any) -> None:
+        tx.execute("delete from events where room_id = %(room)s and type <> 'm.room.member'", {"room": room})
+
+    async def transact() -> None:
+        await site.database.transact(remove)
+
+    result_of(transact())
+    site.start()
+
+
+def test_a_room_is_purged_by_force_although_its_users_cannot_leave(site: MediaSite, admin: Syncer) -> None:
+    alice = site.person("alice")
+    room, other = alice.public_room(), alice.public_room()
+    alice.sync()
+    break_room(site, room)
+    path = f"{V1}/{quote(room)}"
+    waiting = admin.here.start("DELETE", path, {})
+    go_on(site)
+    site.clock.advance(1)
+    assert (waiting.reply.status, waiting.reply.errcode) == (400, "M_UNKNOWN")
+    delete_id = delete(admin, room, force_purge=True)
+    go_on(site)
+    shown = status(admin, delete_id)
+    assert shown["status"] == "complete"
+    assert shown["shutdown_room"]["failed_to_kick_users"] == [alice.user_id]
+    assert room in alice.sync()["rooms"]["leave"]
+    assert alice.first_sync()["rooms"]["join"].keys() == {other}
+
+
 def test_without_a_purge_the_room_is_only_empty(site: MediaSite, admin: Syncer) -> None:
     alice = site.person("alice")
     room = alice.public_room()
@@ -412,6 +463,44 @@ def test_a_blocked_room_cannot_be_entered(site: MediaSite, admin: Syncer) -> Non
     unknown = "!unknown:elsewhere.example"
     block(admin, unknown)
     assert bob.try_join(unknown).errcode == "M_FORBIDDEN"
+
+
+def test_who_is_not_in_a_blocked_room_does_not_come_upon_it(site: MediaSite, admin: Syncer) -> None:
+    alice, bob = site.people("alice", "bob")
+    readable = {"type": "m.room.history_visibility", "content": {"history_visibility": "world_readable"}}
+    room = alice.public_room(room_alias_name="den", visibility="public", initial_state=[readable])
+    event_id = alice.say(room, "look")
+    space = alice.public_room(creation_content={"type": "m.space"})
+    alice.set_state(space, "m.space.child", {"via": ["test"]}, room)
+    paths = {
+        "state": f"{V3}/rooms/{quote(room)}/state",
+        "messages": f"{V3}/rooms/{quote(room)}/messages?dir=b",
+        "event": f"{V3}/rooms/{quote(room)}/event/{quote(event_id)}",
+        "context": f"{V3}/rooms/{quote(room)}/context/{quote(event_id)}",
+        "alias": f"{V3}/directory/room/%23den:test",
+        "summary": f"/_matrix/client/v1/room_summary/{quote(room)}",
+    }
+
+    def upon(who: Syncer) -> set[str]:
+        found = {name for name, path in paths.items() if who.here.get(path).status == 200}
+        answers = {
+            "list": who.http.get(f"{V3}/publicRooms").json["chunk"],
+            "tree": who.http.get(f"/_matrix/client/v1/rooms/{quote(space)}/hierarchy").json["rooms"],
+        }
+        return found | {
+            name for name, rooms in answers.items() if room in {each["room_id"] for each in rooms}
+        }
+
+    everywhere = {*paths, "list", "tree"}
+    assert upon(bob) == everywhere
+    block(admin, room)
+    assert upon(bob) == set()
+    assert site.http.get(paths["summary"]).errcode == "M_NOT_FOUND"
+    assert upon(alice) == everywhere - {"alias", "list"}, "who is in it stays"
+    reply = bob.http.post(f"{V3}/join/%23den:test", {})
+    assert (reply.status, reply.json["error"]) == (403, "This room has been blocked on this server")
+    block(admin, room, blocked=False)
+    assert upon(bob) == everywhere
 
 
 def test_a_room_can_stay_blocked_when_it_is_gone(site: MediaSite, admin: Syncer) -> None:

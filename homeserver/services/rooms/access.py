@@ -15,6 +15,7 @@ from homeserver.protocol.events.content import history_visibility_of
 from homeserver.protocol.events.sticky import STICKY, sticky_until
 from homeserver.protocol.identifiers import EventID, RoomID, UserID
 from homeserver.protocol.visibility import can_see
+from homeserver.services.rooms.closed_rooms import ClosedRooms
 from homeserver.services.rooms.erased_users import ErasedUsers, without_content
 from homeserver.services.rooms.event_store import EventStore
 from homeserver.services.rooms.heads import RoomHead, RoomHeads
@@ -71,6 +72,7 @@ class Access:
         self._states = states
         self._events = events
         self.erased = ErasedUsers(database)
+        self._closed = ClosedRooms(database)
 
     async def membership(self, room_id: RoomID, user_id: UserID) -> str:
         """The user's present membership in a room; "leave" without any."""
@@ -100,7 +102,7 @@ class Access:
         if leave is not None and membership == "leave" and not (row and row.forgotten):
             state = await self._state_after(leave.event_nid)
             return Standing(head, reader, membership, state or head.state, leave.pos)
-        if await self._is_world_readable(head):
+        if await self._is_world_readable(head) and not await self._closed.is_closed(room_id):
             return Standing(head, reader, membership, head.state)
         raise Forbidden(_NOT_IN_ROOM)
 
@@ -136,7 +138,8 @@ class Access:
         reader = Reader(user_id, room_id, math.inf)
         if await self.membership(room_id, user_id) != "join":
             row, leave = await self._database.read(lambda tx: _past(tx, room_id, user_id))
-            if row is not None and row.forgotten:
+            stranger = leave is None and await self._closed.is_closed(room_id)
+            if stranger or (row is not None and row.forgotten):
                 raise NotFound("Event not found")
             reader = Reader(user_id, room_id, leave.pos if leave else 0)
         seen = await self.select(reader, (stored,))

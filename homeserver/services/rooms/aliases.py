@@ -63,6 +63,13 @@ class Aliases:
             return Resolved(*await self._remote.resolve_alias(alias))
         return await self.resolve_local(alias)
 
+    async def shown(self, alias: RoomAlias) -> Resolved:
+        """`resolve`, for whoever only looks: a room that nobody may enter from here is not shown."""
+        resolved = await self.resolve(alias)
+        if await self._actions.closed.is_closed(resolved.room_id):
+            raise NotFound("Room alias not found")
+        return resolved
+
     async def resolve_local(self, alias: RoomAlias) -> Resolved:
         """The room of an alias of this server. Raises NotFound."""
         row = await self._database.read(lambda tx: StoredAliases(tx).find(alias))

@@ -25,6 +25,9 @@ NAME: Final = "Content Violation Notification"
 MESSAGE: Final = (
     "Sharing illegal content on this server is not permitted and rooms in violation will be blocked."
 )
+ENDS: Final = frozenset(("complete", "failed"))
+LOOK_AGAIN_S: Final = 1.0
+"""How late it is noticed that a deletion has ended, maybe by another node."""
 _ID_LETTERS: Final = 16
 
 
@@ -93,6 +96,12 @@ class RoomDeletions:
         if found is None:
             raise NotFound("There is no such deletion")
         return found
+
+    async def finished(self, delete_id: str) -> Deletion:
+        """The same, once it is complete or has failed. Raises NotFound."""
+        while (deletion := await self.find(delete_id)).stage not in ENDS:
+            await self._clock.sleep(LOOK_AGAIN_S)
+        return deletion
 
     async def of_room(self, room_id: RoomID) -> list[Deletion]:
         """How far the deletions of a room are, the first one first. Raises NotFound if there were none lately."""

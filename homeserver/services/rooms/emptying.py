@@ -92,8 +92,19 @@ class Emptying:
             raise
         except Exception:
             log.exception("user not out of a room that is deleted", user=user_id, room_id=deletion.room_id)
+            if deletion.purge and deletion.force:
+                await self._let_go(deletion, user_id)
             return False
         return True
+
+    async def _let_go(self, deletion: Deletion, user_id: UserID) -> None:
+        """The room goes whatever it says: at least the user's clients are told that they are not in it any more."""
+        try:
+            await self.membership.leave_here(user_id, deletion.room_id)
+        except (CancelledError, DatabaseUnavailable):
+            raise
+        except Exception as error:
+            log.warning("user stays in a room that is purged", user=user_id, error=repr(error))
 
 
 def _as_user(user_id: UserID) -> Requester:

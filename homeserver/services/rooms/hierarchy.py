@@ -136,7 +136,7 @@ class Hierarchy:
 
     async def _ask(self, walk: _Walk, at: _Next) -> tuple[Content, dict[str, Content]] | None:
         """What other servers tell of a room, if the user may see it: its card, and those of its children."""
-        if self._remote is None:
+        if self._remote is None or await self._cards.is_closed(at.room_id):
             return None
         card, told = at.told, {}
         if card is None or card.get("room_type") == SPACE:

@@ -100,6 +100,12 @@ class Membership:
             # The room may not know of the user, and the user still have an invite from elsewhere.
             await self._outside.leave(who.user_id, room_id, content)
 
+    async def leave_here(self, user_id: UserID, room_id: RoomID) -> None:
+        """Have a user out of a room as their own clients see it, where the room itself cannot be written any more.
+        Raises Forbidden if they are not in it.
+        """
+        await self._outside.leave(user_id, room_id, plain("leave"))
+
     async def kick(
         self,
         who: Requester,

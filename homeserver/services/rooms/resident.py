@@ -76,7 +76,7 @@ class ResidentServer:
         """
         if server_of(user_id) != origin:
             raise Forbidden("The user is not one of your server")
-        head = await self._access.participating_whole(room_id, origin)
+        head = await self._head(origin, room_id, membership)
         version = head.room_version
         if versions is not None and version.id not in versions:
             raise IncompatibleRoomVersion(room_version=version.id)
@@ -98,7 +98,7 @@ class ResidentServer:
         """Take a membership event that another server made of a template, and pass it on to the others in the room.
 
         Raises Forbidden, NotFound, InvalidParam, UnableToAuthoriseJoin."""
-        head = await self._access.participating_whole(room_id, origin)
+        head = await self._head(origin, room_id, membership)
         event = await self._checked(origin, head, event_id, membership, pdu)
         results = await self._receiver.take(origin, head, [event], outbound=True)
         for taken, result in results:
@@ -108,6 +108,12 @@ class ResidentServer:
         if stored is None:
             raise Forbidden("The event cannot be placed in the room")
         return stored
+
+    async def _head(self, origin: ServerName, room_id: RoomID, membership: str) -> RoomHead:
+        """Whoever is in a room may leave it, also if nobody may enter it through this server."""
+        if membership == "leave":
+            return await self._access.participating_whole(room_id, origin)
+        return await self._access.enterable_whole(room_id, origin)
 
     async def _checked(
         self, origin: ServerName, head: RoomHead, event_id: EventID, membership: str, pdu: Any

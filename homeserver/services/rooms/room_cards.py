@@ -11,6 +11,7 @@ from homeserver.protocol.events.client_format import stripped_state
 from homeserver.protocol.events.content import allowed_rooms_of
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import RoomID, ServerName, UserID, is_room_id, is_server_name
+from homeserver.services.rooms.closed_rooms import ClosedRooms
 from homeserver.services.rooms.event_store import EventStore
 from homeserver.services.rooms.heads import RoomHead, RoomHeads
 from homeserver.services.rooms.state_store import StateStore
@@ -35,6 +36,11 @@ class RoomCards:
         self._heads = heads
         self._states = states
         self._events = events
+        self._closed = ClosedRooms(database)
+
+    async def is_closed(self, room_id: RoomID) -> bool:
+        """Whether nobody may enter a room, so that its card is only for who is in it."""
+        return await self._closed.is_closed(room_id)
 
     async def participating(self, room_id: RoomID) -> RoomHead | None:
         """The head of a room that this server is in."""
@@ -81,6 +87,8 @@ class RoomCards:
         membership = None if member is None else member.event.membership
         if membership in ("join", "invite"):
             return True
+        if await self.is_closed(head.room_id):
+            return False
         summary = head.summary
         if summary.history_visibility == "world_readable":
             return True
@@ -90,16 +98,18 @@ class RoomCards:
             return True
         return summary.join_rule in _RESTRICTED and await self.is_in_any(user_id, await self._allowed(head))
 
-    def is_open_to_all(self, head: RoomHead) -> bool:
+    async def is_open_to_all(self, head: RoomHead) -> bool:
         """Whether somebody of whom nothing is known may see the card."""
-        return head.summary.join_rule in _OPEN or head.summary.history_visibility == "world_readable"
+        summary = head.summary
+        is_open = summary.join_rule in _OPEN or summary.history_visibility == "world_readable"
+        return is_open and not await self.is_closed(head.room_id)
 
     async def is_open_to_server(self, head: RoomHead, server: ServerName) -> bool:
         """Whether users of a server may see the card."""
-        if self.is_open_to_all(head):
+        if await self.is_open_to_all(head):
             return True
         rooms = [head.room_id]
-        if head.summary.join_rule in _RESTRICTED:
+        if head.summary.join_rule in _RESTRICTED and not await self.is_closed(head.room_id):
             rooms += await self._allowed(head)
         for room_id in rooms:
             memberships = ["join", "invite"] if room_id == head.room_id else ["join"]

@@ -47,7 +47,7 @@ class RoomSummaries:
         room_id, servers = await self._place(who, place, via)
         head = await self._cards.participating(room_id)
         if who is None:
-            if head is None or not self._cards.is_open_to_all(head):
+            if head is None or not await self._cards.is_open_to_all(head):
                 raise NotFound("Room not found")
             return await self._cards.card(head)
         user_id = who.user_id
@@ -72,7 +72,9 @@ class RoomSummaries:
         return resolved.room_id, tuple(dict.fromkeys((*via, *resolved.servers)))
 
     async def _remote_card(self, room_id: RoomID, via: Sequence[ServerName], user_id: UserID) -> Content:
-        answer = None if self._remote is None else await self._remote.hierarchy(room_id, via, user_id)
-        if answer is None or self._remote is None or not await self._remote.is_open_to(answer.room, user_id):
+        if self._remote is None or await self._cards.is_closed(room_id):
+            raise NotFound("Room not found")
+        answer = await self._remote.hierarchy(room_id, via, user_id)
+        if answer is None or not await self._remote.is_open_to(answer.room, user_id):
             raise NotFound("Room not found")
         return {key: value for key, value in answer.room.items() if key != "children_state"}

@@ -14,6 +14,7 @@ from homeserver.protocol.identifiers import RoomID, ServerName, StateKey, UserID
 from homeserver.protocol.partial_state import UnableDueToPartialState
 from homeserver.protocol.server_acl import ServerAcl
 from homeserver.protocol.visibility import server_can_see
+from homeserver.services.rooms.closed_rooms import ClosedRooms
 from homeserver.services.rooms.event_store import EventStore
 from homeserver.services.rooms.heads import RoomHead, RoomHeads
 from homeserver.services.rooms.state_store import StateStore
@@ -69,6 +70,12 @@ class ServerAccess:
     async def participating_whole(self, room_id: RoomID, server: ServerName) -> RoomHead:
         """`participating`, for what needs all members. Raises UnableDueToPartialState besides."""
         return _whole(await self.participating(room_id, server))
+
+    async def enterable_whole(self, room_id: RoomID, server: ServerName) -> RoomHead:
+        """`participating_whole`, for users who want to come in. Raises Forbidden also where that is closed here."""
+        head = await self.participating_whole(room_id, server)
+        await ClosedRooms(self._database).require_open(room_id)
+        return head
 
     async def is_in_room(self, room_id: RoomID, server: ServerName) -> bool:
         """Whether a server has joined users in a room."""

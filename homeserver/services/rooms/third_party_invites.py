@@ -72,6 +72,7 @@ class ThirdPartyInvites:
         require_not_suspended(who)
         if not threepid.address or len(threepid.address) > MAX_ADDRESS or "\0" in threepid.address:
             raise InvalidParam("Not an address")
+        await self._actions.closed.require_open(room_id)
         head = await self._may_invite(who, room_id)
         user_id = await self._identity_servers.lookup(threepid)
         if user_id is not None:
@@ -110,6 +111,7 @@ class ThirdPartyInvites:
         BadGateway.
         """
         room_id = redemption.room_id
+        await self._actions.closed.require_open(room_id)
         head = await self._actions.participating(room_id)
         if head is None or head.summary.local_members == 0:
             await self._elsewhere(redemption)

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from config.fields import setting
 from config.values import ByteSize, Milliseconds, check_base_url
@@ -34,16 +35,28 @@ class ThumbnailConfig:
         maximum=10_000_000_000,
     )
     memory_bytes: ByteSize = setting(
-        "The most memory that one process may take; a picture that needs more gets no thumbnail.",
+        "The most memory that one process may take, and as much again for ffmpeg; a file that needs more gets no "
+        "thumbnail.",
         default=ByteSize(10**9),
         minimum=256 * 10**6,
     )
     timeout_ms: Milliseconds = setting(
-        "The longest that one picture may take; after that its process is ended.",
+        "The longest that one file may take; after that its process is ended.",
         default=Milliseconds(20_000),
         minimum=1_000,
         maximum=600_000,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FfmpegConfig:
+    """Thumbnails of films, and what films and recordings are, by ffmpeg."""
+
+    use: Literal["auto", "always", "never"] = setting(
+        "`auto`: if it is installed. `always`: the server does not start without it. Without it everything else works.",
+        default="auto",
+    )
+    program: str = setting("Its path, or its name where it is in `PATH`.", default="ffmpeg")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,6 +204,7 @@ class MediaConfig:
         example='"2024-09-01"',
     )
     thumbnails: ThumbnailConfig = setting("Thumbnails of pictures.")
+    ffmpeg: FfmpegConfig = setting("Films and recordings.")
     url_previews: UrlPreviewConfig = setting("Previews of linked pages.")
     s3: S3Config = setting("A store that keeps the files.")
 

@@ -27,6 +27,7 @@ from homeserver.client_api.threepids import ConfirmEmailApi, ThreepidsApi
 from homeserver.client_api.versions import VersionsApi
 from homeserver.client_api.voip import VoipApi
 from homeserver.client_api.well_known import SupportApi, WellKnownApi
+from homeserver.gateways.ffmpeg_program import ffmpeg_of
 from homeserver.gateways.mail import Mailer
 from homeserver.http.endpoint import BoundEndpoint, collect
 from homeserver.http.rate_limits import RateLimits
@@ -169,6 +170,7 @@ def _offered(config: Config) -> Offered:
         mails,
         config.thread_subscriptions.enabled,
         config.rooms.forget_on_leave,
+        ffmpeg_of(config.media.ffmpeg) is not None,
     )
 
 

@@ -16,6 +16,7 @@ from homeserver.client_api.media import MediaApi, OldMediaApi
 from homeserver.client_api.media_previews import MediaPreviewsApi
 from homeserver.client_api.media_upload import MediaUploadApi
 from homeserver.clock import Clock, Randomness
+from homeserver.gateways.ffmpeg_program import ffmpeg_of
 from homeserver.gateways.media_files import LocalFiles, MediaFiles
 from homeserver.gateways.media_processes import MediaProcesses, WorkLimits
 from homeserver.gateways.media_spool import FileWorkers, Spool
@@ -23,11 +24,12 @@ from homeserver.gateways.s3_files import Redirects, S3Files, S3Store
 from homeserver.http.endpoint import BoundEndpoint, collect
 from homeserver.protocol.identifiers import ServerName
 from homeserver.services.media.arrivals import Arrivals
-from homeserver.services.media.blurhashes import Blurhashes
 from homeserver.services.media.checking import Checking
+from homeserver.services.media.descriptions import Descriptions
 from homeserver.services.media.downloads import Downloads, Frozen
 from homeserver.services.media.inventory import Inventory
 from homeserver.services.media.library import Library
+from homeserver.services.media.metrics import WAITING
 from homeserver.services.media.page_fetching import PageFetcher, PageLimits
 from homeserver.services.media.previews import PreviewRules, Previews
 from homeserver.services.media.quarantine import Quarantine
@@ -82,7 +84,9 @@ def build_media(core: Core, workers: FileWorkers, transport: FederationTransport
         elsewhere = RemoteMedia(transport.client, transport.http, library, clock, config.max_remote_bytes)
     frozen = Frozen(core.server_name, config.unauthenticated_before_ms)
     downloads = Downloads(frozen, database, library, arrivals, elsewhere, clock)
-    processes = MediaProcesses(_work_limits(config.thumbnails), workers, clock)
+    limits = _work_limits(config.thumbnails)
+    processes = MediaProcesses(limits, workers, clock, ffmpeg_of(config.ffmpeg))
+    WAITING.set_function(lambda: processes.waiting)
     thumbnails = Thumbnails(database, library, processes, clock)
     rules = UploadRules(
         server_name=core.server_name,
@@ -105,7 +109,7 @@ def build_media(core: Core, workers: FileWorkers, transport: FederationTransport
         following=Following("media uses", uses.step, leases, core.journal, clock),
         upkeep=MediaUpkeep(uploads, retention, uses, library, previews, clock),
         endpoints=collect(
-            MediaUploadApi(uploads, Blurhashes(database, library, processes)),
+            MediaUploadApi(uploads, Descriptions(database, library, processes, clock)),
             MediaApi(downloads, thumbnails, config.max_upload_bytes),
             OldMediaApi(downloads, thumbnails),
             MediaPreviewsApi(previews),

@@ -5,23 +5,49 @@ from typing import Annotated, Final
 
 import msgspec
 
+from homeserver.gateways.media_processes import Made
 from homeserver.http.authentication import access_token
 from homeserver.http.bodies import BodyStream
 from homeserver.http.endpoint import Body, Header, Path, Query, endpoint, named
 from homeserver.protocol.identifiers import MediaID, ServerName
 from homeserver.protocol.requester import Requester
-from homeserver.services.media.blurhashes import Blurhashes
+from homeserver.services.media.descriptions import Descriptions
 from homeserver.services.media.model import MediaName
 from homeserver.services.media.uploads import Brought, Uploads
 
 _SPEC: Final = "client-server-api/#"
 
 
-class Uploaded(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Where the content is, and what it looks like from far away if that was asked for and it is a picture."""
+class Info(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a file is, whatever was said of it: mostly what goes into the `info` of an event that shows it."""
+
+    mimetype: str
+    w: int = 0
+    h: int = 0
+    duration: int | None = None
+    codecs: list[str] = []
+
+
+class Sound(msgspec.Struct, frozen=True):
+    """How long a recording is and how loud it is when: https://github.com/matrix-org/matrix-spec-proposals/pull/3246"""
+
+    duration: int
+    waveform: list[int]
+
+
+class Described(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What of this was asked for, of a picture, a film or a recording."""
+
+    blurhash: str | None = msgspec.field(name="xyz.amorgan.blurhash", default=None)
+    thumbhash: str | None = msgspec.field(name="xyz.amorgan.thumbhash", default=None)
+    info: Info | None = msgspec.field(name="org.meridian.info", default=None)
+    sound: Sound | None = msgspec.field(name="org.matrix.msc1767.audio", default=None)
+
+
+class Uploaded(Described, frozen=True, omit_defaults=True, kw_only=True):
+    """Where the content is, and what it is."""
 
     content_uri: str
-    blurhash: str | None = msgspec.field(name="xyz.amorgan.blurhash", default=None)
 
 
 class Created(msgspec.Struct, frozen=True):
@@ -36,7 +62,7 @@ class MediaUploadApi:
     """For our users."""
 
     uploads: Uploads
-    blurhashes: Blurhashes
+    descriptions: Descriptions
 
     @endpoint(
         "POST",
@@ -53,10 +79,12 @@ class MediaUploadApi:
         content_type: Header[str | None] = None,
         filename: Query[str | None] = None,
         generate_blurhash: Annotated[Query[bool], named("xyz.amorgan.generate_blurhash")] = False,
+        generate_info: Annotated[Query[bool], named("org.meridian.generate_info")] = False,
     ) -> Uploaded:
-        """Upload content."""
+        """Upload content, and be told what it is if that is wanted."""
         name = await self.uploads.upload(who, Brought(body, content_type, filename))
-        return Uploaded(str(name), await self.blurhashes.of(name) if generate_blurhash else None)
+        described = await self._described(name, generate_blurhash, generate_info)
+        return Uploaded(content_uri=str(name), **msgspec.structs.asdict(described))
 
     @endpoint(
         "POST",
@@ -86,7 +114,27 @@ class MediaUploadApi:
         body: Body[BodyStream],
         content_type: Header[str | None] = None,
         filename: Query[str | None] = None,
-    ) -> None:
+        generate_blurhash: Annotated[Query[bool], named("xyz.amorgan.generate_blurhash")] = False,
+        generate_info: Annotated[Query[bool], named("org.meridian.generate_info")] = False,
+    ) -> Described:
         """Upload the content of an address that was got before."""
-        brought = Brought(body, content_type, filename)
-        await self.uploads.fill(who, MediaName(server_name, media_id), brought)
+        name = MediaName(server_name, media_id)
+        await self.uploads.fill(who, name, Brought(body, content_type, filename))
+        return await self._described(name, generate_blurhash, generate_info)
+
+    async def _described(self, name: MediaName, hashes: bool, info: bool) -> Described:
+        found = await self.descriptions.of(name) if hashes or info else None
+        if found is None:
+            return Described()
+        return Described(
+            found.blurhash if hashes else None,
+            found.thumbhash if hashes else None,
+            Info(found.type, found.width, found.height, found.duration, found.codecs) if info else None,
+            _sound(found) if info else None,
+        )
+
+
+def _sound(found: Made) -> Sound | None:
+    if found.duration is None or found.waveform is None:
+        return None
+    return Sound(found.duration, found.waveform)

@@ -1,7 +1,10 @@
-"""Work on pictures and pages, by processes of their own with limits of time and memory (see `media_worker`)."""
+"""Work on pictures, films, recordings and pages, by processes of their own with limits of time and memory (see
+`media_worker`).
+"""
 
 import os
 import select
+import signal
 import subprocess
 import sys
 from collections import deque
@@ -24,6 +27,8 @@ _JOBS: Final = 200
 """After so many pictures a process gives way to a fresh one."""
 
 _MAX_ANSWER: Final = 1024 * 1024
+_MARGIN_S: Final = 2.0
+"""So much earlier than a process itself ffmpeg is ended, so that the process can still say what it knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +52,20 @@ class Wish:
 
 
 class Made(msgspec.Struct, frozen=True):
-    """A picture of a type and a size, or why there is none: `no picture`, `too large`, `broken`."""
+    """A picture that was made, or what a file is: its type, size, duration (ms), codecs, and how loud it is when (0 to
+    1024). `kind` tells what is in the file: a picture, a film or sound. Or why there is nothing of that: `no picture`,
+    `too large`, `broken`.
+    """
 
     type: str = ""
     width: int = 0
     height: int = 0
+    kind: str = "none"
+    duration: int | None = None
+    codecs: list[str] = []
+    waveform: list[int] | None = None
     blurhash: str | None = None
+    thumbhash: str | None = None
     failure: str | None = None
     detail: str = ""
 
@@ -72,8 +85,12 @@ AnswerT = TypeVar("AnswerT", Made, PageRead)
 class MediaProcesses:
     """Starts processes when they are needed, and ends them when they are not."""
 
-    def __init__(self, limits: WorkLimits, workers: FileWorkers, clock: Clock) -> None:
+    def __init__(
+        self, limits: WorkLimits, workers: FileWorkers, clock: Clock, ffmpeg: str | None = None
+    ) -> None:
+        """``ffmpeg``: the program that reads films and recordings, if there is one."""
         self._limits = limits
+        self._film = {"ffmpeg": ffmpeg, "seconds": max(1.0, limits.seconds - _MARGIN_S)}
         self._workers = workers
         self._clock = clock
         self._slots = DeferredSemaphore(limits.processes)
@@ -92,6 +109,7 @@ class MediaProcesses:
             "method": wish.method,
             "animated": wish.animated,
             "max_pixels": self._limits.max_pixels,
+            **self._film,
         }
         return await self._ask(job, Made)
 
@@ -100,15 +118,26 @@ class MediaProcesses:
         job = {"work": "measure", "source": str(source.absolute()), "max_pixels": self._limits.max_pixels}
         return await self._ask(job, Made)
 
-    async def blurhash(self, source: Path) -> Made:
-        """Tell what a picture looks like from far away."""
-        job = {"work": "blurhash", "source": str(source.absolute()), "max_pixels": self._limits.max_pixels}
+    async def describe(self, source: Path, scratch: Path) -> Made:
+        """Tell what a file is and looks like; what is made for that is beside `scratch` for a while."""
+        job = {
+            "work": "describe",
+            "source": str(source.absolute()),
+            "scratch": str(scratch.absolute()),
+            "max_pixels": self._limits.max_pixels,
+            **self._film,
+        }
         return await self._ask(job, Made)
 
     async def read_page(self, source: Path, content_type: str) -> PageRead:
         """Read a page."""
         job = {"work": "page", "source": str(source.absolute()), "content_type": content_type}
         return await self._ask(job, PageRead)
+
+    @property
+    def waiting(self) -> int:
+        """How many pieces of work wait for a process."""
+        return len(self._slots.waiting)
 
     def stop(self) -> None:
         """End the processes."""
@@ -173,6 +202,7 @@ class _Process:
             stderr=subprocess.DEVNULL,
             bufsize=0,
             env={"OMP_NUM_THREADS": "1"},
+            start_new_session=True,
         )
 
     def ask(self, job: bytes, seconds: float, now: Callable[[], float]) -> bytes | None:
@@ -198,7 +228,7 @@ class _Process:
 
     def kill(self) -> None:
         """End it now."""
-        self._popen.kill()
+        os.killpg(self._popen.pid, signal.SIGKILL)
         try:
             self._popen.stdin.close()
         except OSError:

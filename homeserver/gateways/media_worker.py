@@ -1,8 +1,8 @@
-"""A process that works on what strangers made: pictures and pages. A request is a line of JSON on standard input, its
-answer one on standard output.
+"""A process that works on what strangers made: pictures, films, recordings and pages. A request is a line of JSON on
+standard input, its answer one on standard output.
 
 It is the only place where these are decoded, so that a decoder that hangs, crashes or takes all memory harms nobody but
-the one picture or page. Run by `homeserver.gateways.media_processes`, never imported by the server.
+the one file. Run by `homeserver.gateways.media_processes`, never imported by the server.
 """
 
 import json
@@ -14,15 +14,16 @@ from typing import Any, Final
 
 from PIL import Image
 
+from homeserver.gateways.film_reading import described, made
 from homeserver.gateways.page_reading import page_read
-from homeserver.gateways.picture_making import blurred, failure_of, made, measured
+from homeserver.gateways.picture_making import failure_of, measured
 
 MAX_TARGET_BYTES: Final = 64 * 1024 * 1024
 MAX_OPEN_FILES: Final = 64
 WORK: Final[Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
     "thumbnail": made,
     "measure": measured,
-    "blurhash": blurred,
+    "describe": described,
     "page": page_read,
 }
 

@@ -1,12 +1,14 @@
 """Decoding pictures and making smaller ones. Only `media_worker` imports this, in a process of its own."""
 
 import shutil
+from base64 import b64encode
 from pathlib import Path
 from typing import Any, Final
 
 from PIL import Image, ImageSequence, UnidentifiedImageError
 
 from homeserver.gateways.blurhash import blurhash
+from homeserver.gateways.thumbhash import thumbhash
 
 FORMATS: Final = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP")
 """Nothing else is decoded, whatever a file says it is."""
@@ -57,7 +59,7 @@ SWAPPING: Final = frozenset((5, 6, 7, 8))
 MAX_ICC_BYTES: Final = 64 * 1024
 JPEG_QUALITY: Final = 82
 BLURRED: Final = (64, 64)
-"""What a BlurHash shows is far coarser than this."""
+"""What a BlurHash and a ThumbHash show is far coarser than this."""
 
 Box = tuple[float, float, float, float]
 Size = tuple[int, int]
@@ -87,25 +89,30 @@ def measured(request: dict[str, Any]) -> dict[str, Any]:
         return _answer(Image.MIME.get(str(image.format), "application/octet-stream"), (width, height))
 
 
-def blurred(request: dict[str, Any]) -> dict[str, Any]:
-    """The BlurHash of `source`, as it is shown, and how large it is."""
+def described(request: dict[str, Any]) -> dict[str, Any]:
+    """What kind of picture `source` is, how large, and what it looks like from far away, as it is shown."""
     with Image.open(request["source"], formats=FORMATS) as image:
         if image.width * image.height > request["max_pixels"]:
             raise TooLarge
         size, orientation = image.size, image.getexif().get(ORIENTATION, 1)
         small = _still(image, BLURRED, "scale", orientation)
-        if small.mode != "RGB":
-            small = Image.alpha_composite(Image.new("RGBA", small.size, "white"), small.convert("RGBA"))
-        pixels = small.convert("RGB").tobytes()
-        rows = [
-            [(pixels[at], pixels[at + 1], pixels[at + 2]) for at in range(start, start + 3 * small.width, 3)]
-            for start in range(0, len(pixels), 3 * small.width)
-        ]
-        across, down = (4, 3) if small.width >= small.height else (3, 4)
         if orientation in SWAPPING:
             size = (size[1], size[0])
         media_type = Image.MIME.get(str(image.format), "application/octet-stream")
-        return {**_answer(media_type, size), "blurhash": blurhash(rows, across, down)}
+        return {**_answer(media_type, size), **_hashes(small.convert("RGBA"))}
+
+
+def _hashes(small: Image.Image) -> dict[str, str]:
+    """Both hashes of a small picture; a BlurHash knows nothing of what shines through, and has it on white."""
+    on_white = Image.alpha_composite(Image.new("RGBA", small.size, "white"), small)
+    opaque, whole = list(on_white.convert("RGB").getdata()), list(small.getdata())
+    starts = range(0, len(whole), small.width)
+    across, down = (4, 3) if small.width >= small.height else (3, 4)
+    hashed = thumbhash([whole[start : start + small.width] for start in starts])
+    return {
+        "blurhash": blurhash([opaque[start : start + small.width] for start in starts], across, down),
+        "thumbhash": b64encode(hashed).decode(),
+    }
 
 
 def made(request: dict[str, Any]) -> dict[str, Any]:

@@ -55,6 +55,7 @@ class Offered:
     mails: bool = False
     thread_subscriptions: bool = False
     forgets_on_leave: bool = False
+    films: bool = False
 
 
 def versions(offered: Offered) -> dict[str, Any]:
@@ -83,6 +84,7 @@ def capabilities(offered: Offered) -> dict[str, Any]:
         "m.3pid_changes": {"enabled": offered.mails},
         "m.get_login_token": {"enabled": True},
         "m.forget_forced_upon_leave": {"enabled": offered.forgets_on_leave},
+        "org.meridian.media_info": {"pictures": True, "films": offered.films, "recordings": offered.films},
         "org.matrix.msc4140.delayed_events": {
             "max_delay_ms": offered.max_delay_ms,
             "max_scheduled": offered.max_scheduled,

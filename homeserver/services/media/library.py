@@ -7,15 +7,18 @@ deleted get a new one.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
+from twisted.internet.defer import CancelledError
+
 from homeserver.clock import Clock, Randomness
-from homeserver.gateways.media_files import MediaFiles, Reading
+from homeserver.gateways.media_files import FileLost, MediaFiles, Reading
 from homeserver.gateways.media_spool import Incoming, Spool, Spooled
 from homeserver.protocol.errors import MatrixError
+from homeserver.services.media.metrics import STORAGE_ERRORS
 from storage.database import Database
 from storage.tables.media_contents import Content, MediaContents
 from storage.transaction import Transaction
@@ -52,7 +55,8 @@ class Library:
                 await self._spool.discard(whole.path)
                 return known[0]
         name = f"{whole.sha256}.{self._random.letters(8)}"
-        await self._files.keep(name, whole.path)
+        with _counted("keep"):
+            await self._files.keep(name, whole.path)
         now = self._clock.now_ms()
 
         def add(tx: Transaction) -> tuple[T, bool]:
@@ -82,7 +86,8 @@ class Library:
 
     async def open(self, file: str, start: int, length: int) -> Reading:
         """Read bytes. Raises FileLost."""
-        return await self._files.open(file, start, length)
+        with _counted("read"):
+            return await self._files.open(file, start, length)
 
     def public_url(self, file: str, content_type: str, disposition: str) -> str | None:
         """Where a client can fetch a file by itself, if there is such a place."""
@@ -102,7 +107,8 @@ class Library:
         while True:
             looked_at, unused = await self._database.transact(partial(_unused, now=self._clock.now_ms()))
             for content in unused:
-                await self._files.delete(content.file)
+                with _counted("delete"):
+                    await self._files.delete(content.file)
             deleted += len(unused)
             if looked_at < _PAGE:
                 return deleted
@@ -118,6 +124,17 @@ class Library:
     async def delete_file(self, file: str) -> None:
         """Delete a file that no content has."""
         await self._files.delete(file)
+
+
+@contextmanager
+def _counted(work: str) -> Iterator[None]:
+    try:
+        yield
+    except (FileLost, CancelledError):
+        raise
+    except Exception:
+        STORAGE_ERRORS.labels(work).inc()
+        raise
 
 
 def _referred(tx: Transaction, sha256: str, refer: Callable[[Transaction], T]) -> tuple[T] | None:

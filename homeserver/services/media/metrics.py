@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 REGISTRY: Final = CollectorRegistry()
 
@@ -26,8 +26,20 @@ THUMBNAILS: Final = Counter(
 )
 PROCESSING_SECONDS: Final = Histogram(
     "meridian_media_processing_seconds",
-    "Time to make a thumbnail, waiting for a process included.",
+    "Time to make a thumbnail or a description of a picture, a film or sound, waiting for a process included.",
+    ["work", "kind"],
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+    registry=REGISTRY,
+)
+WAITING: Final = Gauge(
+    "meridian_media_waiting",
+    "Thumbnails, descriptions and pages that wait for a process to work on them.",
+    registry=REGISTRY,
+)
+STORAGE_ERRORS: Final = Counter(
+    "meridian_media_storage_errors_total",
+    "What the disk or the store did not do: to keep, to read or to delete a file.",
+    ["work"],
     registry=REGISTRY,
 )
 LOST: Final = Counter(

@@ -94,7 +94,7 @@ class Thumbnails:
                 made = await self._processes.thumbnail(source, target, wish)
         except FileLost as error:
             raise NotFound("The content of this media is lost") from error
-        PROCESSING_SECONDS.observe(self._clock.seconds() - began)
+        PROCESSING_SECONDS.labels("thumbnail", made.kind).observe(self._clock.seconds() - began)
         if made.failure is not None:
             await self._library.discard(target)
             failure = made.failure

@@ -58,6 +58,12 @@ def timed(name: str, work: Callable[[], object], times: int = 20) -> None:
     print(f"{name:52} {took[len(took) // 2] * 1000:8.1f} ms, at most {took[-1] * 1000:8.1f} ms")
 
 
+def copy_messages(cursor: Any, pos: int, model: str, texts: list[str]) -> None:
+    """Write messages like one that is there, behind a position."""
+    cursor.execute(_COPY_EVENTS, {"pos": pos, "texts": texts, "model": model})
+    cursor.execute("update stream set pos = pos + %s", (len(texts),))
+
+
 def drained(site: SyncSite, name: str, step: Callable[[], Any], count: int) -> None:
     """Let an index come to its end and print what each entry cost."""
     began, processor = perf_counter(), process_time()
@@ -80,9 +86,7 @@ def messages(site: SyncSite, dsn: str, count: int, random: Random) -> None:
                 for _ in range(count // len(rooms))
             ]
             model = anna.say(room, "model")
-            pos = site.journal.position
-            cursor.execute(_COPY_EVENTS, {"pos": pos, "texts": texts, "model": model})
-            cursor.execute("update stream set pos = pos + %s", (len(texts),))
+            copy_messages(cursor, site.journal.position, model, texts)
             opened.commit()
             result_of(_started(site))
     timed(

@@ -64,7 +64,8 @@ class Audience(Protocol):
 @dataclass(slots=True)
 class Status:
     """The presence of a user. Times are of `Clock.seconds`; ``heard_at``: when other servers were told last, or
-    told us.
+    told us; ``notable``: the position of the last change that is news to the user as well, because no sync of
+    theirs and nothing else that they did made it.
     """
 
     user_id: UserID
@@ -72,6 +73,7 @@ class Status:
     status_msg: str | None = None
     active_at: float | None = None
     position: int = 0
+    notable: int = 0
     heard_at: float = 0.0
     told_active: bool = False
     watched: bool = False
@@ -106,6 +108,7 @@ class Presence:
         self._strangers: OrderedDict[UserID, Status] = OrderedDict()
         self._devices: dict[UserID, dict[str, _Device]] = {}
         self._dirty: dict[UserID, Status] = {}
+        self._notable: set[UserID] = set()
         self._wheel: dict[int, list[Status]] = {}
         self._flush_timer: Timer | None = None
         self._wheel_timer: Timer | None = None
@@ -193,7 +196,7 @@ class Presence:
         if not known or (device.chosen != before and device.chosen in (ONLINE, BUSY)):
             status.active_at = now
         if not known or device.chosen != before:
-            self._judge(status, now, status.status_msg)
+            self._judge(status, now, status.status_msg, notable=False)
 
     def sync_ended(self, who: Requester, presence: str | None) -> None:
         """The poll was answered, or its client went away."""
@@ -208,7 +211,7 @@ class Presence:
             now, status = self._clock.seconds(), self._users[user_id]
             status.active_at = now
             if status.presence == UNAVAILABLE or not status.told_active:
-                self._judge(status, now, status.status_msg)
+                self._judge(status, now, status.status_msg, notable=False)
 
     def changed_since(self, position: int) -> Iterator[Status]:
         """Who changed after an ephemeral position, latest first; with a negative one, who is not offline."""
@@ -289,7 +292,7 @@ class Presence:
             device = devices[name] = _Device(now)
         return device
 
-    def _judge(self, status: Status, now: float, status_msg: str | None) -> float:
+    def _judge(self, status: Status, now: float, status_msg: str | None, *, notable: bool = True) -> float:
         """See what a local user's devices say of them; gives when to look again."""
         due = now + LOOK_S
         devices = self._devices.get(status.user_id, {})
@@ -303,19 +306,23 @@ class Presence:
         presence = merged(device.chosen for device in devices.values())
         if presence == ONLINE and not _is_active(status, now, IDLE_S):
             presence = UNAVAILABLE
-        self._change(status, presence, status_msg, now)
+        self._change(status, presence, status_msg, now, notable=notable)
         if devices:
             self._watch(status, due)
         else:
             self._devices.pop(status.user_id, None)
         return due
 
-    def _change(self, status: Status, presence: str, status_msg: str | None, now: float) -> None:
+    def _change(
+        self, status: Status, presence: str, status_msg: str | None, now: float, *, notable: bool = True
+    ) -> None:
         if (presence, status_msg) == (status.presence, status.status_msg):
             if presence != ONLINE or status.told_active == _is_active(status, now):
                 return
         status.presence, status.status_msg = presence, status_msg
         self._dirty[status.user_id] = status
+        if notable:
+            self._notable.add(status.user_id)
         if self._flush_timer is None:
             wait = max(BATCH_S, self._next_flush - now)
             self._flush_timer = self._clock.call_later(wait, self._flush)
@@ -323,9 +330,12 @@ class Presence:
     def _flush(self) -> None:
         self._flush_timer = None
         dirty, self._dirty = self._dirty, {}
+        notable, self._notable = self._notable, set()
         now, audience = self._clock.seconds(), self._audience
         for user_id, status in dirty.items():
             status.position = self.position = self._stream.advance()
+            if user_id in notable:
+                status.notable = status.position
             status.told_active = _is_active(status, now)
             status.shown = None
             self._users.move_to_end(user_id)

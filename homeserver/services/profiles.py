@@ -34,6 +34,7 @@ MAX_DISPLAYNAME_LENGTH = 256
 MAX_AVATAR_URL_LENGTH = 1000
 DISPLAYNAME = "displayname"
 AVATAR_URL = "avatar_url"
+TIME_ZONE = "m.tz"
 _TEXTS = {DISPLAYNAME: MAX_DISPLAYNAME_LENGTH, AVATAR_URL: MAX_AVATAR_URL_LENGTH}
 
 # https://spec.matrix.org/v1.19/appendices/#common-namespaced-identifier-grammar
@@ -102,6 +103,8 @@ class Profiles:
         value = body[key]
         if key in _TEXTS:
             _check_text(key, value)
+        if key == TIME_ZONE and not isinstance(value, str):
+            raise BadJson(f"`{key}` must be a text")
         if key in _TEXTS and not value:
             await self.delete(who, user_id, key)
         else:

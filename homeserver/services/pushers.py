@@ -139,6 +139,8 @@ class Pushers:
         url = wish.data.get("url")
         if not isinstance(url, str):
             raise InvalidParam("`data.url` must be the URL of a push gateway")
+        if not isinstance(wish.data.get("format", ""), str):
+            raise InvalidParam("`data.format` must be a text")
         schemes = ("https", "http") if self._limits.allow_http else ("https",)
         if len(url) > MAX_TEXT or not _is_gateway(url, schemes):
             raise InvalidParam(f"`data.url` must be an HTTPS URL with the path {NOTIFY_PATH}")

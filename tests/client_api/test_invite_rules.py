@@ -45,11 +45,13 @@ def test_ignored_invites_are_not_shown(site: SyncSite) -> None:
     alice, bob, carol = site.people("alice", "bob", "carol")
     alice.put_account_data(RULES, {"ignored_users": [bob.user_id]})
     alice.sync()
-    bob.invite(bob.create(), alice)
-    shown = carol.create()
+    hidden, shown = bob.create(), carol.create()
+    bob.invite(hidden, alice)
     carol.invite(shown, alice)
     assert set(alice.sync()["rooms"]["invite"]) == {shown}
     assert set(alice.first_sync()["rooms"]["invite"]) == {shown}
+    alice.put_account_data(RULES, {})
+    assert set(alice.sync()["rooms"]["invite"]) == {hidden, shown}
 
 
 def test_a_room_cannot_be_made_with_somebody_who_blocks_its_maker(site: SyncSite) -> None:

@@ -20,6 +20,8 @@ def test_members_are_listed_by_membership(rooms: RoomsSite) -> None:
     assert _members(alice, room) == {a: "join", b: "join", c: "invite"}
     assert _members(alice, room, membership="join") == {a: "join", b: "join"}
     assert _members(alice, room, not_membership="join") == {c: "invite"}
+    either = {"membership": "join", "not_membership": "leave"}
+    assert _members(alice, room, **either) == {a: "join", b: "join", c: "invite"}
     reply = alice.http.get(room_path(room, "members"), {"membership": "odd"})
     assert reply.errcode == "M_INVALID_PARAM"
 

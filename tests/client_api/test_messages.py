@@ -206,3 +206,12 @@ def test_a_page_that_runs_into_a_gap_asks_other_servers_once(
     assert others.asked == []
     alice.page(room, limit=100)
     assert others.asked == [(room, 3)]
+
+
+def test_a_page_of_none_is_empty_and_goes_on_where_it_began(rooms: RoomsSite) -> None:
+    alice = rooms.person("alice")
+    room = alice.create()
+    alice.say(room, "hello")
+    page = alice.page(room, limit=0)
+    assert (page["chunk"], page["end"]) == ([], page["start"])
+    assert alice.texts(room, from_=page["end"], limit=1) == ["hello"]

@@ -51,6 +51,43 @@ def test_presence_of_who_never_synced_wakes_polls(site: SyncSite) -> None:
     assert presence_in(poll.reply.json) == {bert.user_id: "online"}
 
 
+def test_the_own_presence_wakes_no_poll_when_a_sync_or_a_message_changed_it(site: SyncSite) -> None:
+    anna = site.person("anna")
+    room = anna.create()
+    anna.first_sync()
+    poll = anna.poll()
+    site.turn(0.1)
+    assert not poll.done
+    anna.put_account_data("org.example", {})
+    site.turn(0.1)
+    told = poll.reply.json
+    assert [event["type"] for event in told["account_data"]["events"]] == ["org.example"]
+    assert presence_in(told) == {anna.user_id: "online"}
+    for _ in range(5):
+        site.turn(15)
+        anna.sync()
+    site.turn(0.1)
+    anna.sync()
+    anna.say(room, "here")
+    anna.sync()
+    poll = anna.poll(timeout=1000)
+    site.turn(0.1)
+    assert not poll.done
+    site.turn(2)
+    assert poll.reply.json["presence"]["events"][0]["content"]["currently_active"]
+
+
+def test_another_device_that_sets_the_presence_wakes_polls(site: SyncSite) -> None:
+    anna = site.person("anna")
+    phone = device(anna)
+    anna.first_sync()
+    site.turn(0.1)
+    anna.sync()
+    poll = anna.poll()
+    set_presence(phone, "online", "on the phone")
+    assert poll.reply.json["presence"]["events"][0]["content"]["status_msg"] == "on the phone"
+
+
 def test_syncing_makes_online_and_going_away_offline(site: SyncSite) -> None:
     anna, bert = site.people("anna", "bert")
     bert.join(anna.public_room())

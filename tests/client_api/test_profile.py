@@ -40,6 +40,7 @@ def test_time_zones_are_a_field_like_others(site: AccountsSite) -> None:
     user = site.register("alice")
     assert user.http.put(f"{PROFILE}/m.tz", {"m.tz": "Europe/London"}).status == 200
     assert site.http.get(PROFILE).json == {**NEW, "m.tz": "Europe/London"}
+    assert user.http.put(f"{PROFILE}/m.tz", {"m.tz": 1}).errcode == "M_BAD_JSON"
 
 
 @pytest.mark.parametrize("value", ["", None])

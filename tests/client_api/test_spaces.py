@@ -108,3 +108,13 @@ def test_a_room_is_summed_up_for_who_may_enter_it(site: SyncSite) -> None:
     alice.invite(secret, bob)
     old = "/_matrix/client/unstable/im.nheko.summary/summary"
     assert bob.http.get(f"{old}/{secret}").json["membership"] == "invite"
+
+
+def test_who_may_knock_in_a_version_without_knocking_may_not_see_the_room(site: SyncSite) -> None:
+    alice, bob = site.people("alice", "bob")
+    seen = {}
+    for version in ("6", "7"):
+        room = alice.create(room_version=version, preset="private_chat")
+        alice.set_state(room, "m.room.join_rules", {"join_rule": "knock"})
+        seen[version] = bob.http.get(f"{V1}/room_summary/{room}").status
+    assert seen == {"6": 404, "7": 200}

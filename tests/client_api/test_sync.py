@@ -261,7 +261,8 @@ def test_ignored_users_are_silent_but_for_state(site: SyncSite) -> None:
     bert.invite(secret, anna)
     assert "invite" not in anna.sync().get("rooms", {})
     anna.put_account_data("m.ignored_user_list", {"ignored_users": {}})
-    anna.sync()
+    assert set(anna.sync()["rooms"]["invite"]) == {secret}, "it is shown now"
+    assert "invite" not in anna.sync().get("rooms", {})
     bert.say(room, "again")
     assert texts(anna.joined(room)) == ["again"]
 

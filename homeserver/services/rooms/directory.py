@@ -75,7 +75,7 @@ class Directory:
 
     async def page(self, query: DirectoryQuery) -> DirectoryPage:
         """A page of this server's directory. Raises InvalidParam for a token that is none."""
-        limit = MAX_LIMIT if query.limit is None else min(query.limit, MAX_LIMIT)
+        limit = min(query.limit or MAX_LIMIT, MAX_LIMIT)  # 0 stands for no wish, as clients have it
         if limit < 1:
             raise InvalidParam("`limit` must be positive")
         place = _TOP if not query.since else _place(query.since)

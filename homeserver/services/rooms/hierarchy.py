@@ -112,7 +112,7 @@ class Hierarchy:
     async def _step(self, walk: _Walk) -> Content | None:
         """Look at the next room of the walk; what to show of it, if anything."""
         at = walk.stack.pop()
-        if at.room_id in walk.seen or at.room_id in walk.inaccessible:
+        if at.room_id in walk.seen:
             return None
         walk.seen.add(at.room_id)
         head = await self._cards.participating(at.room_id)
@@ -136,7 +136,7 @@ class Hierarchy:
 
     async def _ask(self, walk: _Walk, at: _Next) -> tuple[Content, dict[str, Content]] | None:
         """What other servers tell of a room, if the user may see it: its card, and those of its children."""
-        if self._remote is None or await self._cards.is_closed(at.room_id):
+        if self._remote is None or at.room_id in walk.inaccessible or await self._cards.is_closed(at.room_id):
             return None
         card, told = at.told, {}
         if card is None or card.get("room_type") == SPACE:

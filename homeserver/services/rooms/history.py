@@ -7,7 +7,6 @@ stream instead. https://spec.matrix.org/v1.19/client-server-api/#get_matrixclien
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from homeserver.protocol.errors import InvalidParam
 from homeserver.protocol.filters import RoomEventFilter
 from homeserver.protocol.identifiers import RoomID, UserID
 from homeserver.protocol.requester import Requester
@@ -67,14 +66,14 @@ class History:
         await self._access.standing(room_id, who.user_id)
 
     async def page(self, who: Requester, room_id: RoomID, request: PageRequest) -> Page:
-        """One page. Raises Forbidden, InvalidParam."""
-        if request.limit < 1:
-            raise InvalidParam("`limit` must be positive")
+        """One page. Raises Forbidden."""
         standing = await self._access.standing(room_id, who.user_id)
         upto = FURTHEST if standing.upto is None else standing.upto
         start = request.start or (
             LiveToken(min(standing.head.last_pos, upto)) if request.backwards else START
         )
+        if not request.limit:
+            return Page((), start, start, standing)
         span, ignored = await self._database.read(
             lambda tx: (_span(tx, room_id, request, start, upto), ignored_by(tx, who.user_id))
         )

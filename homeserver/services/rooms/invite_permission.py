@@ -12,6 +12,9 @@ from storage.tables.account_data import AccountData
 from storage.tables.server_notices import NoticeRooms
 from storage.transaction import Transaction
 
+DECISIVE = frozenset(("m.ignored_user_list", PERMISSION, RULES))
+"""The account data by which invites are shown or hidden."""
+
 
 class InvitePermission:
     """Reads what local users decided; users of other servers are asked by their servers."""

@@ -23,7 +23,6 @@ Content = dict[str, Any]
 
 SPACE: Final = "m.space"
 _CHILD: Final = "m.space.child"
-_OPEN: Final = frozenset(("public", "knock", "knock_restricted"))
 _RESTRICTED: Final = frozenset(("restricted", "knock_restricted"))
 _MAX_ORDER: Final = 50
 
@@ -94,14 +93,13 @@ class RoomCards:
             return True
         if membership == "ban":
             return False
-        if summary.join_rule in _OPEN:
+        if _takes_anybody(head):
             return True
-        return summary.join_rule in _RESTRICTED and await self.is_in_any(user_id, await self._allowed(head))
+        return _takes_members_of_others(head) and await self.is_in_any(user_id, await self._allowed(head))
 
     async def is_open_to_all(self, head: RoomHead) -> bool:
         """Whether somebody of whom nothing is known may see the card."""
-        summary = head.summary
-        is_open = summary.join_rule in _OPEN or summary.history_visibility == "world_readable"
+        is_open = _takes_anybody(head) or head.summary.history_visibility == "world_readable"
         return is_open and not await self.is_closed(head.room_id)
 
     async def is_open_to_server(self, head: RoomHead, server: ServerName) -> bool:
@@ -109,7 +107,7 @@ class RoomCards:
         if await self.is_open_to_all(head):
             return True
         rooms = [head.room_id]
-        if head.summary.join_rule in _RESTRICTED and not await self.is_closed(head.room_id):
+        if _takes_members_of_others(head) and not await self.is_closed(head.room_id):
             rooms += await self._allowed(head)
         for room_id in rooms:
             memberships = ["join", "invite"] if room_id == head.room_id else ["join"]
@@ -144,6 +142,22 @@ def vias(child: Content) -> list[ServerName]:
     via = child["content"].get("via")
     named = via if isinstance(via, list) else []
     return [ServerName(server) for server in named if isinstance(server, str) and is_server_name(server)]
+
+
+def _takes_anybody(head: RoomHead) -> bool:
+    """Whether anybody may come in or knock."""
+    version, rule = head.room_version, head.summary.join_rule
+    return rule in ("public", *(("knock",) if version.knocking else ()), *_knock_restricted(head))
+
+
+def _takes_members_of_others(head: RoomHead) -> bool:
+    """Whether members of other rooms may come in."""
+    plain = ("restricted",) if head.room_version.restricted_joins else ()
+    return head.summary.join_rule in (*plain, *_knock_restricted(head))
+
+
+def _knock_restricted(head: RoomHead) -> tuple[str, ...]:
+    return ("knock_restricted",) if head.room_version.knock_restricted else ()
 
 
 def _place(child: Content) -> tuple[bool, str, int, str]:

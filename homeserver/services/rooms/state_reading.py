@@ -75,8 +75,7 @@ class StateReading:
         return [
             stored
             for stored in found.values()
-            if (membership is None or stored.event.membership == membership)
-            and (not_membership is None or stored.event.membership != not_membership)
+            if _is_asked_for(stored.event.membership, membership, not_membership)
         ]
 
     async def joined_members(self, who: Requester, room_id: RoomID) -> Sequence[MembershipRow]:
@@ -115,6 +114,13 @@ class StateReading:
             return {}
         snapshot = await self._states.snapshot(rows[0].state_after)
         return {key: nid for key, nid in (await self._states.whole(snapshot)).items() if key[0] == _MEMBER}
+
+
+def _is_asked_for(is_: str | None, wanted: str | None, unwanted: str | None) -> bool:
+    """Either is enough where both are asked for, as the specification has it."""
+    if wanted is None:
+        return unwanted is None or is_ != unwanted
+    return is_ == wanted or (unwanted is not None and is_ != unwanted)
 
 
 def _undone(nids: dict[StateKey, int], changes: Sequence[StateChangeRow]) -> dict[StateKey, int]:

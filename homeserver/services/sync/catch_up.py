@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Final
 
 from homeserver.protocol.identifiers import RoomID, UserID
-from homeserver.services.account_data import changed_between, of_rooms
-from homeserver.services.rooms.invite_permission import unwanted_inviters
+from homeserver.services.account_data import GLOBAL, changed_between, of_rooms
+from homeserver.services.rooms.invite_permission import DECISIVE, unwanted_inviters
 from homeserver.services.rooms.rendering import Viewer
 from homeserver.services.sync.ephemera import account_data_events
 from homeserver.services.sync.farewells import farewell
@@ -75,12 +75,20 @@ class CatchUp:
             answer.leave.append(
                 await sources.renderer.left(update, viewer, request.filter, state_name=request.state_name)
             )
-        answer.invite = stripped_rooms(await self._stripped(asking, stays, "invite"), "invite_state")
-        answer.knock = stripped_rooms(await self._stripped(asking, stays, "knock"), "knock_state")
+        await self._add_stripped(asking, stays, data, answer)
         answer.presence, answer.presence_upto = await sources.here.presence_events(
             asking, user, came if asking.since else (), newcomers
         )
         return answer
+
+    async def _add_stripped(
+        self, asking: Asking, stays: Stays, data: Iterable[AccountDatum], answer: Answer
+    ) -> None:
+        again = asking.request.full_state or decides_on_invites(data)
+        invites = await self._stripped(asking, stays, "invite", again=again)
+        answer.invite = stripped_rooms(invites, "invite_state")
+        knocks = await self._stripped(asking, stays, "knock", again=asking.request.full_state)
+        answer.knock = stripped_rooms(knocks, "knock_state")
 
     async def _recounted(
         self, asking: Asking, data: Iterable[AccountDatum], rooms: set[RoomID]
@@ -170,14 +178,17 @@ class CatchUp:
                 parts.append(Part(row.room_id, 0, leave.pos, True, leave.event_nid, leave.pos))
         return parts
 
-    async def _stripped(self, asking: Asking, stays: Stays, membership: str) -> dict[RoomID, bytes]:
+    async def _stripped(
+        self, asking: Asking, stays: Stays, membership: str, *, again: bool
+    ) -> dict[RoomID, bytes]:
+        """Invites, or knocks: what is new of them, or ``again`` all there are."""
         found = {}
         hidden = await self._hidden(asking, stays) if membership == "invite" else frozenset()
         for stay in stays.by_room.values():
             row = stay.row
             if stay.membership != membership or row is None or row.sender in asking.ignored:
                 continue
-            if asking.since and not stay.changes and not asking.request.full_state:
+            if asking.since and not stay.changes and not again:
                 continue
             if row.sender not in hidden and asking.request.filter.room.matches_room(stay.room_id):
                 found[stay.room_id] = await self._sources.stripped.of(row, asking.user_id, stay.event_nid)
@@ -190,6 +201,11 @@ class CatchUp:
         if not inviters:
             return frozenset()
         return await self._sources.database.read(lambda tx: unwanted_inviters(tx, asking.user_id, inviters))
+
+
+def decides_on_invites(data: Iterable[AccountDatum]) -> bool:
+    """Whether other invites may be shown since these account data changed than before."""
+    return any(datum.room_id == GLOBAL and datum.type in DECISIVE for datum in data)
 
 
 def _lately_left(asking: Asking, stay: Stay) -> Part | None:

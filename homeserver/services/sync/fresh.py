@@ -2,7 +2,7 @@
 the same.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from homeserver.protocol.identifiers import RoomID, UserID
@@ -11,6 +11,7 @@ from homeserver.services.receipts import READ_PRIVATE
 from homeserver.services.rooms.access import Seen
 from homeserver.services.rooms.rendering import Viewer
 from homeserver.services.rooms.stored_event import StoredEvent
+from homeserver.services.sync.catch_up import decides_on_invites
 from homeserver.services.sync.ephemera import (
     RECEIPT,
     account_data_events,
@@ -54,6 +55,8 @@ class Fresh:
                     tx, asking.user_id, asking.since, asking.upto, thread_rules=threads
                 )
             )
+            if decides_on_invites(data):
+                return None
             filter = asking.request.filter
             answer.account_data, account_data = account_data_events(
                 data, filter.account_data, filter.room.account_data
@@ -81,12 +84,17 @@ class Fresh:
             if update.is_news:
                 sticky = await self._sources.renderer.sticky(update, viewer, asking.request.filter)
                 answer.join.append(joined_room(update, history, sticky))
-        newcomers = [user_id for room in rooms.values() for user_id in _newcomers(room, asking.since)]
+        await self._add_presence(asking, user, rooms.values(), answer)
+        return answer
+
+    async def _add_presence(
+        self, asking: Asking, user: LiveUser, rooms: Iterable[RecentRoom], answer: Answer
+    ) -> None:
+        newcomers = [user_id for room in rooms for user_id in _newcomers(room, asking.since)]
         if newcomers or self._here.presence.position > asking.ephemeral_since:
             answer.presence, answer.presence_upto = await self._here.presence_events(
                 asking, user, newcomers=newcomers
             )
-        return answer
 
     def _rooms(self, asking: Asking, user: LiveUser) -> dict[RoomID, RecentRoom] | None:
         """The rooms in which something happened; None if memory does not hold all of it."""

@@ -40,7 +40,14 @@ class Here:
             return True
         if self.presence.position <= told:
             return False
-        return any(self._changed(user, max(told, 0)))
+        near, unknown = self._changed(user, max(told, 0))
+        return bool(unknown) or any(
+            status.user_id != user.user_id or status.notable > told for status in near
+        )
+
+    def has_own_news(self, user: LiveUser, told: int) -> bool:
+        """Whether their own presence changed by what they did themselves: nothing to wake for, but to be told."""
+        return self.presence.of(user.user_id).position > max(told, 0)
 
     def add_typing(self, asking: Asking, update: RoomUpdate, *, anew: bool = False) -> None:
         """Tell who is typing in a room, if that changed; ``anew``: the client knows nothing of it."""

@@ -118,9 +118,19 @@ class Sync:
             pos, told = journal.position, ephemeral.position
             left = deadline - clock.seconds()
             if left <= 0 or self._notifier.closing:
-                token = self._token(user, pos, told)
-                return await self._finished(who, b'{"next_batch":"%b"}' % str(token).encode())
+                return await self._finished(who, await self._without_news(who, request, since, user))
             woken_at = await self._notifier.wait(who.user_id, left)
+
+    async def _without_news(
+        self, who: Requester, request: SyncRequest, since: SyncToken, user: LiveUser
+    ) -> bytes:
+        """What is told when nothing happened that a poll is woken for: at most how the user is themself."""
+        asking = self._asking(who, request, since, user)
+        if self._here.has_own_news(user, asking.ephemeral_since):
+            answer = await self._gathered(asking, user, who)
+            return answer.json(self._token_of(asking, answer, user))
+        token = self._token(user, asking.upto, asking.ephemeral_upto)
+        return b'{"next_batch":"%b"}' % str(token).encode()
 
     def _may_have_news(self, user: LiveUser, pos: int, told: int) -> bool:
         """Whether something may have happened that concerns the user, after what they were told."""

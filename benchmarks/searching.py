@@ -62,6 +62,11 @@ def copy_messages(cursor: Any, pos: int, model: str, texts: list[str]) -> None:
     """Write messages like one that is there, behind a position."""
     cursor.execute(_COPY_EVENTS, {"pos": pos, "texts": texts, "model": model})
     cursor.execute("update stream set pos = pos + %s", (len(texts),))
+    cursor.execute(
+        """update rooms set last_pos = %s, depth = depth + %s
+           where room_id = (select room_id from events where event_id = %s)""",
+        (pos + len(texts), len(texts), model),
+    )
 
 
 def drained(site: SyncSite, name: str, step: Callable[[], Any], count: int) -> None:

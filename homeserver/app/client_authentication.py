@@ -9,6 +9,7 @@ from homeserver.http.authentication import (
     admin_token,
     bearer_token,
     optional_access_token,
+    optional_access_token_or_guest,
 )
 from homeserver.http.pipeline import Authenticator
 from homeserver.http.request import Request
@@ -35,6 +36,7 @@ class ClientAuthentication:
             access_token: self.user,
             access_token_or_guest: self.user_or_guest,
             optional_access_token: self.user_or_nobody,
+            optional_access_token_or_guest: self.anybody,
             admin_token: self.admin,
         }
 
@@ -58,6 +60,13 @@ class ClientAuthentication:
         """Any user but a guest, or None where the request has no token. Raises UnknownToken, UserLocked."""
         try:
             return await self.user(request)
+        except MissingToken:
+            return None
+
+    async def anybody(self, request: Request) -> Requester | None:
+        """Any user, or None where the request has no token. Raises UnknownToken, UserLocked."""
+        try:
+            return await self.user_or_guest(request)
         except MissingToken:
             return None
 

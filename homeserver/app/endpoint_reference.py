@@ -15,6 +15,7 @@ from homeserver.http.authentication import (
     admin_token,
     no_auth,
     optional_access_token,
+    optional_access_token_or_guest,
     server_signature,
 )
 from homeserver.http.endpoint import BoundEndpoint, Endpoint
@@ -31,7 +32,8 @@ Everything that the server answers, by what a listener's `serves` names, and by 
 is not here is answered with 404 and `M_UNRECOGNIZED`, one that is with another method with 405.
 
 - **By** says who may ask: a *user* has an access token, a *guest* that of a guest, an *admin* that of an administrator
-  of this server; a *server* signs its requests; *anyone* needs nothing, and *anyone (user)* may give a token as well.
+  of this server; a *server* signs its requests; *anyone* needs nothing, and *anyone (user)* may give a token as well, a
+  guest where *(user or guest)* is there.
 - **Limit** is the name of the [rate limit](config.md#rate_limits) that each request counts against.
 - Where the same endpoint has several versions of its path, they stand together: `/{v3,r0}/`.
 """
@@ -46,6 +48,7 @@ BY: Mapping[Marker, str] = {
     access_token: "user",
     access_token_or_guest: "user or guest",
     optional_access_token: "anyone (user)",
+    optional_access_token_or_guest: "anyone (user or guest)",
     admin_token: "admin",
     server_signature: "server",
     no_auth: "anyone",

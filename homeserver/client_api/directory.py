@@ -8,7 +8,12 @@ from typing import Any, Literal
 
 import msgspec
 
-from homeserver.http.authentication import access_token, access_token_or_guest, no_auth, optional_access_token
+from homeserver.http.authentication import (
+    access_token,
+    access_token_or_guest,
+    no_auth,
+    optional_access_token_or_guest,
+)
 from homeserver.http.decoding import Natural
 from homeserver.http.endpoint import Body, Path, Query, endpoint
 from homeserver.protocol.errors import MissingToken
@@ -52,7 +57,7 @@ class DirectoryApi:
     @endpoint(
         "GET",
         "/_matrix/client/{v3,r0}/publicRooms",
-        auth=optional_access_token,
+        auth=optional_access_token_or_guest,
         limit="searches",
         spec="client-server-api/#get_matrixclientv3publicrooms",
     )

@@ -6,7 +6,7 @@ https://spec.matrix.org/v1.19/client-server-api/#spaces
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from homeserver.http.authentication import access_token_or_guest, optional_access_token
+from homeserver.http.authentication import access_token_or_guest, optional_access_token_or_guest
 from homeserver.http.decoding import Natural
 from homeserver.http.endpoint import Path, Query, endpoint, named
 from homeserver.protocol.identifiers import RoomID, RoomIDOrAlias, ServerName
@@ -53,7 +53,7 @@ class SpacesApi:
         "/_matrix/client/v1/room_summary/{room_id_or_alias}",
         "/_matrix/client/unstable/im.nheko.summary/summary/{room_id_or_alias}",
         "/_matrix/client/unstable/im.nheko.summary/rooms/{room_id_or_alias}/summary",
-        auth=optional_access_token,
+        auth=optional_access_token_or_guest,
         limit="lookups",
         spec="client-server-api/#get_matrixclientv1room_summaryroomidoralias",
     )

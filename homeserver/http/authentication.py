@@ -24,6 +24,7 @@ class Marker:
 access_token: Final = Marker("access_token")
 access_token_or_guest: Final = Marker("access_token_or_guest")
 optional_access_token: Final = Marker("optional_access_token")
+optional_access_token_or_guest: Final = Marker("optional_access_token_or_guest")
 admin_token: Final = Marker("admin_token")
 server_signature: Final = Marker("server_signature", limit="federation")
 no_auth: Final = Marker("no_auth", gives_principal=False)
@@ -32,6 +33,7 @@ MARKERS: Final = (
     access_token,
     access_token_or_guest,
     optional_access_token,
+    optional_access_token_or_guest,
     admin_token,
     server_signature,
     no_auth,

@@ -89,3 +89,10 @@ def test_nobody_becomes_another_guest(site: RoomsSite) -> None:
     name = first.user_id[1:].partition(":")[0]
     body = {"username": name, "password": PASSWORD, "guest_access_token": second.http.token}
     assert site.http.post(f"{V3}/register", {**body, "auth": {"type": "m.login.dummy"}}).status == 400
+
+
+def test_guests_list_published_rooms_as_strangers_may(site: RoomsSite) -> None:
+    alice, guest = site.person("alice"), _guest(site)
+    room = alice.public_room(visibility="public")
+    listed = guest.http.get(f"{V3}/publicRooms")
+    assert [each["room_id"] for each in listed.json["chunk"]] == [room]

@@ -9,6 +9,7 @@ from homeserver.http.authentication import (
     access_token,
     access_token_or_guest,
     optional_access_token,
+    optional_access_token_or_guest,
 )
 from tests.client_api.rooms_site import RoomsSite
 from tests.harness import endpoint_walk
@@ -22,7 +23,8 @@ def credentials(rooms: RoomsSite) -> Mapping[Marker, Credentials]:
     def bearer(method: str, target: str, body: bytes) -> Mapping[str, str]:
         return {"Authorization": f"Bearer {token}"}
 
-    return dict.fromkeys((access_token, access_token_or_guest, optional_access_token), bearer)
+    optional = (optional_access_token, optional_access_token_or_guest)
+    return dict.fromkeys((access_token, access_token_or_guest, *optional), bearer)
 
 
 def test_strangers_are_refused(rooms: RoomsSite) -> None:

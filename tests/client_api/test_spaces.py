@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from storage.database import Database
+from tests.client_api.rooms_site import V3
 from tests.client_api.sync_site import Syncer, SyncSite
 from tests.harness.client import Reply
 
@@ -118,3 +119,10 @@ def test_who_may_knock_in_a_version_without_knocking_may_not_see_the_room(site: 
         alice.set_state(room, "m.room.join_rules", {"join_rule": "knock"})
         seen[version] = bob.http.get(f"{V1}/room_summary/{room}").status
     assert seen == {"6": 404, "7": 200}
+
+
+def test_a_guest_sees_what_strangers_may_see(database: Database) -> None:
+    site = SyncSite(database, {"registration": {"mode": "open", "guests": True}})
+    room = site.person("alice").public_room(name="Hall")
+    token = site.http.post(f"{V3}/register", {}, {"kind": "guest"}).json["access_token"]
+    assert site.http.with_token(token).get(f"{V1}/room_summary/{room}").json["name"] == "Hall"

@@ -10,7 +10,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Literal, get_args, get_origin
 from urllib.parse import quote, urlencode
 
-from homeserver.http.authentication import Marker, no_auth, optional_access_token, server_signature
+from homeserver.http.authentication import (
+    Marker,
+    no_auth,
+    optional_access_token,
+    optional_access_token_or_guest,
+    server_signature,
+)
 from homeserver.http.bodies import BodyStream
 from homeserver.http.endpoint import BoundEndpoint, Endpoint, Parameter, Place
 from homeserver.protocol import identifiers
@@ -41,7 +47,8 @@ def name_of(bound: BoundEndpoint) -> str:
 
 def needing_credentials(endpoints: Iterable[BoundEndpoint]) -> list[BoundEndpoint]:
     """Return the endpoints that refuse strangers."""
-    return [each for each in endpoints if each.endpoint.auth not in (no_auth, optional_access_token)]
+    open_ones = (no_auth, optional_access_token, optional_access_token_or_guest)
+    return [each for each in endpoints if each.endpoint.auth not in open_ones]
 
 
 def taking_json(endpoints: Iterable[BoundEndpoint]) -> list[BoundEndpoint]:

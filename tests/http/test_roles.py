@@ -13,6 +13,7 @@ from homeserver.http.authentication import (
     access_token_or_guest,
     admin_token,
     optional_access_token,
+    optional_access_token_or_guest,
 )
 from homeserver.http.endpoint import BoundEndpoint
 from homeserver.protocol.identifiers import UserID
@@ -125,7 +126,7 @@ def test_a_token_that_is_none_any_more_opens_nothing(
 def test_an_optional_token_that_is_none_is_no_way_in_either(site: SyncSite) -> None:
     client = logged_out(site)
     for bound in site.app.endpoints["client"]:
-        if bound.endpoint.auth == optional_access_token:
+        if bound.endpoint.auth in (optional_access_token, optional_access_token_or_guest):
             reply = ask_as_is(client, bound.endpoint)
             assert refused(reply, False), f"{bound.endpoint.paths[0]}: {reply.status} {reply.text}"
 

@@ -35,8 +35,10 @@ class Versions:
         """
         matching = await self._events.by_nids([row.nid for row in rows])
         originals = await self._events.by_ids({row.replaces for row in rows if row.replaces is not None})
-        messages = {_message_id(stored): None for stored in matching.values()}
-        others = await self._database.read(lambda tx: MessageSearch(tx).versions(list(messages)))
+        edited = {nid: _edited_id(stored) for nid, stored in matching.items()}
+        ids = {nid: edited[nid] or stored.event.event_id for nid, stored in matching.items()}
+        messages = list(dict.fromkeys(ids.values()))
+        others = await self._database.read(lambda tx: MessageSearch(tx).versions(messages))
         fresh = {nid for message in messages for nid in unindexed.get(message, ())}
         edits = await self._events.by_nids({row.nid for row in others} | fresh)
         seen = await self._seen(user_id, readers, {**matching, **_by_nid(originals.values()), **edits})
@@ -45,20 +47,23 @@ class Versions:
         for nid, stored in matching.items():
             if nid not in seen:
                 continue
-            version = newest.get(_message_id(stored))
+            version = newest.get(ids[nid])
             if version is None or version.nid != nid:
-                if version is not None or _edited_id(stored) in originals:
+                if version is not None or edited[nid] in originals:
                     continue
-            shown = self._shown(stored, originals, seen)
+            shown = self._shown(stored, edited[nid], originals, seen)
             if shown is not None:
                 found[nid] = (shown, seen[nid].stored)
         return found
 
     def _shown(
-        self, version: StoredEvent, originals: Mapping[EventID, StoredEvent], seen: Mapping[int, Seen]
+        self,
+        version: StoredEvent,
+        edited: EventID | None,
+        originals: Mapping[EventID, StoredEvent],
+        seen: Mapping[int, Seen],
     ) -> Seen | None:
         """The message itself; an edit of something that is not here, or not for this reader, stands for it."""
-        edited = _edited_id(version)
         original = None if edited is None else originals.get(edited)
         if original is None:
             return seen[version.nid]
@@ -116,10 +121,6 @@ def _age(stored: StoredEvent) -> tuple[int, str]:
 def _edited_id(stored: StoredEvent) -> EventID | None:
     relation = relation_of(stored.event)
     return relation.event_id if relation is not None and relation.rel_type == "m.replace" else None
-
-
-def _message_id(stored: StoredEvent) -> EventID:
-    return _edited_id(stored) or stored.event.event_id
 
 
 def _by_nid(events: Iterable[StoredEvent]) -> dict[int, StoredEvent]:

@@ -301,7 +301,8 @@ CREATE TABLE media_contents (
     size bigint NOT NULL,
     file text NOT NULL COLLATE pg_catalog."C",
     created_ts bigint NOT NULL,
-    suspect_since bigint
+    suspect_since bigint,
+    settled boolean DEFAULT true NOT NULL
 );
 
 CREATE TABLE media_erasures (
@@ -1383,6 +1384,8 @@ CREATE INDEX events_unlisted ON events USING btree (room_id) WHERE (pos IS NULL)
 CREATE INDEX mail_unsubscribes_created ON mail_unsubscribes USING btree (created_ts);
 
 CREATE INDEX media_contents_suspect ON media_contents USING btree (suspect_since) WHERE (suspect_since IS NOT NULL);
+
+CREATE INDEX media_contents_unsettled ON media_contents USING btree (created_ts) WHERE (NOT settled);
 
 CREATE INDEX media_last_used ON media USING btree (last_used_ts) WHERE ((user_id IS NULL) AND (sha256 IS NOT NULL));
 

@@ -69,6 +69,7 @@ class MediaArea:
         """End it, and the processes that work on pictures."""
         self.upkeep.stop()
         self.processes.stop()
+        await self.library.stop()
         await self.following.stop()
         await self.leases.stop()
 

@@ -54,6 +54,7 @@ class MediaUpkeep:
         _ = Deferred.fromCoroutine(self._round()).addErrback(_failed)
 
     async def _round(self) -> None:
+        await self._library.settle()
         await self._uploads.expire()
         if self._previews is not None:
             await self._previews.expire()

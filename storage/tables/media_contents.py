@@ -6,11 +6,12 @@ from storage.query import Queries, affected, many, maybe, nothing, query
 
 
 class Content(Struct, frozen=True):
-    """Bytes that are kept, under the name `file`."""
+    """Bytes that are kept, under the name `file`; unless it is `settled`, it may not be on the disk (yet)."""
 
     sha256: str
     size: int
     file: str
+    settled: bool
 
 
 class Thumbnail(Struct, frozen=True):
@@ -26,21 +27,53 @@ class Thumbnail(Struct, frozen=True):
 
 class MediaContents(Queries):
     @query(
-        "select sha256, size, file from media_contents where sha256 = %(sha256)s for key share",
+        "select sha256, size, file, settled from media_contents where sha256 = %(sha256)s for key share",
         maybe(Content),
     )
     def claim(self, sha256: str) -> Content | None:
         """Find bytes, and keep them from being deleted until the transaction ends."""
 
-    @query("select sha256, size, file from media_contents where sha256 = %(sha256)s", maybe(Content))
+    @query("select sha256, size, file, settled from media_contents where sha256 = %(sha256)s", maybe(Content))
     def find(self, sha256: str) -> Content | None: ...
 
     @query(
-        """insert into media_contents (sha256, size, file, created_ts)
-           values (%(sha256)s, %(size)s, %(file)s, %(now)s) on conflict (sha256) do nothing""",
+        """insert into media_contents (sha256, size, file, created_ts, settled)
+           values (%(sha256)s, %(size)s, %(file)s, %(now)s, %(settled)s) on conflict (sha256) do nothing""",
         affected,
     )
-    def add(self, sha256: str, size: int, file: str, now: int) -> int: ...
+    def add(self, sha256: str, size: int, file: str, now: int, settled: bool) -> int: ...
+
+    @query(
+        "update media_contents set file = %(file)s, settled = true where sha256 = %(sha256)s and not settled",
+        affected,
+    )
+    def take_over(self, sha256: str, file: str) -> int:
+        """Have another file, which is on the disk, in place of one of which that is not known."""
+
+    @query("update media_contents set settled = true where file = any(%(files)s) and not settled", nothing)
+    def settle(self, files: list[str]) -> None: ...
+
+    @query(
+        """select sha256, size, file, settled from media_contents
+           where not settled and created_ts < %(before)s order by created_ts limit %(limit)s""",
+        many(Content),
+    )
+    def unsettled(self, before: int, limit: int) -> list[Content]: ...
+
+    @query(
+        """with unfinished as (
+             select sha256 from media_contents
+             where file = %(file)s and not settled and created_ts < %(before)s for update),
+           nobodys as (delete from media m using unfinished u where m.sha256 = u.sha256)
+           select sha256 from unfinished""",
+        maybe(str),
+    )
+    def drop_addresses(self, file: str, before: int) -> str | None:
+        """Forget the addresses of bytes that never came to the disk; the hash of these."""
+
+    @query("set local synchronous_commit = off", nothing)
+    def commit_lazily(self) -> None:
+        """Do not wait for the disk: what a crash undoes is done again."""
 
     @query(
         """select sha256 from media_contents where suspect_since <= %(before)s
@@ -51,7 +84,7 @@ class MediaContents(Queries):
         """Bytes that may have lost their last reference before a moment; nobody can refer to them meanwhile."""
 
     @query(
-        """select c.sha256, c.size, c.file from media_contents c
+        """select c.sha256, c.size, c.file, c.settled from media_contents c
            where c.sha256 = any(%(hashes)s)
              and not exists (select from media m where m.sha256 = c.sha256)
              and not exists (select from media_thumbnails t where t.sha256 = c.sha256)""",
@@ -76,7 +109,8 @@ class MediaContents(Queries):
     def delete(self, hashes: list[str]) -> None: ...
 
     @query(
-        "select sha256, size, file from media_contents where sha256 > %(after)s order by sha256 limit %(limit)s",
+        """select sha256, size, file, settled from media_contents
+           where sha256 > %(after)s order by sha256 limit %(limit)s""",
         many(Content),
     )
     def page(self, after: str, limit: int) -> list[Content]: ...

@@ -225,7 +225,7 @@ def test_an_ffmpeg_that_does_not_end_is_ended_with_all_that_it_began(
     program.write_text(f"#!/bin/sh\nsleep 1000 &\necho $! >> {begun}\nwhile true; do echo more >&2; done\n")
     program.chmod(0o700)
     site = MediaSite(
-        database, tmp_path / "media", ffmpeg={"program": str(program)}, thumbnails={"timeout": "1s"}
+        database, tmp_path / "media", ffmpeg={"program": str(program)}, thumbnails={"timeout": "4s"}
     )
     alice = site.person("alice")
     assert described(alice, films["a.mp4"]) == {}

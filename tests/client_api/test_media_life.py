@@ -109,6 +109,7 @@ def test_files_are_checked(site: MediaSite, tools: MediaTools) -> None:
     alice = site.person("alice")
     for content in (b"whole", b"lost", b"longer", b"other"):
         upload(alice, content)
+    site.clock.advance(5)
     assert finished(tools.checking.contents(read=True)) == []
     by_content = {each.read_bytes(): each for each in site.files()}
     by_content[b"lost"].unlink()

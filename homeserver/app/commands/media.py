@@ -40,8 +40,9 @@ def run_check(options: argparse.Namespace) -> int:
             print(f"{problem.kind}: {problem.file}")
         if options.delete_strays:
             finished(server.media.checking.delete_strays(strays))
-            print(f"deleted {len(strays)} files")
-            strays = []
+            left = finished(server.media.checking.delete_unfinished(problems))
+            print(f"deleted {len(strays) + len(problems) - len(left)} files")
+            problems, strays = left, []
     if not problems and not strays:
         print("all files are as they should be")
     return 1 if problems or strays else 0

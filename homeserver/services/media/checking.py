@@ -12,12 +12,14 @@ from storage.tables.media_contents import Content, MediaContents
 
 _PAGE: Final = 500
 
-Kind = Literal["lost", "wrong size", "wrong bytes", "nobody's"]
+Kind = Literal["lost", "wrong size", "wrong bytes", "unfinished", "nobody's"]
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something that is not as it should be with one file."""
+    """Something that is not as it should be with one file. What is unfinished is an upload that a crash cut off before
+    anybody was told its address, or one that is under way.
+    """
 
     kind: Kind
     file: str
@@ -38,7 +40,7 @@ class Checking:
             for content in page:
                 kind = await self._problem_of(content, read)
                 if kind is not None:
-                    problems.append(Problem(kind, content.file))
+                    problems.append(Problem(kind if content.settled else "unfinished", content.file))
             after = page[-1].sha256
         return problems
 
@@ -54,6 +56,14 @@ class Checking:
         """Delete such files."""
         for stray in strays:
             await self._library.delete_file(stray.file)
+
+    async def delete_unfinished(self, problems: list[Problem]) -> list[Problem]:
+        """Delete what is left of uploads that were cut off over an hour ago; what remains of the problems."""
+        unfinished = [each for each in problems if each.kind == "unfinished"]
+        done = {each.file for each in unfinished if await self._library.delete_unfinished(each.file)}
+        if done:
+            await self._library.sweep()
+        return [each for each in problems if each.file not in done]
 
     async def _page(self, after: str) -> list[Content]:
         return await self._database.read(lambda tx: MediaContents(tx).page(after, _PAGE))

@@ -1,24 +1,30 @@
 """The contents of media: the same bytes are kept once, and as long as something refers to them.
 
 A file is there before the row that names it, and the row is gone before its file is deleted. A crash in between
-leaves a file without a row, which costs nothing but space (`homeserver media check` finds it), and never a row
-without its file. Names of files are not used again, so that bytes which come back while their old file is about to be
-deleted get a new one.
+leaves a file without a row, which costs nothing but space (`homeserver media check` finds it). Names of files are not
+used again, so that bytes which come back while their old file is about to be deleted get a new one.
+
+What is uploaded to an address that nobody knows before the answer takes a shorter way: its file and its row are written
+at the same time, and the answer waits for both. The row says that it is not *settled* until the file is known to be on
+the disk. A crash in between leaves a row of which nobody can ask; and whoever brings the same bytes again does not
+trust the file of such a row, but puts their own in its place.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 
 from homeserver.clock import Clock, Randomness
 from homeserver.gateways.media_files import FileLost, MediaFiles, Reading
 from homeserver.gateways.media_spool import Incoming, Spool, Spooled
 from homeserver.protocol.errors import MatrixError
 from homeserver.services.media.metrics import STORAGE_ERRORS
+from homeserver.services.media.settling import Settling
 from storage.database import Database
 from storage.tables.media_contents import Content, MediaContents
 from storage.transaction import Transaction
@@ -27,8 +33,11 @@ T = TypeVar("T")
 
 UNUSED_MS: Final = 3_600_000
 """Bytes that nothing refers to any more are kept this long, in case somebody brings them again."""
+UNSETTLED_MS: Final = 3_600_000
+"""What was entered so long ago and is not settled is of no upload that is still under way."""
 ABANDONED_S: Final = 48 * 3600
 _PAGE: Final = 100
+_LEFT_BY_CRASHES: Final = 1000
 
 
 class Library:
@@ -42,6 +51,7 @@ class Library:
         self._spool = spool
         self._clock = clock
         self._random = random
+        self._settling = Settling(database, clock)
 
     def begin(self, limit: int) -> Incoming:
         """Begin to take bytes, at most so many."""
@@ -49,28 +59,112 @@ class Library:
 
     async def keep(self, whole: Spooled, refer: Callable[[Transaction], T]) -> T:
         """Keep the bytes of a temporary file; `refer` makes what refers to them, in the same transaction."""
-        if await self._database.read(lambda tx: MediaContents(tx).find(whole.sha256)) is not None:
+        found = await self._database.read(lambda tx: MediaContents(tx).find(whole.sha256))
+        if found is not None and self._settling.is_settled(found):
             known = await self._database.transact(lambda tx: _referred(tx, whole.sha256, refer))
             if known is not None:
                 await self._spool.discard(whole.path)
                 return known[0]
-        name = f"{whole.sha256}.{self._random.letters(8)}"
-        with _counted("keep"):
-            await self._files.keep(name, whole.path)
+        kept = self._named(whole)
+        await self._write(kept, whole)
+        return await self._enter(kept, refer)
+
+    async def keep_unheard(
+        self, whole: Spooled, refer: Callable[[Transaction], T], forget: Callable[[Transaction], object]
+    ) -> T:
+        """The same in less time, where nobody can know of what `refer` makes before this returns. If the file cannot be
+        kept, `forget` undoes that.
+        """
+        kept = self._named(whole)
+        writing = Deferred.fromCoroutine(self._write(kept, whole))
         now = self._clock.now_ms()
-
-        def add(tx: Transaction) -> tuple[T, bool]:
-            added = MediaContents(tx).add(whole.sha256, whole.size, name, now)
-            return refer(tx), bool(added)
-
         try:
-            referred, ours = await self._database.transact(add)
-        except MatrixError:
-            await self._files.delete(name)
+            entered = await self._database.transact(lambda tx: self._entered_early(tx, kept, now, refer))
+        except BaseException as error:
+            _ = await DeferredList([writing], consumeErrors=True)
+            if isinstance(error, MatrixError):
+                await self._files.delete(kept.file)
             raise
-        if not ours:
-            await self._files.delete(name)
+        try:
+            await writing
+        except Exception:
+            if entered is not None:
+                await self._database.transact(lambda tx: _forgotten(tx, kept, now, forget))
+            raise
+        if entered is None:
+            return await self._enter(kept, refer)
+        referred, ours = entered
+        if ours:
+            self._settling.note(kept.file)
+        else:
+            await self._files.delete(kept.file)
         return referred
+
+    async def settle(self) -> None:
+        """Look at files of which a crash left it unknown whether they are on the disk."""
+        before = self._clock.now_ms() - UNSETTLED_MS
+        for content in await self._database.read(
+            lambda tx: MediaContents(tx).unsettled(before, _LEFT_BY_CRASHES)
+        ):
+            if await self.is_whole(content):
+                self._settling.note(content.file)
+        await self._settling.flush()
+
+    async def stop(self) -> None:
+        """Put on record what is not yet."""
+        await self._settling.stop()
+
+    async def is_whole(self, content: Content) -> bool:
+        """Whether the file has the bytes that it should have: all of them are read."""
+        digest = hashlib.sha256()
+        try:
+            if await self._files.size(content.file) != content.size:
+                return False
+            async for piece in await self._files.open(content.file, 0, content.size):
+                digest.update(piece)
+        except FileLost:
+            return False
+        return digest.hexdigest() == content.sha256
+
+    def _named(self, whole: Spooled) -> Content:
+        return Content(whole.sha256, whole.size, f"{whole.sha256}.{self._random.letters(8)}", True)
+
+    async def _write(self, kept: Content, whole: Spooled) -> None:
+        with _counted("keep"):
+            await self._files.keep(kept.file, whole.path)
+
+    async def _enter(self, kept: Content, refer: Callable[[Transaction], T]) -> T:
+        """Note a file that is on the disk, or delete it if there is another one of the same bytes that is."""
+        now = self._clock.now_ms()
+        try:
+            referred, needless = await self._database.transact(lambda tx: self._entered(tx, kept, now, refer))
+        except MatrixError:
+            await self._files.delete(kept.file)
+            raise
+        if needless is not None:
+            await self._files.delete(needless)
+        return referred
+
+    def _entered(
+        self, tx: Transaction, kept: Content, now: int, refer: Callable[[Transaction], T]
+    ) -> tuple[T, str | None]:
+        """Note a file that is on the disk; which file is not needed for that."""
+        contents = MediaContents(tx)
+        known = _known(contents, kept, now, True)
+        needless = None if known is None else kept.file
+        if known is not None and not self._settling.is_settled(known):
+            if contents.take_over(kept.sha256, kept.file):
+                needless = known.file
+        return refer(tx), needless
+
+    def _entered_early(
+        self, tx: Transaction, kept: Content, now: int, refer: Callable[[Transaction], T]
+    ) -> tuple[T, bool] | None:
+        """Note a file that is just being written, and whether it is needed; None if that has to wait for it."""
+        known = _known(MediaContents(tx), kept, now, False)
+        if known is not None and not self._settling.is_settled(known):
+            return None
+        return refer(tx), known is None
 
     async def adopt(self, path: Path) -> Spooled:
         """Take a whole temporary file that somebody else made, at a `place`."""
@@ -117,6 +211,20 @@ class Library:
         """How large a file is. Raises FileLost."""
         return await self._files.size(file)
 
+    async def delete_unfinished(self, file: str) -> bool:
+        """Delete a file that did not come to the disk whole before a crash, with the address that nobody was told;
+        whether it was one.
+        """
+        now = self._clock.now_ms()
+
+        def drop(tx: Transaction) -> bool:
+            sha256 = MediaContents(tx).drop_addresses(file, now - UNSETTLED_MS)
+            if sha256 is not None:
+                MediaContents(tx).suspect([sha256], now - UNUSED_MS)
+            return sha256 is not None
+
+        return await self._database.transact(drop)
+
     def files(self) -> Iterator[str]:
         """The names of all files. Takes its time: for commands."""
         return self._files.names()
@@ -135,6 +243,20 @@ def _counted(work: str) -> Iterator[None]:
     except Exception:
         STORAGE_ERRORS.labels(work).inc()
         raise
+
+
+def _known(contents: MediaContents, kept: Content, now: int, settled: bool) -> Content | None:
+    """Note a file; if these bytes are on record already, what they are there, and nobody deletes them meanwhile."""
+    while not contents.add(kept.sha256, kept.size, kept.file, now, settled):
+        known = contents.claim(kept.sha256)
+        if known is not None:
+            return known
+    return None
+
+
+def _forgotten(tx: Transaction, kept: Content, now: int, forget: Callable[[Transaction], object]) -> None:
+    _ = forget(tx)
+    MediaContents(tx).suspect([kept.sha256], now)
 
 
 def _referred(tx: Transaction, sha256: str, refer: Callable[[Transaction], T]) -> tuple[T] | None:

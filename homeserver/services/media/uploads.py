@@ -3,9 +3,9 @@
 https://spec.matrix.org/v1.19/client-server-api/#content-repository
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TypeVar
 
 from homeserver.clock import Clock, Randomness
 from homeserver.gateways.media_spool import Spooled
@@ -21,8 +21,6 @@ from storage.database import Database
 from storage.tables.media import Media, MediaRows
 from storage.tables.media_quarantine import MediaQuarantine
 from storage.transaction import Transaction
-
-T = TypeVar("T")
 
 _ID_LETTERS = 24
 
@@ -89,7 +87,11 @@ class Uploads:
                 name.origin, name.media_id, whole.sha256, who.user_id, media_type, filename, now
             )
 
-        await self._take(brought.body, refer)
+        def forget(tx: Transaction) -> None:
+            MediaRows(tx).delete(name.origin, name.media_id)
+
+        async with self._taken(brought.body) as whole:
+            await self._library.keep_unheard(whole, lambda tx: refer(whole, tx), forget)
         return name
 
     async def reserve(self, who: Requester) -> Reserved:
@@ -127,7 +129,8 @@ class Uploads:
             if not filled:
                 self._check_fillable(who, name, _find(tx, name))
 
-        await self._take(brought.body, refer)
+        async with self._taken(brought.body) as whole:
+            await self._library.keep(whole, lambda tx: refer(whole, tx))
         self._arrivals.arrived(name)
 
     async def expire(self) -> int:
@@ -162,18 +165,19 @@ class Uploads:
         if media.expires_ts is not None and media.expires_ts <= self._clock.now_ms():
             raise NotFound("The media ID has expired")
 
-    async def _take(self, body: AsyncIterator[bytes], refer: Callable[[Spooled, Transaction], T]) -> T:
+    @asynccontextmanager
+    async def _taken(self, body: AsyncIterator[bytes]) -> AsyncIterator[Spooled]:
+        """The body as a temporary file, of which nothing is left if it cannot be kept."""
         incoming = self._library.begin(self._rules.max_bytes)
         try:
             async for piece in body:
                 await incoming.write(piece)
             whole = await incoming.finish()
-            kept = await self._library.keep(whole, lambda tx: refer(whole, tx))
+            yield whole
         except BaseException:
             await incoming.discard()
             raise
         BYTES.labels("uploaded").inc(whole.size)
-        return kept
 
     def _new_name(self) -> MediaName:
         return MediaName(self._rules.server_name, MediaID(self._random.letters(_ID_LETTERS)))

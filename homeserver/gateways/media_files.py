@@ -32,6 +32,9 @@ class MediaFiles(Protocol):
     async def keep(self, name: str, whole: Path) -> None:
         """Take over a whole temporary file. It is durable when this returns, or not there at all."""
 
+    def keep_now(self, name: str, whole: Path) -> None:
+        """The same, for whoever is on a thread of the workers already."""
+
     async def open(self, name: str, start: int, length: int) -> Reading:
         """Read so many bytes from a place on. Raises FileLost."""
 
@@ -62,7 +65,22 @@ class LocalFiles:
 
     async def keep(self, name: str, whole: Path) -> None:
         """Rename it into its place."""
-        await self._workers.run(lambda: self._rename(whole, name))
+        await self._workers.run(lambda: self.keep_now(name, whole))
+
+    def keep_now(self, name: str, whole: Path) -> None:
+        """Names first, bytes then: a file system that keeps a log of both writes it once for all."""
+        target = self._path(name)
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        whole.rename(target)
+        _make_durable(target)
+        for folder, known in (
+            (target.parent, name),
+            (target.parent.parent, name[:4]),
+            (self._folder, name[:2]),
+        ):
+            if known not in self._durable:
+                _make_durable(folder)
+        self._durable.update((name[:2], name[:4]))
 
     async def open(self, name: str, start: int, length: int) -> Reading:
         """Read by the piece."""
@@ -93,21 +111,6 @@ class LocalFiles:
     def public_url(self, name: str, content_type: str, disposition: str) -> str | None:
         """There is none."""
         return None
-
-    def _rename(self, source: Path, name: str) -> None:
-        """Names first, bytes then: a file system that keeps a log of both writes it once for all."""
-        target = self._path(name)
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        source.rename(target)
-        _make_durable(target)
-        for folder, known in (
-            (target.parent, name),
-            (target.parent.parent, name[:4]),
-            (self._folder, name[:2]),
-        ):
-            if known not in self._durable:
-                _make_durable(folder)
-        self._durable.update((name[:2], name[:4]))
 
     def _path(self, name: str) -> Path:
         return self._folder / name[:2] / name[2:4] / name

@@ -72,7 +72,8 @@ class Incoming:
         self._path = path
         self._workers = workers
         self._limit = limit
-        self._size = 0
+        self.size = 0
+        """How much of it came."""
         self._pieces: list[bytes] = []
         self._waiting = 0
         self._digest = hashlib.sha256()
@@ -82,8 +83,8 @@ class Incoming:
 
     def take(self, data: bytes) -> Deferred[None] | None:
         """Take a piece; what is returned fires when there is room for more. Failures are told by `finish`."""
-        self._size += len(data)
-        if self._size > self._limit:
+        self.size += len(data)
+        if self.size > self._limit:
             self._error = self._error or TooLarge(f"The content is larger than {self._limit} bytes")
         if self._error is not None:
             return None
@@ -104,13 +105,33 @@ class Incoming:
 
     async def finish(self) -> Spooled:
         """Have all of it in the file. Raises TooLarge, OSError."""
-        if self._writing is not None:
-            await self._writing
-        if self._error is not None:
-            raise self._error
+        await self._flushed()
         pieces, self._pieces = self._pieces, []
         await self._workers.run(lambda: self._close(pieces))
-        return Spooled(self._path, self._size, self._digest.hexdigest())
+        return Spooled(self._path, self.size, self._digest.hexdigest())
+
+    async def sealed(self) -> Spooled:
+        """What the file will be when it is `complete`. Raises TooLarge, OSError.
+
+        The last bytes are hashed here and now: that takes less time than to ask a thread, and to wait for it.
+        """
+        await self._flushed()
+        if self._waiting > _BATCH:
+            await self._flush()
+        for piece in self._pieces:
+            self._digest.update(piece)
+        return Spooled(self._path, self.size, self._digest.hexdigest())
+
+    async def complete(self, then: Callable[[], None]) -> None:
+        """After `sealed`: have the last bytes in the file, and do something with it, in one go. Raises OSError."""
+        pieces, self._pieces = self._pieces, []
+
+        def complete() -> None:
+            self._put(b"".join(pieces))
+            self._close_file()
+            then()
+
+        await self._workers.run(complete)
 
     async def discard(self) -> None:
         """Leave nothing behind."""
@@ -118,6 +139,12 @@ class Incoming:
         if self._writing is not None:
             await self._writing
         await self._workers.run(self._remove)
+
+    async def _flushed(self) -> None:
+        if self._writing is not None:
+            await self._writing
+        if self._error is not None:
+            raise self._error
 
     async def _flush(self) -> None:
         pieces, self._pieces, self._waiting = self._pieces, [], 0
@@ -130,21 +157,26 @@ class Incoming:
         self._error = self._error or failure.value
 
     def _append(self, pieces: list[bytes]) -> None:
-        if self._file is None:
-            self._file = _created(self._path)
         # As one: each call lets go of the interpreter, and has to win it back from a busy reactor.
         data = b"".join(pieces)
-        self._file.write(data)
+        self._put(data)
         self._digest.update(data)
+
+    def _put(self, data: bytes) -> None:
+        if self._file is None:
+            self._file = _created(self._path)
+        self._file.write(data)
 
     def _close(self, pieces: list[bytes]) -> None:
         self._append(pieces)
+        self._close_file()
+
+    def _close_file(self) -> None:
         if self._file is not None:
             self._file.close()
 
     def _remove(self) -> None:
-        if self._file is not None:
-            self._file.close()
+        self._close_file()
         self._path.unlink(missing_ok=True)
 
 

@@ -54,7 +54,11 @@ class S3Files:
 
     async def keep(self, name: str, whole: Path) -> None:
         """Send it there, and delete it here."""
-        await self._workers.run(lambda: self._send(self._key(name), whole))
+        await self._workers.run(lambda: self.keep_now(name, whole))
+
+    def keep_now(self, name: str, whole: Path) -> None:
+        """The same, on a thread of the workers."""
+        self._send(self._key(name), whole)
 
     async def open(self, name: str, start: int, length: int) -> Reading:
         """Read by the piece, as it comes over the network."""

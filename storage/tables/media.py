@@ -82,6 +82,24 @@ class MediaRows(Queries):
         """Note an address; in quarantine when its bytes are forbidden."""
 
     @query(
+        """insert into media (origin, media_id, sha256, user_id, content_type, filename, created_ts, last_used_ts)
+           select %(origin)s, %(media_id)s, %(sha256)s, %(user_id)s, %(content_type)s, %(filename)s, %(now)s, %(now)s
+           where not exists (select from media_forbidden where sha256 = %(sha256)s)""",
+        affected,
+    )
+    def add_allowed(
+        self,
+        origin: ServerName,
+        media_id: MediaID,
+        sha256: str,
+        user_id: UserID,
+        content_type: str,
+        filename: str | None,
+        now: int,
+    ) -> int:
+        """Note an address of ours; 0 if its bytes are forbidden."""
+
+    @query(
         """insert into media (origin, media_id, user_id, content_type, created_ts, expires_ts, last_used_ts)
            values (%(origin)s, %(media_id)s, %(user_id)s, '', %(now)s, %(expires_ts)s, %(now)s)""",
         nothing,

@@ -70,13 +70,26 @@ class Library:
         return await self._enter(kept, refer)
 
     async def keep_unheard(
-        self, whole: Spooled, refer: Callable[[Transaction], T], forget: Callable[[Transaction], object]
+        self,
+        incoming: Incoming,
+        refer: Callable[[Spooled, Transaction], T],
+        forget: Callable[[Transaction], object],
     ) -> T:
-        """The same in less time, where nobody can know of what `refer` makes before this returns. If the file cannot be
-        kept, `forget` undoes that.
+        """The same of all that came in, in less time, where nobody can know of what `refer` makes before this returns.
+        If the file cannot be kept, `forget` undoes that.
         """
+        whole = await incoming.sealed()
+        return await self._keep_unheard(incoming, whole, partial(refer, whole), forget)
+
+    async def _keep_unheard(
+        self,
+        incoming: Incoming,
+        whole: Spooled,
+        refer: Callable[[Transaction], T],
+        forget: Callable[[Transaction], object],
+    ) -> T:
         kept = self._named(whole)
-        writing = Deferred.fromCoroutine(self._write(kept, whole))
+        writing = Deferred.fromCoroutine(self._complete(kept, incoming, whole))
         now = self._clock.now_ms()
         try:
             entered = await self._database.transact(lambda tx: self._entered_early(tx, kept, now, refer))
@@ -128,6 +141,10 @@ class Library:
 
     def _named(self, whole: Spooled) -> Content:
         return Content(whole.sha256, whole.size, f"{whole.sha256}.{self._random.letters(8)}", True)
+
+    async def _complete(self, kept: Content, incoming: Incoming, whole: Spooled) -> None:
+        with _counted("keep"):
+            await incoming.complete(partial(self._files.keep_now, kept.file, whole.path))
 
     async def _write(self, kept: Content, whole: Spooled) -> None:
         with _counted("keep"):

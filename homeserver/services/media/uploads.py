@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from homeserver.clock import Clock, Randomness
-from homeserver.gateways.media_spool import Spooled
+from homeserver.gateways.media_spool import Incoming, Spooled
 from homeserver.protocol import content_disposition
 from homeserver.protocol.errors import CannotOverwriteMedia, Forbidden, LimitExceeded, NotFound, UserSuspended
 from homeserver.protocol.identifiers import MediaID, ServerName
@@ -23,6 +23,7 @@ from storage.tables.media_quarantine import MediaQuarantine
 from storage.transaction import Transaction
 
 _ID_LETTERS = 24
+_IN_QUARANTINE = "This content is in quarantine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +83,17 @@ class Uploads:
 
         def refer(whole: Spooled, tx: Transaction) -> None:
             now = self._clock.now_ms()
-            self._check_keepable(who, whole, tx)
-            MediaRows(tx).add(
+            self._check_room(who, whole, tx)
+            if not MediaRows(tx).add_allowed(
                 name.origin, name.media_id, whole.sha256, who.user_id, media_type, filename, now
-            )
+            ):
+                raise Forbidden(_IN_QUARANTINE)
 
         def forget(tx: Transaction) -> None:
             MediaRows(tx).delete(name.origin, name.media_id)
 
-        async with self._taken(brought.body) as whole:
-            await self._library.keep_unheard(whole, lambda tx: refer(whole, tx), forget)
+        async with self._taken(brought.body) as incoming:
+            await self._library.keep_unheard(incoming, refer, forget)
         return name
 
     async def reserve(self, who: Requester) -> Reserved:
@@ -124,12 +126,15 @@ class Uploads:
 
         def refer(whole: Spooled, tx: Transaction) -> None:
             now = self._clock.now_ms()
-            self._check_keepable(who, whole, tx)
+            if MediaQuarantine(tx).is_forbidden(whole.sha256):
+                raise Forbidden(_IN_QUARANTINE)
+            self._check_room(who, whole, tx)
             filled = MediaRows(tx).fill(name.origin, name.media_id, whole.sha256, media_type, filename, now)
             if not filled:
                 self._check_fillable(who, name, _find(tx, name))
 
-        async with self._taken(brought.body) as whole:
+        async with self._taken(brought.body) as incoming:
+            whole = await incoming.finish()
             await self._library.keep(whole, lambda tx: refer(whole, tx))
         self._arrivals.arrived(name)
 
@@ -145,10 +150,8 @@ class Uploads:
             if await self._database.read(lambda tx: MediaRows(tx).bytes_of_user(who.user_id)) >= quota:
                 raise Forbidden("You have uploaded as much as you may")
 
-    def _check_keepable(self, who: Requester, whole: Spooled, tx: Transaction) -> None:
-        """Refuse what is known to be unwanted or too much only now, and let nobody else count meanwhile."""
-        if MediaQuarantine(tx).is_forbidden(whole.sha256):
-            raise Forbidden("This content is in quarantine")
+    def _check_room(self, who: Requester, whole: Spooled, tx: Transaction) -> None:
+        """Refuse what is known to be too much only now, and let nobody else count meanwhile."""
         quota = self._rules.max_user_bytes
         if quota is not None:
             MediaRows(tx).lock_uploads(who.user_id)
@@ -166,18 +169,17 @@ class Uploads:
             raise NotFound("The media ID has expired")
 
     @asynccontextmanager
-    async def _taken(self, body: AsyncIterator[bytes]) -> AsyncIterator[Spooled]:
-        """The body as a temporary file, of which nothing is left if it cannot be kept."""
+    async def _taken(self, body: AsyncIterator[bytes]) -> AsyncIterator[Incoming]:
+        """The body as a file in the making, of which nothing is left if it cannot be kept."""
         incoming = self._library.begin(self._rules.max_bytes)
         try:
             async for piece in body:
                 await incoming.write(piece)
-            whole = await incoming.finish()
-            yield whole
+            yield incoming
         except BaseException:
             await incoming.discard()
             raise
-        BYTES.labels("uploaded").inc(whole.size)
+        BYTES.labels("uploaded").inc(incoming.size)
 
     def _new_name(self) -> MediaName:
         return MediaName(self._rules.server_name, MediaID(self._random.letters(_ID_LETTERS)))

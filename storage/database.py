@@ -86,13 +86,13 @@ class Database:
 
 
 class Pool:
-    """Idle connections of one kind, the last used first, and transactions on them."""
+    """Connections of one kind, those that are idle with the last used at the end, and transactions on them."""
 
     def __init__(self, database: Database, application: str, *, read_only: bool = False) -> None:
         self._database = database
         self._application = application
         self._read_only = read_only
-        self._idle: list[Connection] = []
+        self.idle: list[Connection] = []
 
     def run(self, fn: Callable[[Transaction], T]) -> T:
         """One transaction with its retries; called inside a worker."""
@@ -115,8 +115,8 @@ class Pool:
 
     def take(self) -> Connection:
         """An idle connection or a new one; raises DatabaseUnavailable if the server stays away."""
-        while self._idle:
-            opened = self._idle.pop()
+        while self.idle:
+            opened = self.idle.pop()
             if not is_broken(opened):
                 return opened
             disconnect(opened)
@@ -127,12 +127,12 @@ class Pool:
         if self._database.closed or is_broken(opened):
             disconnect(opened)
         else:
-            self._idle.append(opened)
+            self.idle.append(opened)
 
     def close(self) -> None:
         """Close what is idle."""
-        while self._idle:
-            disconnect(self._idle.pop())
+        while self.idle:
+            disconnect(self.idle.pop())
 
     def _open(self) -> Connection:
         database = self._database

@@ -7,7 +7,6 @@ from twisted.internet.defer import Deferred
 
 from storage.database import Database
 from storage.transaction import Transaction
-from storage.workers import InlineWorkers
 
 T = TypeVar("T")
 
@@ -22,8 +21,9 @@ class Threads(Protocol):
 class ThreadedReads:
     """Like `Database.read`, but the function may compute as long as it likes."""
 
-    def __init__(self, dsn: str, threads: Threads) -> None:
-        self._database = Database(dsn, InlineWorkers())
+    def __init__(self, database: Database, threads: Threads) -> None:
+        """`database` is for the threads alone: whoever uses it waits."""
+        self._database = database
         self._threads = threads
 
     def read(self, fn: Callable[[Transaction], T]) -> Deferred[T]:

@@ -33,6 +33,7 @@ from storage.journal import Journal, Stream
 from storage.leases import free_leases_of
 from storage.preparation import prepare_database
 from storage.threaded import ThreadedReads
+from storage.workers import InlineWorkers
 
 log = structlog.get_logger(__name__)
 
@@ -116,7 +117,7 @@ class Server:
             clock=self._clock,
             random=random,
             database=database,
-            threaded_reads=ThreadedReads(dsn, self._threads.others),
+            threaded_reads=ThreadedReads(Database(dsn, InlineWorkers()), self._threads.others),
             journal=journal,
             caches=CacheBudget(self._config.cache_size_bytes),
             old_keys=self._keys.old_keys,

@@ -32,7 +32,7 @@ def unstarted(config: Config) -> App:
         clock=ReactorClock(standing),
         random=SystemRandomness(),
         database=database,
-        threaded_reads=ThreadedReads("", workers),
+        threaded_reads=ThreadedReads(database, workers),
         journal=Journal(database, "unstarted"),
         caches=CacheBudget(config.cache_size_bytes),
     )

@@ -2,14 +2,11 @@
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from time import thread_time
 from typing import Any, TypeVar
 
-import yaml
 from twisted.internet.defer import Deferred
 
-from config.loading import parse
 from homeserver.app.core import Core
 from homeserver.app.wiring_accounts import AccountsArea, build_accounts
 from homeserver.gateways.mail import Mailer
@@ -28,14 +25,8 @@ from storage.threaded import ThreadedReads
 from storage.workers import InlineWorkers
 from tests.harness.client import Client, Pending, Reply
 from tests.harness.memory import SeededRandom, SteppingClock, at_once, result_of
+from tests.harness.settings import configured, sections_of
 
-SETTINGS = """
-server_name: test
-registration: {mode: open, shared_secret: sesame}
-passwords: {time_cost: 1, memory: 8KiB}
-rate_limits: {enabled: false}
-turn: {uris: ["turn:turn.test"], shared_secret: turn-secret}
-"""
 PASSWORD = "correct horse"
 
 T = TypeVar("T")
@@ -108,7 +99,7 @@ class AccountsSite:
         step: Callable[[], None] | None = None,
         mailer: Mailer | None = None,
     ) -> None:
-        self.config = parse(_merged(SETTINGS, settings), Path("/nowhere"))
+        self.config = configured(sections_of(settings))
         self.clock = SteppingClock()
         self.database = database
         self.journal = Journal(database, "test")
@@ -123,7 +114,7 @@ class AccountsSite:
             clock=self.clock,
             random=random,
             database=database,
-            threaded_reads=ThreadedReads(database.dsn, InlineWorkers()),
+            threaded_reads=ThreadedReads(database, InlineWorkers()),
             journal=self.journal,
             caches=CacheBudget(1_000_000),
         )
@@ -177,13 +168,6 @@ def password_auth(user: User, password: str = PASSWORD, **more: Any) -> dict[str
     """The `auth` of somebody who knows the password."""
     identifier = {"type": "m.id.user", "user": user.user_id}
     return {"type": "m.login.password", "identifier": identifier, "password": password, **more}
-
-
-def _merged(settings: str, changes: str) -> str:
-    merged = yaml.safe_load(settings)
-    for section, values in (yaml.safe_load(changes) or {}).items():
-        merged[section] = {"enabled": True, **values} if section == "rate_limits" else values
-    return yaml.safe_dump(merged)
 
 
 async def _started(journal: Journal) -> None:

@@ -1,13 +1,9 @@
 """A site that serves accounts and rooms, and people who talk to each other on it."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
-import yaml
-
-from config.loading import parse
 from homeserver.app.core import Core
 from homeserver.app.wiring_accounts import build_accounts
 from homeserver.app.wiring_rooms import Remotes, build_rooms
@@ -24,9 +20,10 @@ from storage.database import Database
 from storage.journal import Journal
 from storage.threaded import ThreadedReads
 from storage.workers import InlineWorkers
-from tests.client_api.accounts_site import PASSWORD, SETTINGS
+from tests.client_api.accounts_site import PASSWORD
 from tests.harness.client import Client, Reply
 from tests.harness.memory import SeededRandom, SteppingClock, at_once, result_of
+from tests.harness.settings import configured
 
 V3 = "/_matrix/client/v3"
 
@@ -40,8 +37,7 @@ class RoomsSite:
         changes: Mapping[str, object] | None = None,
         remotes: Remotes | None = None,
     ) -> None:
-        settings = yaml.safe_dump({**yaml.safe_load(SETTINGS), **(changes or {})})
-        self.config = parse(settings, Path("/nowhere"))
+        self.config = configured(changes)
         self.clock = SteppingClock()
         self.database = database
         self.journal = Journal(database, "test")
@@ -53,7 +49,7 @@ class RoomsSite:
             clock=self.clock,
             random=SeededRandom(),
             database=database,
-            threaded_reads=ThreadedReads(database.dsn, InlineWorkers()),
+            threaded_reads=ThreadedReads(database, InlineWorkers()),
             journal=self.journal,
             caches=CacheBudget(10_000_000),
         )

@@ -2,12 +2,8 @@
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import yaml
-
-from config.loading import parse
 from homeserver.app.core import Core
 from homeserver.app.outside import Outside
 from homeserver.app.wiring import Runtime, build
@@ -19,10 +15,11 @@ from storage.database import Database
 from storage.journal import Journal
 from storage.threaded import ThreadedReads
 from storage.workers import InlineWorkers
-from tests.client_api.accounts_site import PASSWORD, SETTINGS
+from tests.client_api.accounts_site import PASSWORD
 from tests.client_api.rooms_site import V3, Person, room_path
 from tests.harness.client import Client, Pending, Reply
 from tests.harness.memory import SeededRandom, SteppingClock, at_once, result_of
+from tests.harness.settings import configured
 
 SYNC = f"{V3}/sync"
 
@@ -39,7 +36,7 @@ class SyncSite:
     ) -> None:
         self.database = database
         self.clock = SteppingClock()
-        self._settings = yaml.safe_dump({**yaml.safe_load(SETTINGS), **(changes or {})})
+        self._config = configured(changes)
         self._cache = cache
         self._transactions = 0
         self._seed = seed
@@ -47,18 +44,17 @@ class SyncSite:
 
     def start(self) -> None:
         """Begin with empty memory."""
-        config = parse(self._settings, Path("/nowhere"))
         self._seed += 1
         self.journal = Journal(self.database, f"test-{self._seed}")
         self.caches = CacheBudget(self._cache)
         core = Core(
-            config=config,
-            server_name=ServerName(config.server_name),
+            config=self._config,
+            server_name=ServerName(self._config.server_name),
             signing_key=SigningKey("1", bytes(32)),
             clock=self.process_clock(),
             random=SeededRandom(self._seed),
             database=self.database,
-            threaded_reads=ThreadedReads(self.database.dsn, InlineWorkers()),
+            threaded_reads=ThreadedReads(self.database, InlineWorkers()),
             journal=self.journal,
             caches=self.caches,
         )

@@ -1,6 +1,9 @@
-"""The databases of the servers in these tests."""
+"""The worlds of these tests.
 
-from tests.federation.homeservers import internet, three_databases
-from tests.harness.postgres import database, postgres, session_database, test_database
+Databases come from `tests.harness.postgres`: a fixture that is imported here is another one, with another PostgreSQL.
+"""
 
-__all__ = ["database", "internet", "postgres", "session_database", "test_database", "three_databases"]
+from tests.federation.homeservers import internet
+from tests.simulation.hostile_server import world
+
+__all__ = ["internet", "world"]

@@ -1,7 +1,7 @@
 """Servers of ours in one process, over real wiring, real PostgreSQL and real TLS on loopback."""
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
@@ -32,13 +32,12 @@ from homeserver.http.site import Site
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.signing_keys import SigningKey
 from storage.caches import CacheBudget
-from storage.database import Database
 from storage.journal import Journal
 from storage.threaded import ThreadedReads
 from storage.workers import InlineWorkers
 from tests.harness.memory import SeededRandom, SteppingClock, at_once
 from tests.harness.outside import AUTHORITY, Names, Streets, http_client, reactor
-from tests.harness.postgres import TestDatabase, TestServer
+from tests.harness.postgres import TestDatabase
 
 WORLD = AddressPolicy(allow=(ip_network("203.0.113.0/24"),))
 
@@ -103,7 +102,7 @@ class Homeserver:
         self.name = ServerName(name)
         self.key = SigningKey(f"a_{name.partition('.')[0]}", name.encode().ljust(32, b"."))
         self.database = database
-        self.storage = Database(database.dsn, InlineWorkers())
+        self.storage = database.opened()
         self.folder = tempfile.TemporaryDirectory()
         (Path(self.folder.name) / "ca.pem").write_bytes(AUTHORITY.pem)
         self.settings = (
@@ -123,7 +122,7 @@ class Homeserver:
             clock=self.internet.clock,
             random=SeededRandom(len(self.name)),
             database=self.storage,
-            threaded_reads=ThreadedReads(self.storage.dsn, InlineWorkers()),
+            threaded_reads=ThreadedReads(self.storage, InlineWorkers()),
             journal=Journal(self.storage, "tests"),
             caches=CacheBudget(10_000_000),
         )
@@ -202,15 +201,6 @@ async def ask(
         place, method, target, headers=headers, body=body, limits=Limits(seconds=10)
     )
     return answer.status, orjson.loads(answer.body)
-
-
-@pytest.fixture(scope="session")
-def three_databases(postgres: TestServer) -> Iterator[tuple[TestDatabase, ...]]:
-    """Databases for three servers."""
-    made = tuple(TestDatabase(postgres.create_database()) for _ in range(3))
-    yield made
-    for each in made:
-        each.close()
 
 
 @pytest.fixture

@@ -9,10 +9,8 @@ import pytest
 from tests.federation.pdu_server import RoomOfPdus
 from tests.harness.client import Reply
 from tests.harness.postgres import TestDatabase
-from tests.simulation.hostile_server import V1, HostileServer, postgres, three_databases, world
+from tests.simulation.hostile_server import V1, HostileServer
 from tests.simulation.networked_servers import Person, Server, Simulation
-
-__all__ = ["postgres", "three_databases", "world"]
 
 SECRET: Final = "secret"
 

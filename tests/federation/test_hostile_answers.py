@@ -15,12 +15,10 @@ from homeserver.protocol.identifiers import RoomID
 from homeserver.protocol.room_versions import ROOM_VERSIONS
 from tests.federation.test_hostile_events import Victims
 from tests.harness.postgres import TestDatabase
-from tests.simulation.hostile_server import V1, HostileServer, postgres, three_databases, world
+from tests.simulation.hostile_server import V1, HostileServer
 from tests.simulation.nastiness import CHECKS, VERSIONS, no_bugs, signed, spoilt
 from tests.simulation.networked_servers import Simulation
 from tests.simulation.readers import fine, read_everything
-
-__all__ = ["postgres", "three_databases", "world"]
 
 STRIPPED: Final = [
     {"type": kind, "state_key": "", "sender": "@eve:evil.example", "content": content}

@@ -15,11 +15,9 @@ from homeserver.protocol.push_rules.globs import whole_matcher, word_matcher
 from homeserver.protocol.server_acl import ServerAcl
 from tests.federation.test_hostile_events import Victims, told
 from tests.harness.postgres import TestDatabase
-from tests.simulation.hostile_server import V1, postgres, three_databases, world
+from tests.simulation.hostile_server import V1
 from tests.simulation.networked_servers import Simulation
 from tests.simulation.readers import read_everything
-
-__all__ = ["postgres", "three_databases", "world"]
 
 
 def steps(work: Callable[[], object]) -> int:

@@ -13,12 +13,10 @@ from homeserver.protocol.errors import MatrixError
 from homeserver.protocol.events.parsing import parse_pdu
 from tests.federation.pdu_server import RoomOfPdus
 from tests.harness.postgres import TestDatabase
-from tests.simulation.hostile_server import HostileServer, postgres, three_databases, world
+from tests.simulation.hostile_server import HostileServer
 from tests.simulation.nastiness import CALM, CHECKS, GRAVE, VALUES, VERSIONS, hostile_pdus, no_bugs, spoilt
 from tests.simulation.networked_servers import Person, Simulation
 from tests.simulation.readers import read_everything
-
-__all__ = ["postgres", "three_databases", "victims", "world"]
 
 KINDS = {**CALM, **GRAVE}
 

@@ -11,11 +11,9 @@ from tests.harness.conformance import ENDPOINTS
 from tests.harness.made_up import example, paths, queries
 from tests.harness.postgres import TestDatabase
 from tests.http.test_specified_endpoints import built
-from tests.simulation.hostile_server import encoded, postgres, three_databases, world
+from tests.simulation.hostile_server import encoded
 from tests.simulation.nastiness import CHECKS, VALUES, no_bugs, spoilt
 from tests.simulation.networked_servers import Simulation
-
-__all__ = ["postgres", "three_databases", "world"]
 
 NAMES = sorted(name for name, _ in built() if "/_matrix/federation" in name or "/_matrix/key" in name)
 

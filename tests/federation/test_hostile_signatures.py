@@ -17,10 +17,8 @@ from tests.federation.pdu_server import RoomOfPdus
 from tests.federation.test_hostile_answers import invite
 from tests.federation.test_hostile_events import Victims
 from tests.harness.postgres import TestDatabase
-from tests.simulation.hostile_server import V1, HostileServer, postgres, three_databases, world
+from tests.simulation.hostile_server import V1, HostileServer
 from tests.simulation.networked_servers import Simulation
-
-__all__ = ["postgres", "three_databases", "world"]
 
 Pdu = dict[str, Any]
 Forger = Callable[[HostileServer, Pdu], Pdu]

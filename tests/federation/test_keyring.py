@@ -14,10 +14,8 @@ from homeserver.protocol.errors import BadJson, InvalidSignature
 from homeserver.protocol.events.signing import sign_json, verify_json
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.signing_keys import SigningKey, VerifyKey
-from tests.federation.homeservers import Homeserver, Internet, internet, three_databases
+from tests.federation.homeservers import Homeserver, Internet
 from tests.harness.outside import AUTHORITY, Peer, respond
-
-__all__ = ["internet", "three_databases"]
 
 NOW = 1_700_000_000_000
 HOUR = 3_600_000

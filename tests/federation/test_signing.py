@@ -20,9 +20,7 @@ from homeserver.protocol.base64 import encode_base64
 from homeserver.protocol.canonical_json import encode_canonical
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.signing_keys import SigningKey
-from tests.federation.homeservers import Homeserver, Internet, internet, three_databases
-
-__all__ = ["internet", "three_databases"]
+from tests.federation.homeservers import Homeserver, Internet
 
 TARGET = "/_matrix/federation/v1/send/1"
 KEY = SigningKey("1", b"k" * 32)

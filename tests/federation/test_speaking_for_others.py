@@ -9,10 +9,7 @@ import pytest
 
 from tests.federation.test_hostile_events import Victims
 from tests.harness.postgres import TestDatabase
-from tests.simulation.hostile_server import postgres, three_databases, world
 from tests.simulation.networked_servers import Person, Simulation
-
-__all__ = ["postgres", "three_databases", "world"]
 
 
 class Others:

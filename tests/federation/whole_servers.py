@@ -22,7 +22,6 @@ from homeserver.app.wiring import App, Runtime, build
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.signing_keys import SigningKey, VerifyKey
 from storage.caches import CacheBudget
-from storage.database import Database
 from storage.journal import Journal
 from storage.threaded import ThreadedReads
 from storage.workers import InlineWorkers
@@ -164,8 +163,7 @@ class WholeServer:
     async def start(self) -> None:
         """Start it, on what its database has."""
         self._starts += 1
-        self.storage = Database(self.database.dsn, InlineWorkers())
-        self.threaded = ThreadedReads(self.database.dsn, InlineWorkers())
+        self.storage = self.database.opened()
         random = SeededRandom(hash((self.name, self._starts)))
         core = Core(
             config=parse(self.settings, Path(self.folder.name)),
@@ -174,7 +172,7 @@ class WholeServer:
             clock=self.world.clock,
             random=random,
             database=self.storage,
-            threaded_reads=self.threaded,
+            threaded_reads=ThreadedReads(self.storage, InlineWorkers()),
             journal=Journal(self.storage, f"tests{self._starts}"),
             caches=CacheBudget(64_000_000),
             old_keys=tuple(self.old_keys),
@@ -210,7 +208,6 @@ class WholeServer:
             await self.site.close(0.0)
             await self.app.stop()
             self.storage.close()
-            self.threaded.close()
 
     async def die(self) -> None:
         """Stop it as if it was killed: what it would put on record at its end is not."""

@@ -6,6 +6,7 @@ create databases).
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,7 +17,8 @@ import psycopg2
 import pytest
 from psycopg2.extensions import make_dsn, parse_dsn
 
-from storage.database import Database
+from storage.connections import Connection, disconnect
+from storage.database import Database, Pool
 from storage.embedded import EmbeddedPostgres
 from storage.journal import Journal
 from storage.migrate import migrate
@@ -69,6 +71,7 @@ class TestServer:
             for name in self._made:
                 self._run(f"drop database if exists {name} with (force)")
         else:
+            os.kill(self._embedded.pid or 0, signal.SIGQUIT)  # nobody will read what it would write down
             self._embedded.stop()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -86,6 +89,26 @@ class TestServer:
             cursor.execute(sql)
 
 
+class KeptDatabase(Database):
+    """One whose connections stay open for the next one: a session that has read the catalogue once is quick."""
+
+    def __init__(self, dsn: str, kept: dict[str, list[Connection]]) -> None:
+        self._kept = kept
+        super().__init__(dsn, InlineWorkers())
+
+    def pool(self, application: str, *, read_only: bool = False) -> Pool:
+        """The pool of this name, with the connections that are kept for it."""
+        made = super().pool(application, read_only=read_only)
+        made.idle = self._kept.setdefault(application, made.idle)
+        return made
+
+    def close(self) -> None:
+        """Let nobody use it any more."""
+        self.closed = True
+        for pool in self._pools.values():
+            pool.idle = []
+
+
 class TestDatabase:
     """One database that can be emptied: rows are deleted (a few ms), never truncated.
 
@@ -96,6 +119,7 @@ class TestDatabase:
 
     def __init__(self, dsn: str) -> None:
         self.dsn = dsn
+        self._kept: dict[str, list[Connection]] = {}
         self._connection = psycopg2.connect(dsn, application_name="tests")
         self._connection.autocommit = True
         with self._connection.cursor() as cursor:
@@ -135,8 +159,15 @@ class TestDatabase:
         ((value,),) = self.rows(sql)
         return orjson.loads(value) if isinstance(value, str | bytes) else value
 
+    def opened(self) -> Database:
+        """The storage layer on it; every Deferred has fired when it is returned."""
+        return KeptDatabase(self.dsn, self._kept)
+
     def close(self) -> None:
-        """Let go of the connection."""
+        """Let go of all connections."""
+        for idle in self._kept.values():
+            while idle:
+                disconnect(idle.pop())
         self._connection.close()
 
 
@@ -156,6 +187,15 @@ def session_database(postgres: TestServer) -> Iterator[TestDatabase]:
     shared.close()
 
 
+@pytest.fixture(scope="session")
+def three_databases(postgres: TestServer) -> Iterator[tuple[TestDatabase, ...]]:
+    """Databases for three servers."""
+    made = tuple(TestDatabase(postgres.create_database()) for _ in range(3))
+    yield made
+    for each in made:
+        each.close()
+
+
 @pytest.fixture
 def test_database(session_database: TestDatabase) -> TestDatabase:
     """The shared database, empty."""
@@ -165,8 +205,8 @@ def test_database(session_database: TestDatabase) -> TestDatabase:
 
 @pytest.fixture
 def database(test_database: TestDatabase) -> Iterator[Database]:
-    """The storage layer on the empty database; every Deferred has fired when it is returned."""
-    opened = Database(test_database.dsn, InlineWorkers())
+    """The storage layer on the empty database."""
+    opened = test_database.opened()
     yield opened
     opened.close()
 

@@ -21,15 +21,12 @@ from homeserver.protocol.events.signing import sign_json
 from homeserver.protocol.identifiers import RoomID, ServerName, UserID
 from homeserver.protocol.room_versions import ROOM_VERSIONS
 from homeserver.protocol.signing_keys import SigningKey
-from tests.federation.homeservers import three_databases
 from tests.federation.pdu_server import RoomOfPdus, join_by, transaction_of
 from tests.harness import conformance
 from tests.harness.client import Client, Reply
 from tests.harness.outside import respond
-from tests.harness.postgres import TestDatabase, postgres
+from tests.harness.postgres import TestDatabase
 from tests.simulation.networked_servers import Server, Simulation
-
-__all__ = ["HostileServer", "postgres", "three_databases", "world"]
 
 Answer = Callable[[dict[str, Any]], tuple[int, Any]]
 V1 = "/_matrix/federation/v1"

@@ -9,14 +9,12 @@ sets of text is chance that no seed of ours rules.
 
 from collections import Counter
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from config.loading import parse
 from federation.client.service_records import ServiceRecord
 from homeserver.app.core import Core
 from homeserver.app.outside import Outside
@@ -24,7 +22,6 @@ from homeserver.app.wiring import App, Runtime, build
 from homeserver.protocol.identifiers import RoomID, ServerName
 from homeserver.protocol.signing_keys import SigningKey
 from storage.caches import CacheBudget
-from storage.database import Database
 from storage.journal import Journal
 from storage.threaded import ThreadedReads
 from storage.workers import InlineWorkers
@@ -33,11 +30,15 @@ from tests.harness.memory import SeededRandom, SteppingClock, at_once
 from tests.harness.network import Network
 from tests.harness.outside import Names
 from tests.harness.postgres import TestDatabase
+from tests.harness.settings import read_settings
 from tests.harness.wiretap import Wiretap
 
 V3 = "/_matrix/client/v3"
 PATIENCE_S = 300.0
 T = TypeVar("T")
+_OWED = """select (select count(*) from destinations) + (select count(*) from outbox_lagging)
+    + (select count(*) from early_events) + (select count(*) from device_list_outbox)
+    + (select count(*) from remote_device_lists where stale_since is not null)"""
 
 
 class Simulation:
@@ -64,6 +65,14 @@ class Simulation:
         end = self.clock.seconds() + seconds
         while self._step(end):
             pass
+
+    def rest(self, seconds: float) -> None:
+        """Let time pass until no server has anything left to do for another; so many seconds at most."""
+        end = self.clock.seconds() + seconds
+        while self.clock.seconds() < end:
+            self.pass_time(30)
+            if all(server.owes_nothing() for server in self.servers):
+                return
 
     def wait(self, condition: Callable[[], bool], seconds: float = PATIENCE_S) -> None:
         """Let the world go on until something has come about."""
@@ -128,16 +137,15 @@ class Server:
         """Start it, on what its database has."""
         self._starts += 1
         self.machine = self.world.network.machine(self.address)
-        self._storage = Database(self.database.dsn, InlineWorkers())
-        self._threaded = ThreadedReads(self.database.dsn, InlineWorkers())
+        self._storage = self.database.opened()
         core = Core(
-            config=parse(self._settings, Path("/nowhere")),
+            config=read_settings(self._settings),
             server_name=self.name,
             signing_key=self._key,
             clock=self.machine,
             random=SeededRandom(f"{self.world.seed} {self.name} {self._starts}"),
             database=self._storage,
-            threaded_reads=self._threaded,
+            threaded_reads=ThreadedReads(self._storage, InlineWorkers()),
             journal=Journal(self._storage, f"tests{self._starts}"),
             caches=CacheBudget(64_000_000),
         )
@@ -152,7 +160,6 @@ class Server:
         """End it as `kill -9` does."""
         self.machine.kill()
         self._storage.close()
-        self._threaded.close()
 
     def stop(self) -> None:
         """Stop it in order."""
@@ -177,6 +184,10 @@ class Server:
         head = self.world.result(self.app.rooms_core.heads.find(RoomID(room)))
         assert head is not None
         return {extremity.event_id for extremity in head.extremities}
+
+    def owes_nothing(self) -> bool:
+        """Whether no other server is away or behind, and nothing waits for what another has yet to say."""
+        return self.database.rows(_OWED) == [(0,)]
 
     async def _begin(self, core: Core) -> None:
         await core.journal.start()

@@ -8,12 +8,9 @@ from typing import Any
 import pytest
 
 from homeserver.gateways import connecting
-from tests.federation.homeservers import three_databases
 from tests.harness.network import Weather
-from tests.harness.postgres import TestDatabase, postgres
+from tests.harness.postgres import TestDatabase
 from tests.simulation.networked_servers import Person, Server, Simulation
-
-__all__ = ["postgres", "three_databases"]
 
 IN_THE_END_S = 4 * 3600.0
 
@@ -135,7 +132,7 @@ def test_devices_are_known_as_they_are_in_the_end(
         world.network.weather = Weather()
         story.bob.say(story.room, "are you there?")
         story.alice.say(story.room, "I am")
-        world.pass_time(IN_THE_END_S)
+        world.rest(IN_THE_END_S)
         kept = "select stale_since from remote_device_lists where user_id = %s"
         assert story.ours.database.rows(kept, story.bob.user_id) in ([(None,)], [])
         assert story.seen(story.ours) == story.seen(story.theirs)

@@ -7,12 +7,9 @@ import pytest
 
 from homeserver.gateways import connecting
 from homeserver.services.rooms.stored_event import Status
-from tests.federation.homeservers import three_databases
 from tests.harness.network import Weather
-from tests.harness.postgres import TestDatabase, postgres
+from tests.harness.postgres import TestDatabase
 from tests.simulation.networked_servers import Person, Simulation
-
-__all__ = ["postgres", "three_databases"]
 
 NAMES = ("alpha.example", "beta.example", "gamma.example")
 
@@ -170,12 +167,12 @@ class Story:
         before: that is found by way of what it says next. One last message then stands on everything.
         """
         self.heal()
-        self.world.pass_time(3600)
+        self.world.rest(3600)
         for person in self.staying:
             self.say(person)
-        self.world.pass_time(600)
+        self.world.rest(600)
         self.say(self.staying[-1])
-        self.world.pass_time(600)
+        self.world.rest(600)
         for person in self.staying:
             person.sync(self.room)
 

@@ -27,6 +27,16 @@ def start(site: SyncSite) -> None:
     upkeep.start()
 
 
+def rest(site: SyncSite, days: int) -> None:
+    """Let days go by without it."""
+    upkeep = site.app.encryption.upkeep
+    assert upkeep is not None
+    result_of(upkeep.stop())
+    site.clock.advance(days * DAY_S)
+    site.start()
+    start(site)
+
+
 def round_of(site: SyncSite) -> None:
     """Let the upkeep go round."""
     site.clock.advance(INTERVAL_S)
@@ -70,7 +80,7 @@ def test_what_was_seen_and_what_cannot_be_seen_stays(site: SyncSite, test_databa
     round_of(site)
     assert devices(alice) == {alice.device_id, "SLEEPER"}
     result_of(site.app.accounts.last_seen.flush())
-    site.clock.advance(5 * DAY_S)
+    rest(site, 5)
     round_of(site)
     assert devices(alice) == {alice.device_id, "SLEEPER"}
     assert devices(bot) == {bot.device_id}

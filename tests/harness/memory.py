@@ -3,6 +3,7 @@
 # mypy: allow-untyped-calls
 # Twisted's test transports have no annotations.
 
+import math
 import random
 import string
 from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -44,9 +45,18 @@ class SteppingClock:
         await sleeping(self, seconds)
 
     def advance(self, seconds: float) -> None:
-        """Move time, in steps of at most a second, and make the calls that fall due."""
+        """Move time second by second, and make the calls that fall due; seconds without any pass at once."""
         whole, rest = divmod(seconds, 1.0)
-        self.twisted.pump([1.0] * int(whole) + [rest])
+        left = int(whole)
+        while left:
+            step = max(1, math.ceil(min(left, self._due() - self.twisted.seconds())))
+            self.twisted.advance(step)
+            left -= step
+        self.twisted.advance(rest)
+
+    def _due(self) -> float:
+        planned: Any = self.twisted.getDelayedCalls()
+        return min((call.getTime() for call in planned), default=math.inf)
 
 
 class SeededRandom:

@@ -62,7 +62,7 @@ def object_store() -> Iterator[ObjectStore]:
             _make_bucket(store)
             yield store
         finally:
-            process.terminate()
+            process.kill()  # told to end, it first waits for its own parts, for ten seconds
             process.wait()
 
 

@@ -8,6 +8,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := config federation homeserver storage
+# tests/conftest.py says how many processes there are and which files come first; the next run finds what this one compiled.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 LOCK_OPTIONS := --quiet --generate-hashes --allow-unsafe --strip-extras \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
@@ -28,10 +30,10 @@ demo: dev ## two federated servers with users and a shared room
 	$(BIN)/python -m tests.harness.demo
 
 test: dev ## run every test, from nothing
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
+	$(PYTEST) $(ARGS)
 
 explore: dev ## let chance try the laws with new examples; tests of one folder: ARGS=tests/simulation
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --hypothesis-profile explore -m "not system and not interop" $(ARGS)
+	$(PYTEST) --hypothesis-profile explore -m "not system and not interop" $(ARGS)
 
 check: dev ## lint, types, import contracts and size budgets
 	$(BIN)/ruff check .

@@ -4,7 +4,7 @@ import dataclasses
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field
-from functools import reduce
+from functools import cache, reduce
 from operator import or_
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -19,6 +19,8 @@ Section = TypeVar("Section")
 Field = dataclasses.Field[Any]
 
 ENVIRONMENT_PREFIX = "MERIDIAN_"
+
+_hints_of = cache(get_type_hints)
 
 
 @dataclass(slots=True)
@@ -203,7 +205,7 @@ def without_none(kind: Any) -> tuple[Any, bool]:
 
 def hints_of(kind: Any) -> Mapping[str, Any]:
     """Return the types of a section's fields."""
-    return get_type_hints(kind)
+    return _hints_of(kind)
 
 
 def fields_of(kind: Any) -> tuple[Field, ...]:

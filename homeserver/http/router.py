@@ -81,7 +81,7 @@ class Router(Generic[T]):
                 node.parameter = node.parameter or _Node()
                 node = node.parameter
             else:
-                node = node.fixed.setdefault(segment, _Node())
+                node = node.fixed.get(segment) or node.fixed.setdefault(segment, _Node())
         if route.method in node.leaves:
             raise ValueError(f"{route.method} {route.template} is declared twice")
         node.leaves[route.method] = _Leaf(tuple(names), route)

@@ -69,6 +69,11 @@ class UrlPreviewConfig:
         "be asked is said by `federation.deny_networks`: every network that is not public, unless you change it.",
         default=False,
     )
+    allow_hosts: tuple[str, ...] = setting(
+        "Hosts that alone are asked, with * and ?. Absent: all hosts but those of `deny_hosts`.",
+        default=(),
+        example='["*.wikipedia.org"]',
+    )
     deny_hosts: tuple[str, ...] = setting(
         "Hosts that are never asked, with * and ?.", default=(), example='["*.intranet.example.org"]'
     )

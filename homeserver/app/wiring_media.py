@@ -178,7 +178,11 @@ def _previews(
 ) -> Previews:
     config = core.config.media.url_previews
     limits = PageLimits(
-        config.max_page_bytes, config.max_image_bytes, config.accept_language, config.deny_hosts
+        config.max_page_bytes,
+        config.max_image_bytes,
+        config.accept_language,
+        config.deny_hosts,
+        config.allow_hosts,
     )
     fetcher = PageFetcher(transport.http, library, processes, limits)
     rules = PreviewRules(core.server_name, config.lifetime_ms)

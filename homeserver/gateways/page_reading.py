@@ -8,6 +8,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, Final
 
+from homeserver.gateways.linked_data import MAX_TEXT as MAX_DATA
+from homeserver.gateways.linked_data import told_in
+
 MAX_VALUE: Final = 1000
 """Characters of one value."""
 MAX_VALUES: Final = 200
@@ -103,6 +106,9 @@ class _Page:
         self._metas: dict[str, str] = {}
         self._title = ""
         self._in_title = False
+        self._data: list[str] | None = None
+        self._data_left = MAX_DATA
+        self._told: dict[str, str] = {}
         self._skipping: list[str] = []
         self._text: list[str] = []
         self._length = 0
@@ -135,6 +141,8 @@ class _Page:
             self._in_body = True
         elif tag == "img" and self._image is None and values.get("src") and not self._skipping:
             self._image = values["src"]
+        elif tag == "script" and values.get("type", "").strip().lower() == "application/ld+json":
+            self._data = []
         if tag in SKIPPED:
             self._skipping.append(tag)
         elif tag in BLOCKS:
@@ -147,6 +155,10 @@ class _Page:
 
     def _closed(self, tag: str) -> None:
         """Leave what is left out."""
+        if tag == "script" and self._data is not None:
+            for name, value in told_in("".join(self._data)).items():
+                self._told.setdefault(name, _one_line(value)[:MAX_VALUE])
+            self._data = None
         if tag == "title":
             self._in_title = False
         elif tag in self._skipping:
@@ -154,7 +166,10 @@ class _Page:
 
     def _said(self, data: str) -> None:
         """Take text, until there is enough of it."""
-        if self._in_title:
+        if self._data is not None:
+            self._data.append(data[: self._data_left])
+            self._data_left = max(0, self._data_left - len(data))
+        elif self._in_title:
             self._title = (self._title + data)[:MAX_VALUE]
         elif self._in_body and not self._skipping:
             self._text.append(data[:MAX_TEXT])
@@ -169,6 +184,8 @@ class _Page:
             value = found.get(name) or next((self._metas[one] for one in others if self._metas.get(one)), "")
             if value:
                 found[name] = value
+        for name, value in self._told.items():
+            found.setdefault(name, value)
         found.setdefault("og:title", _one_line(self._title))
         found.setdefault("og:description", _one_line("".join(self._text))[:MAX_TEXT])
         if self._image is not None:

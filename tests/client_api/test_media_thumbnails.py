@@ -126,6 +126,17 @@ def test_a_moving_picture_moves_only_if_asked(alice: Syncer) -> None:
     assert (moving.format, moving.n_frames, moving.size) == ("WEBP", 5, (96, 58))
 
 
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "AVIF"])
+def test_every_kind_of_moving_picture_moves(alice: Syncer, kind: str) -> None:
+    frames = [Image.new("RGB", (200, 120), colour) for colour in ("red", "green", "blue")]
+    target = io.BytesIO()
+    frames[0].save(target, kind, save_all=True, append_images=frames[1:], duration=100)
+    name = upload(alice, target.getvalue())
+    moving: Any = opened(thumbnail(alice.http, name, 96, 96, animated=True).body)
+    assert (moving.format, moving.n_frames, moving.size) == ("WEBP", 3, (96, 58))
+    assert getattr(opened(thumbnail(alice.http, name, 96, 96).body), "is_animated", False) is False
+
+
 def test_a_picture_that_does_not_move_stands_still(alice: Syncer) -> None:
     name = upload(alice, photo(400, 400))
     assert opened(thumbnail(alice.http, name, 96, 96, animated=True).body).format == "JPEG"

@@ -1,9 +1,11 @@
 """Previews of pages. https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1mediapreview_url"""
 
+import json
 from typing import Any
 
 import pytest
 
+from homeserver.services.media import previews
 from tests.client_api.pictures import png
 from tests.federation.whole_servers import Person, World, in_world
 from tests.harness.client import Reply
@@ -66,6 +68,58 @@ class TestPreviews(World):
         self.page({"/": (HTML, html), "/o.json": ("application/json", told)})
         found = (await preview(alice, "https://page.example:8448/")).json
         assert (found["og:title"], found["og:site_name"]) == ("Told", "Tube")
+
+    @in_world
+    async def test_what_a_page_says_by_linked_data(self) -> None:
+        alice = await self.alice()
+        site = {"@type": "WebSite", "name": "The Paper"}
+        article = {
+            "@type": ["NewsArticle"], "headline": "It happened", "description": "At last.",
+            "image": [{"url": "/a.png"}],
+            "publisher": {"name": "The Paper"}, "author": [{"@type": "Person", "name": "Ann"}],
+        }  # fmt: skip
+        pages = {
+            "/graph": {"@context": "https://schema.org", "@graph": [site, article]},
+            "/list": [site, {**article, "@type": "https://schema.org/Article"}],
+        }
+        html = (
+            '<title>Paper</title><script type="application/ld+json">{}</script><body>Text<script>"x"</script>'
+        )
+        self.page(
+            {path: (HTML, html.format(json.dumps(data)).encode()) for path, data in pages.items()}
+            | {"/a.png": ("image/png", png(30, 20))}
+            | {"/broken": (HTML, html.format("[" * 100_000).encode())}
+            | {
+                "/stated": (
+                    HTML,
+                    b'<meta property="og:title" content="Stated">'
+                    + html.format(json.dumps(article)).encode(),
+                )
+            }
+        )
+        for path in pages:
+            found = (await preview(alice, f"https://page.example:8448{path}")).json
+            told = [found[f"og:{name}"] for name in ("title", "description", "site_name", "article:author")]
+            assert told == ["It happened", "At last.", "The Paper", "Ann"]
+            assert found["og:image:width"] == 30
+        broken = (await preview(alice, "https://page.example:8448/broken")).json
+        assert broken == {"og:title": "Paper", "og:description": "Text"}
+        assert (await preview(alice, "https://page.example:8448/stated")).json["og:title"] == "Stated"
+
+    @in_world
+    async def test_only_hosts_that_are_allowed_are_asked_where_some_are(self) -> None:
+        alice = await self.alice(ON.replace("deny_hosts", "allow_hosts: ['*.example'], deny_hosts"))
+        self.page({"/": (HTML, b"<title>Here</title>")})
+        assert (await preview(alice, "https://page.example:8448/")).json == {"og:title": "Here"}
+        for host in ("page.other", "x.hidden.example"):
+            assert (await preview(alice, f"https://{host}/")).errcode == "M_FORBIDDEN"
+
+    @in_world
+    async def test_where_too_many_pages_wait_one_more_has_to_come_again(self) -> None:
+        self.put(previews, "MOST_UNDER_WAY", 0)
+        alice = await self.alice()
+        reply = await preview(alice, "https://page.example:8448/")
+        assert (reply.status, reply.errcode) == (429, "M_LIMIT_EXCEEDED")
 
     @in_world
     async def test_pages_in_every_encoding(self) -> None:

@@ -45,7 +45,10 @@ def configuration(wishes: dict[str, Any]) -> dict[str, Any]:
         "presence": {"federate": True},
         "outbound": {"verify_tls": wishes.get("outbound", {}).get("verify_tls", False)},
         "push": {"allow_http": True},
-        "media": {"path": paths["media_dir"]},
+        "media": {
+            "path": paths["media_dir"],
+            "url_previews": {"enabled": wishes.get("url_preview", {}).get("enabled", False)},
+        },
         "log": {"level": "info", "format": "json"},
     }
     if smtp := wishes.get("smtp"):

@@ -32,10 +32,18 @@ class PageLimits:
     image_bytes: int
     accept_language: str
     deny_hosts: tuple[str, ...]
+    allow_hosts: tuple[str, ...] = ()
 
     def permits(self, host: str) -> bool:
         """Whether a host may be asked at all."""
-        return not any(fnmatchcase(host.lower().rstrip("."), pattern.lower()) for pattern in self.deny_hosts)
+        host = host.lower().rstrip(".")
+        if self.allow_hosts and not _is_among(host, self.allow_hosts):
+            return False
+        return not _is_among(host, self.deny_hosts)
+
+
+def _is_among(host: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(host, pattern.lower()) for pattern in patterns)
 
 
 @dataclass(frozen=True, slots=True)

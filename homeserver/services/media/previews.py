@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred, DeferredSemaphore
 
 from homeserver.clock import Clock, Randomness
 from homeserver.gateways.http_client import OutboundError, joined
-from homeserver.protocol.errors import Forbidden, InvalidParam
+from homeserver.protocol.errors import Forbidden, InvalidParam, LimitExceeded
 from homeserver.protocol.identifiers import MediaID, ServerName
 from homeserver.services.media.library import Library
 from homeserver.services.media.page_fetching import NothingToTell, Page, PageFetcher, Picture
@@ -27,6 +27,9 @@ log = structlog.get_logger(__name__)
 
 MAX_URL: Final = 2048
 AT_ONCE: Final = 4
+MOST_UNDER_WAY: Final = 100
+"""Pages that are fetched or wait for it; whoever asks for one more is to come again."""
+_COME_AGAIN_MS: Final = 2000
 NOTHING_LIFETIME_MS: Final = 5 * 60_000
 """That nothing can be told of a page is kept for so long."""
 _PAGE: Final = 100
@@ -63,7 +66,9 @@ class Previews:
         self._under_way: dict[str, list[Deferred[None]]] = {}
 
     async def of(self, url: str) -> dict[str, Any]:
-        """What a page says of itself; nothing if it cannot be asked. Raises InvalidParam, Forbidden."""
+        """What a page says of itself; nothing if it cannot be asked. Raises InvalidParam, Forbidden,
+        LimitExceeded.
+        """
         url = self._checked(url)
         known = await self._known(url)
         if known is None:
@@ -117,6 +122,8 @@ class Previews:
             others.append(waiting)
             await waiting
             return
+        if len(self._under_way) >= MOST_UNDER_WAY:
+            raise LimitExceeded("Too many pages wait to be fetched", retry_after_ms=_COME_AGAIN_MS)
         self._under_way[url] = []
         await self._slots.acquire()
         try:

@@ -41,6 +41,36 @@ class TestSpaces(World):
         assert reply.errcode == "M_NOT_FOUND"
 
     @in_world
+    async def test_the_directory_of_another_server_is_searched_by_words_and_types(self) -> None:
+        alpha, beta = await self.two_servers()
+        alice, bob = await alpha.person("alice"), await beta.person("bob")
+        listed = {"visibility": "public"}
+        space = await bob.public_room(creation_content={"type": "m.space"}, name="Green tea", **listed)
+        black, milk = (
+            await bob.public_room(name="Black tea", **listed),
+            await bob.public_room(name="Milk", **listed),
+        )
+        found = {
+            name: [room["room_id"] for room in (await _listed(alice, beta.name, {"filter": filter}))["chunk"]]
+            for name, filter in (
+                ("tea", {"generic_search_term": "TEA"}),
+                ("spaces", {"room_types": ["m.space"]}),
+                ("plain", {"room_types": [None]}),
+                ("plain tea", {"room_types": [None], "generic_search_term": "tea"}),
+            )
+        }
+        assert {name: set(rooms) for name, rooms in found.items()} == {
+            "tea": {space, black},
+            "spaces": {space},
+            "plain": {black, milk},
+            "plain tea": {black},
+        }
+        page = await _listed(alice, beta.name, {"limit": 2})
+        rest = await _listed(alice, beta.name, {"limit": 2, "since": page["next_batch"]})
+        assert {room["room_id"] for room in page["chunk"] + rest["chunk"]} == {space, black, milk}
+        assert "next_batch" not in rest
+
+    @in_world
     async def test_an_event_from_before_the_join_is_found_by_its_date(self) -> None:
         alpha, beta = await self.two_servers()
         alice, bob = await alpha.person("alice"), await beta.person("bob")
@@ -53,6 +83,12 @@ class TestSpaces(World):
         found = await _get(alice, f"/rooms/{room}/timestamp_to_event", {"ts": when, "dir": "f"})
         assert found == {"event_id": old, "origin_server_ts": when}
         assert (await alice.do("GET", f"/rooms/{room}/event/{old}"))["content"]["body"] == "old"
+
+
+async def _listed(who: Person, server: str, body: dict[str, Any]) -> Any:
+    reply = await who.ask_path("POST", "/_matrix/client/v3/publicRooms", body, {"server": server})
+    assert reply.status == 200, reply.text
+    return reply.json
 
 
 async def _try(who: Person, path: str, query: dict[str, Any] | None = None) -> Any:

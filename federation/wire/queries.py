@@ -30,20 +30,5 @@ class ProfileQuery(msgspec.Struct, frozen=True):
     field: str | None = None
 
 
-class OpenIDQuery(msgspec.Struct, frozen=True):
-    """The token that a user gave to a third party."""
-
-    access_token: str
-
-
-class OpenIDUser(msgspec.Struct, frozen=True):
-    """The user that the token is of."""
-
-    sub: str
-
-
 DIRECTORY: Final = Route("GET", "/_matrix/federation/v1/query/directory", AliasAnswer, query=AliasQuery)
 PROFILE: Final = Route("GET", "/_matrix/federation/v1/query/profile", JsonObject, query=ProfileQuery)
-OPENID_USERINFO: Final = Route(
-    "GET", "/_matrix/federation/v1/openid/userinfo", OpenIDUser, query=OpenIDQuery, signed=False
-)

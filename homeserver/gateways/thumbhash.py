@@ -5,9 +5,8 @@ https://github.com/evanw/thumbhash
 
 from collections.abc import Callable, Iterator, Sequence
 from math import cos, floor, pi
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-MOST_PIXELS: Final = 100
 """The longest side of a picture that is hashed."""
 
 _Plane = list[list[float]]

@@ -29,16 +29,6 @@ admin_token: Final = Marker("admin_token")
 server_signature: Final = Marker("server_signature", limit="federation")
 no_auth: Final = Marker("no_auth", gives_principal=False)
 
-MARKERS: Final = (
-    access_token,
-    access_token_or_guest,
-    optional_access_token,
-    optional_access_token_or_guest,
-    admin_token,
-    server_signature,
-    no_auth,
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Origin:

@@ -3,7 +3,7 @@
 https://spec.matrix.org/v1.19/client-server-api/#push-rules
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from homeserver.protocol.identifiers import UserID
@@ -38,15 +38,6 @@ class PushRules:
         """All rules of a user."""
         changes = await self._database.read(lambda tx: rule_changes(tx, user_id))
         return ruleset(user_id, changes, threads=self._threads)
-
-    async def rules_of(self, user_ids: Sequence[UserID]) -> dict[UserID, Ruleset]:
-        """All rules of several users."""
-        wanted = list(user_ids)
-        stored = dict(await self._database.read(lambda tx: StoredPushRules(tx).of_users(wanted)))
-        return {
-            user_id: ruleset(user_id, RuleChanges.decode(stored.get(user_id)), threads=self._threads)
-            for user_id in wanted
-        }
 
     async def change(self, user_id: UserID, change: Callable[[RuleChanges], RuleChanges]) -> None:
         """Apply a change to what the user changed. Raises what `change` raises."""

@@ -26,7 +26,6 @@ READ = "m.read"
 READ_PRIVATE = "m.read.private"
 MAIN_THREAD = "main"
 UNTHREADED = ""
-MAX_THREAD_ID = 255
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,14 +101,6 @@ class Events(Queries):
 
     @query(
         f"""select {EVENT_COLUMNS} from events
-            where room_id = %(room_id)s and pos > %(since)s and pos <= %(upto)s
-            order by pos desc limit %(limit)s""",
-        many(EventRow),
-    )
-    def latest_between(self, room_id: RoomID, since: int, upto: int, limit: int) -> list[EventRow]: ...
-
-    @query(
-        f"""select {EVENT_COLUMNS} from events
             where room_id = %(room_id)s and ordering is not null and status = 0
               and (depth, ordering) <= (%(depth)s, %(ordering)s) and (pos is null or pos <= %(upto)s)
               and (%(types)s::text[] is null or type = any(%(types)s))
@@ -192,13 +184,6 @@ class Events(Queries):
     )
     def depth_after(self, room_id: RoomID, pos: int) -> int | None:
         """The depth of the first event after a position: before it may be a gap that was filled since."""
-
-    @query(
-        """select depth, ordering from events
-           where room_id = %(room_id)s and pos <= %(upto)s order by pos desc limit 1""",
-        maybe(tuple[int, int]),
-    )
-    def place_at(self, room_id: RoomID, upto: int) -> tuple[int, int] | None: ...
 
 
 class ClientTransactions(Queries):

@@ -61,16 +61,6 @@ class Memberships(Queries):
     def of_room(self, room_id: RoomID, memberships: list[str]) -> list[MembershipRow]: ...
 
     @query(
-        f"""select {_COLUMNS} from memberships
-            where room_id = %(room_id)s and membership = any(%(memberships)s) and user_id <> %(without)s
-            order by {ENTERED}, user_id limit %(limit)s""",
-        many(MembershipRow),
-    )
-    def first_of_room(
-        self, room_id: RoomID, memberships: list[str], without: UserID, limit: int
-    ) -> list[MembershipRow]: ...
-
-    @query(
         "select user_id from memberships where room_id = %(room_id)s and membership = 'join' and local",
         many(UserID),
     )

@@ -1,7 +1,7 @@
 """Users' push rules: what they changed against the defaults."""
 
 from homeserver.protocol.identifiers import UserID
-from storage.query import Queries, bulk, many, maybe, query
+from storage.query import Queries, bulk, maybe, query
 
 PUT_PUSH_RULES = bulk(
     "push_rules",
@@ -16,9 +16,3 @@ class StoredPushRules(Queries):
 
     @query("select changes from push_rules where user_id = %(user_id)s", maybe(bytes))
     def of_user(self, user_id: UserID) -> bytes | None: ...
-
-    @query(
-        "select user_id, changes from push_rules where user_id = any(%(user_ids)s)",
-        many(tuple[UserID, bytes]),
-    )
-    def of_users(self, user_ids: list[UserID]) -> list[tuple[UserID, bytes]]: ...

@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from homeserver.protocol.identifiers import RoomID, UserID
-from storage.query import Queries, bulk, bulk_delete, many, maybe, nothing, query
+from storage.query import Queries, bulk, bulk_delete, many, nothing, query
 
 
 class KeyRow(Struct, frozen=True):
@@ -87,13 +87,6 @@ class Snapshots(Queries):
         many(LayerRow),
     )
     def stacks(self, snapshot_ids: list[int]) -> list[LayerRow]: ...
-
-    @query(
-        """select id from state_snapshots
-           where room_id = %(room_id)s and set_hash = %(set_hash)s and size = %(size)s limit 1""",
-        maybe(int),
-    )
-    def equal_to(self, room_id: RoomID, set_hash: bytes, size: int) -> int | None: ...
 
 
 class CurrentState(Queries):

@@ -197,13 +197,6 @@ def test_rules_changed_at_the_same_time_are_all_kept(busy_site: AccountsSite) ->
     assert sorted(_ids(user, "room")) == ["!0", "!1", "!2", "!3", "!4"]
 
 
-def test_rules_of_several_users_are_read_at_once(site: AccountsSite) -> None:
-    user, bob = site.register("alice"), site.register("bob")
-    _put(user, "room/!a", NOTIFY)
-    rules = result_of(site.area.push_rules.rules_of([UserID(user.user_id), UserID(bob.user_id)]))
-    assert [len(rules[UserID(each.user_id)]["room"]) for each in (user, bob)] == [1, 0]
-
-
 def test_the_number_of_rules_is_limited(site: AccountsSite, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("homeserver.protocol.push_rules.ruleset.MAX_RULES", 2)
     user = site.register("alice")

@@ -14,13 +14,10 @@ from homeserver.protocol.events.content import (
     guests_can_join,
     history_visibility_of,
     join_rule_of,
-    membership_of,
-    mentioned_users,
     predecessor_of,
     read_level,
     relation_of,
     replacement_of,
-    room_type_of,
 )
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.room_versions import RoomVersion, room_version
@@ -166,11 +163,9 @@ def test_only_false_keeps_others_out(value: Any, expected: bool) -> None:
     assert federates(state("m.room.create", {}))
 
 
-def test_room_types_and_successions() -> None:
+def test_successions() -> None:
     predecessor = {"room_id": "!old:example.org", "event_id": "$last"}
-    create = state("m.room.create", {"type": "m.space", "predecessor": predecessor})
-    assert room_type_of(create) == "m.space"
-    assert room_type_of(None) is None
+    create = state("m.room.create", {"predecessor": predecessor})
     before = predecessor_of(create)
     assert before is not None
     assert (before.room_id, before.event_id) == ("!old:example.org", "$last")
@@ -196,9 +191,8 @@ def test_a_predecessor_may_lack_its_event() -> None:
 @pytest.mark.parametrize(("value", "expected"), [("join", "join"), (1, None), (None, None)])
 def test_memberships(value: Any, expected: str | None) -> None:
     member = event_of(V12, type="m.room.member", content={"membership": value}, state_key=BOB)
-    assert membership_of(member) == expected
-    assert membership_of(None) is None
-    assert membership_of(state("m.room.name", {"membership": value})) is None
+    assert member.membership == expected
+    assert state("m.room.name", {"membership": value}).membership is None
 
 
 def test_defaults_of_rules_that_are_not_set_or_not_understood() -> None:
@@ -238,10 +232,3 @@ def test_relations() -> None:
     assert (relation.event_id, relation.rel_type, relation.key) == ("$x", "m.annotation", "+")
     for broken in [*BROKEN, {"event_id": "$x"}, {"event_id": 1, "rel_type": "a"}]:
         assert relation_of(event_of(V12, content={"m.relates_to": broken})) is None
-
-
-def test_mentions() -> None:
-    content = {"m.mentions": {"user_ids": [BOB, 1, "bob"], "room": True}}
-    assert mentioned_users(event_of(V12, content=content)) == {BOB}
-    for broken in [*BROKEN, {"user_ids": BOB}]:
-        assert mentioned_users(event_of(V12, content={"m.mentions": broken})) == frozenset()

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from homeserver.protocol.events.event import Event
-from homeserver.protocol.identifiers import EventID, RoomID, UserID, is_event_id, is_room_id, is_user_id
+from homeserver.protocol.identifiers import EventID, RoomID, UserID, is_event_id, is_room_id
 from homeserver.protocol.room_versions import RoomVersion
 
 CREATOR_LEVEL: Final = 100
@@ -186,11 +186,6 @@ def federates(create: Event) -> bool:
     return create.content.get("m.federate") is not False
 
 
-def room_type_of(create: Event | None) -> str | None:
-    """The type of the room, such as `m.space`."""
-    return None if create is None else text_of(create.content, "type")
-
-
 @dataclass(frozen=True, slots=True)
 class Predecessor:
     """The room that a room replaces, and the last event known of it."""
@@ -216,11 +211,6 @@ def replacement_of(tombstone: Event | None) -> RoomID | None:
     """The room that an `m.room.tombstone` points to."""
     room_id = None if tombstone is None else text_of(tombstone.content, "replacement_room")
     return RoomID(room_id) if room_id is not None and is_room_id(room_id) else None
-
-
-def membership_of(member: Event | None) -> str | None:
-    """The membership that an `m.room.member` event gives, or None without one."""
-    return None if member is None else member.membership
 
 
 def join_rule_of(join_rules: Event | None) -> str:
@@ -284,15 +274,6 @@ def relation_in(content: Mapping[str, Any]) -> Relation | None:
     if not (isinstance(event_id, str) and is_event_id(event_id) and isinstance(rel_type, str)):
         return None
     return Relation(EventID(event_id), rel_type, text_of(relates_to, "key"))
-
-
-def mentioned_users(event: Event) -> frozenset[UserID]:
-    """The users in `m.mentions`. https://spec.matrix.org/v1.19/client-server-api/#user-and-room-mentions"""
-    mentions = event.content.get("m.mentions")
-    users = mentions.get("user_ids") if isinstance(mentions, dict) else None
-    if not isinstance(users, list):
-        return frozenset()
-    return frozenset(UserID(user) for user in users if isinstance(user, str) and is_user_id(user))
 
 
 def text_of(content: Mapping[str, Any], key: str) -> str | None:

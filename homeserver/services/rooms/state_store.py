@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from homeserver.protocol.identifiers import RoomID, StateKey
+from homeserver.protocol.identifiers import StateKey
 from homeserver.services.rooms.event_store import EventStore
 from homeserver.services.rooms.numbers import BlockSequence
 from homeserver.services.rooms.stored_event import StoredEvent
@@ -114,16 +114,6 @@ class StateStore:
         derived = derive(base, changes, await self._ids.take())
         self._layers.put(derived.id, derived.layers[0])
         return derived
-
-    async def stored_equal(self, room_id: RoomID, state: Snapshot) -> Snapshot:
-        """A stored snapshot of the room that is equal to ``state``, or ``state`` itself."""
-        if not state.layers:
-            return state
-        top = state.layers[0]
-        found = await self._database.read(
-            lambda tx: Snapshots(tx).equal_to(room_id, top.hash_bytes(), top.size)
-        )
-        return state if found is None else await self.snapshot(found)
 
     async def known_key_ids(self, keys: Collection[StateKey]) -> dict[StateKey, int]:
         """The numbers of those state keys that have one. A key without one is in no state."""

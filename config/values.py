@@ -75,6 +75,15 @@ def host_of(server_name: str) -> str:
     return _split_port(server_name)[0]
 
 
+def is_address(host: str) -> bool:
+    """Whether this is an IP address, without brackets, and no name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def check_domain_pattern(pattern: str) -> None:
     """Refuse what is neither a host name nor one with `*` and `?` in it."""
     if not HOST_NAME.fullmatch(re.sub(r"[*?\[\]:]", "a", pattern)):
@@ -83,12 +92,8 @@ def check_domain_pattern(pattern: str) -> None:
 
 def check_address(address: str) -> None:
     """Refuse what is not an IP address: a name may mean several, and may change its mind."""
-    try:
-        ipaddress.ip_address(address)
-    except ValueError as error:
-        raise ValueError(
-            f"expected an IP address such as 127.0.0.1, 0.0.0.0 or ::, got {address!r}"
-        ) from error
+    if not is_address(address):
+        raise ValueError(f"expected an IP address such as 127.0.0.1, 0.0.0.0 or ::, got {address!r}")
 
 
 def check_base_url(url: str) -> None:

@@ -1,8 +1,8 @@
 """Server names taken apart. https://spec.matrix.org/v1.19/appendices/#server-name"""
 
 from dataclasses import dataclass
-from ipaddress import ip_address
 
+from config.values import is_address
 from homeserver.protocol.errors import InvalidParam
 from homeserver.protocol.identifiers import is_server_name
 
@@ -34,12 +34,4 @@ def split_server_name(name: str) -> HostAndPort:
     if number is not None and not 0 < number < 65536:
         raise InvalidParam("A server name with a port that does not exist")
     bare = host.strip("[]")
-    return HostAndPort(bare, number, _is_address(bare))
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
+    return HostAndPort(bare, number, is_address(bare))

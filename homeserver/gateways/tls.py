@@ -1,7 +1,6 @@
 """TLS as a client: whom we trust, and the name that a certificate must bear."""
 
 from collections.abc import Callable
-from ipaddress import ip_address
 from typing import Any
 
 from OpenSSL import SSL, crypto
@@ -16,6 +15,8 @@ from twisted.internet.ssl import (
 )
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
+
+from config.values import is_address
 
 _PEM_END = b"-----END CERTIFICATE-----"
 
@@ -72,7 +73,7 @@ class _Expecting:
     def __init__(self, context: SSL.Context, name: str, verify: bool) -> None:
         self._context = context
         self._verify = verify
-        self._is_address = _is_address(name)
+        self._is_address = is_address(name)
         self._name = name if self._is_address else name.rstrip(".").encode("idna").decode("ascii")
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
@@ -101,11 +102,3 @@ def _name_check(
         return True
 
     return check
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True

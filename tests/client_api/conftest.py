@@ -7,9 +7,10 @@ import pytest
 from homeserver.app.wiring_media import MediaTools, build_media_tools
 from storage.database import Database
 from tests.client_api.accounts_site import AccountsSite, QueuedWorkers
+from tests.client_api.e2ee import Device
 from tests.client_api.media_site import MediaSite
 from tests.client_api.rooms_site import RoomsSite
-from tests.client_api.sync_site import Syncer
+from tests.client_api.sync_site import Syncer, SyncSite
 from tests.harness.memory import SeededRandom
 from tests.harness.postgres import TestDatabase
 
@@ -36,6 +37,18 @@ def busy_site(test_database: TestDatabase) -> Iterator[AccountsSite]:
     opened = Database(test_database.dsn, workers)
     yield AccountsSite(opened, "", workers.step)
     opened.close()
+
+
+@pytest.fixture
+def alice(site: SyncSite) -> Device:
+    """Somebody with a device that encrypts, on a module's site."""
+    return Device.register(site, "alice")
+
+
+@pytest.fixture
+def bob(site: SyncSite) -> Device:
+    """Somebody else."""
+    return Device.register(site, "bob")
 
 
 @pytest.fixture

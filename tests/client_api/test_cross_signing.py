@@ -43,18 +43,6 @@ def site(database: Database) -> SyncSite:
     return SyncSite(database)
 
 
-@pytest.fixture
-def alice(site: SyncSite) -> Device:
-    """Who signs."""
-    return Device.register(site, "alice")
-
-
-@pytest.fixture
-def bob(site: SyncSite) -> Device:
-    """Whom she verifies."""
-    return Device.register(site, "bob")
-
-
 def auth(device: Device, session: str) -> dict[str, Any]:
     """The proof of who somebody is."""
     identifier = {"type": "m.id.user", "user": device.user_id}

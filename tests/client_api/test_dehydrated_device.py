@@ -17,18 +17,6 @@ def site(database: Database) -> SyncSite:
     return SyncSite(database)
 
 
-@pytest.fixture
-def alice(site: SyncSite) -> Device:
-    """Whose device it is."""
-    return Device.register(site, "alice")
-
-
-@pytest.fixture
-def bob(site: SyncSite) -> Device:
-    """Who writes to it."""
-    return Device.register(site, "bob")
-
-
 def keep(alice: Device, device_id: str = "SLEEPER") -> dict[str, Any]:
     """Put a device to sleep; what was put."""
     body = {

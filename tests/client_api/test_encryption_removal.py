@@ -41,18 +41,6 @@ def site(database: Database) -> SyncSite:
     return SyncSite(database)
 
 
-@pytest.fixture
-def alice(site: SyncSite) -> Device:
-    """Who leaves."""
-    return Device.register(site, "alice")
-
-
-@pytest.fixture
-def bob(site: SyncSite) -> Device:
-    """Who knows her."""
-    return Device.register(site, "bob")
-
-
 def equip(alice: Device, bob: Device) -> None:
     """Let Alice have everything that one can have."""
     alice.upload(

@@ -14,18 +14,6 @@ def site(database: Database) -> SyncSite:
     return SyncSite(database)
 
 
-@pytest.fixture
-def alice(site: SyncSite) -> Device:
-    """Somebody."""
-    return Device.register(site, "alice")
-
-
-@pytest.fixture
-def bob(site: SyncSite) -> Device:
-    """Somebody else."""
-    return Device.register(site, "bob")
-
-
 def test_uploaded_keys_are_given_to_others_with_the_name_of_the_device(alice: Device, bob: Device) -> None:
     alice.upload_device_keys()
     alice.here.put(f"{V3}/devices/{alice.device_id}", {"display_name": "Alice's phone"})

@@ -16,18 +16,6 @@ def site(database: Database) -> SyncSite:
     return SyncSite(database)
 
 
-@pytest.fixture
-def alice(site: SyncSite) -> Device:
-    """Who sends."""
-    return Device.register(site, "alice")
-
-
-@pytest.fixture
-def bob(site: SyncSite) -> Device:
-    """Who receives."""
-    return Device.register(site, "bob")
-
-
 def test_a_message_is_delivered_once_with_its_sender_and_type(alice: Device, bob: Device) -> None:
     bob.first_sync()
     alice.send(bob, "hello")

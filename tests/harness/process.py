@@ -121,8 +121,56 @@ class Child:
         return time.monotonic() - begun
 
 
+class ServerProcess:
+    """A homeserver as a process, whoever made it."""
+
+    port: int
+    child: Child | None
+
+    @property
+    def url(self) -> str:
+        """Where clients reach it."""
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def running(self) -> Child:
+        """Its process. Raises AssertionError before the first start."""
+        assert self.child is not None, "not started yet"
+        return self.child
+
+    def launch(self) -> None:
+        """Start it without waiting."""
+        raise NotImplementedError
+
+    def start(self) -> float:
+        """Start it and wait until it answers; gives the seconds that took."""
+        self.launch()
+        return self.wait_until_ready()
+
+    def wait_until_ready(self, seconds: float = START_SECONDS) -> float:
+        """Wait until it answers that all is well; gives the seconds that took."""
+        health = Requests(self.url, timeout=5.0)
+        return self.running.wait_until(lambda: health.answers("/health"), seconds)
+
+    def kill(self) -> None:
+        """`kill -9`."""
+        self.running.end(signal.SIGKILL)
+
+    def discard(self) -> None:
+        """Whatever state it is in: it is gone afterwards."""
+        if self.child is not None and self.child.status is None:
+            try:
+                self.child.end(signal.SIGTERM)
+            except ProcessFailed:
+                self.child.end(signal.SIGKILL)
+
+    def register(self, name: str, password: str = "correct horse battery") -> LiveUser:
+        """Make an account and log in."""
+        return LiveUser.register(self.url, name, password)
+
+
 @dataclass
-class HomeserverProcess:
+class HomeserverProcess(ServerProcess):
     """One of our servers. `dsn`: its database; None for the PostgreSQL it embeds."""
 
     folder: Path
@@ -144,11 +192,6 @@ class HomeserverProcess:
         self._write()
 
     @property
-    def url(self) -> str:
-        """Where clients reach it."""
-        return f"http://{HOST}:{self.port}"
-
-    @property
     def config(self) -> Path:
         """Its configuration file."""
         return self.folder / "homeserver.yaml"
@@ -158,26 +201,10 @@ class HomeserverProcess:
         """What it writes."""
         return self.folder / "homeserver.log"
 
-    @property
-    def running(self) -> Child:
-        """Its process. Raises AssertionError before the first start."""
-        assert self.child is not None, "not started yet"
-        return self.child
-
-    def start(self) -> float:
-        """Start it and wait until it answers; gives the seconds that took."""
-        self.launch()
-        return self.wait_until_ready()
-
     def launch(self) -> None:
         """Start it without waiting."""
         arguments = [sys.executable, "-m", "homeserver", "run", "-c", str(self.config)]
         self.child = Child(arguments, self.log)
-
-    def wait_until_ready(self, seconds: float = START_SECONDS) -> float:
-        """Wait until it answers that all is well; gives the seconds that took."""
-        health = Requests(self.url, timeout=5.0)
-        return self.running.wait_until(lambda: health.answers("/health"), seconds)
 
     def stop(self, signal_number: int = signal.SIGINT, seconds: float = STOP_SECONDS) -> float:
         """Ask it to end and wait for that; gives the seconds that took. Raises ProcessFailed for a bad status."""
@@ -185,22 +212,6 @@ class HomeserverProcess:
         if self.running.status:
             raise ProcessFailed(f"it ended with status {self.running.status}:\n{self.running.said()}")
         return taken
-
-    def kill(self) -> None:
-        """`kill -9`."""
-        self.running.end(signal.SIGKILL)
-
-    def discard(self) -> None:
-        """Whatever state it is in: it is gone afterwards."""
-        if self.child is not None and self.child.status is None:
-            try:
-                self.child.end(signal.SIGINT)
-            except ProcessFailed:
-                self.child.end(signal.SIGKILL)
-
-    def register(self, name: str, password: str = "correct horse battery") -> LiveUser:
-        """Make an account and log in."""
-        return LiveUser.register(self.url, name, password)
 
     def _write(self) -> None:
         settings: dict[str, Any] = {

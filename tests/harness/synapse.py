@@ -22,8 +22,7 @@ import yaml
 
 from tests.harness.cache import give_up, kept_folder
 from tests.harness.certificates import Authority
-from tests.harness.live_client import LiveUser, Requests
-from tests.harness.process import HOST, START_SECONDS, Child, ProcessFailed, free_port
+from tests.harness.process import HOST, Child, ServerProcess, free_port
 
 REQUIREMENTS = Path(__file__).parents[1] / "interop" / "synapse.txt"
 _PLENTY = {"per_second": 100_000, "burst_count": 100_000}
@@ -57,7 +56,7 @@ def _run(command: list[str]) -> None:
 
 
 @dataclass
-class SynapseProcess:
+class SynapseProcess(ServerProcess):
     """One Synapse with a database of SQLite, which trusts the authority."""
 
     folder: Path
@@ -73,22 +72,6 @@ class SynapseProcess:
         self._python = synapse_python()
         self._write()
 
-    @property
-    def url(self) -> str:
-        """Where clients reach it."""
-        return f"http://{HOST}:{self.port}"
-
-    @property
-    def running(self) -> Child:
-        """Its process. Raises AssertionError before the first start."""
-        assert self.child is not None, "not started yet"
-        return self.child
-
-    def start(self) -> float:
-        """Start it and wait until it answers; gives the seconds that took."""
-        self.launch()
-        return self.wait_until_ready()
-
     def launch(self) -> None:
         """Start it without waiting."""
         arguments = [
@@ -101,11 +84,6 @@ class SynapseProcess:
         environment = {**os.environ, "SYNAPSE_ASYNC_IO_REACTOR": "0"}
         self.child = Child(arguments, self.folder / "synapse.log", environment, self.folder)
 
-    def wait_until_ready(self, seconds: float = START_SECONDS) -> float:
-        """Wait until it answers; gives the seconds that took."""
-        health = Requests(self.url, timeout=5.0)
-        return self.running.wait_until(lambda: health.answers("/health"), seconds)
-
     def stop(self) -> float:
         """Ask it to end and wait for that; gives the seconds that took.
 
@@ -114,22 +92,6 @@ class SynapseProcess:
         """
         self._note_recipients()
         return self.running.end(signal.SIGTERM, 30)
-
-    def kill(self) -> None:
-        """`kill -9`."""
-        self.running.end(signal.SIGKILL)
-
-    def discard(self) -> None:
-        """Whatever state it is in: it is gone afterwards."""
-        if self.child is not None and self.child.status is None:
-            try:
-                self.child.end(signal.SIGTERM)
-            except ProcessFailed:
-                self.child.end(signal.SIGKILL)
-
-    def register(self, name: str, password: str = "correct horse battery") -> LiveUser:
-        """Make an account and log in."""
-        return LiveUser.register(self.url, name, password)
 
     def _note_recipients(self, seconds: float = 20.0) -> None:
         deadline = time.monotonic() + seconds

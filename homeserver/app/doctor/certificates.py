@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from cryptography import x509
@@ -13,7 +12,7 @@ from service_identity.cryptography import verify_certificate_hostname, verify_ce
 
 from config.config import Config
 from config.listeners import Tls, address_of
-from config.values import host_of
+from config.values import host_of, is_address
 from homeserver.app.doctor.findings import Finding, fail, ok, warn
 
 RENEW_BEFORE = timedelta(days=14)
@@ -94,18 +93,10 @@ def _names(address: str, certificate: x509.Certificate, who: str, names: Sequenc
 
 def _bears(certificate: x509.Certificate, name: str) -> bool:
     try:
-        if _is_address(name):
+        if is_address(name):
             verify_certificate_ip_address(certificate, name)
         else:
             verify_certificate_hostname(certificate, name)
     except (VerificationError, CertificateError, ValueError):
-        return False
-    return True
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ip_address(name)
-    except ValueError:
         return False
     return True

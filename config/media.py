@@ -164,6 +164,13 @@ class MediaConfig:
         minimum=0,
         example="10GB",
     )
+    max_server_bytes: ByteSize | None = setting(
+        "When all files of this server, copies and thumbnails too, take so much, users may bring no more. It is looked "
+        "up once a minute. Absent: as much as there is room for.",
+        default=None,
+        minimum=0,
+        example="500GB",
+    )
     remote_cache_bytes: ByteSize = setting(
         "How much copies of other servers' files may take; the least recently used give way, and are fetched again "
         "when somebody wants them.",

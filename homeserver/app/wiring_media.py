@@ -93,6 +93,7 @@ def build_media(core: Core, workers: FileWorkers, transport: FederationTransport
         server_name=core.server_name,
         max_bytes=config.max_upload_bytes,
         max_user_bytes=config.max_user_bytes,
+        max_server_bytes=config.max_server_bytes,
         max_pending=config.max_pending_uploads,
         pending_lifetime_ms=config.pending_lifetime_ms,
     )

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from storage.query import Queries, affected, many, maybe, nothing, query
+from storage.query import Queries, affected, many, maybe, nothing, one, query
 
 
 class Content(Struct, frozen=True):
@@ -114,6 +114,9 @@ class MediaContents(Queries):
         many(Content),
     )
     def page(self, after: str, limit: int) -> list[Content]: ...
+
+    @query("select coalesce(sum(size), 0)::bigint from media_contents", one(int))
+    def bytes_of_all(self) -> int: ...
 
     @query("select file from media_contents where file = any(%(files)s)", many(str))
     def known_files(self, files: list[str]) -> list[str]: ...

@@ -14,6 +14,7 @@ from storage.database import Database
 from storage.workers import InlineWorkers
 from tests.client_api.media_site import MediaSite, download, thumbnail, upload
 from tests.client_api.pictures import png, size_of
+from tests.client_api.test_media_films import FFMPEG, described, wav
 from tests.harness.memory import SeededRandom, result_of
 from tests.harness.object_store import ObjectStore, object_store
 
@@ -129,6 +130,15 @@ def test_a_server_keeps_its_media_there(database: Database, media: dict[str, Any
     assert download(alice.http, name).body == picture
     assert download(alice.http, name, Range="bytes=1-3").body == picture[1:4]
     assert size_of(thumbnail(alice.http, name, 96, 96).body) == (96, 72)
+    assert site.incoming() == []
+    site.app.media.processes.stop()
+
+
+def test_what_a_recording_is_is_told_wherever_it_is_kept(database: Database, media: dict[str, Any]) -> None:
+    others = {key: each for key, each in media.items() if key != "path"}
+    site = MediaSite(database, Path(media["path"]), ffmpeg={"program": FFMPEG}, **others)
+    answer = described(site.person("alice"), wav((32767, 1)))
+    assert answer["org.meridian.info"]["duration"] == 1000
     assert site.incoming() == []
     site.app.media.processes.stop()
 

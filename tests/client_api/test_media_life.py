@@ -49,6 +49,20 @@ def test_a_user_has_a_quota(site: MediaSite) -> None:
     upload(site.person("bob"), bytes(600))
 
 
+def test_all_users_together_have_one(database: Database, tmp_path: Path) -> None:
+    site = MediaSite(database, tmp_path, max_server=1000)
+    alice, bob = site.people("alice", "bob")
+    name = upload(alice, bytes(600))
+    upload(bob, b"x" * 600)
+    for each in (alice, bob):
+        reply = each.http.post(UPLOAD, b"more")
+        assert (reply.status, reply.errcode) == (403, "M_FORBIDDEN")
+    finished(site.app.media.retention.delete(named(name)))
+    site.clock.advance(HOURS_3)
+    finished(site.app.media.library.sweep())
+    upload(bob, b"more")
+
+
 def test_what_nothing_needs_is_deleted_after_a_while(site: MediaSite, tools: MediaTools) -> None:
     alice, bob = site.people("alice", "bob")
     picture = png(300, 200)

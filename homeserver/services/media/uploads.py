@@ -14,6 +14,7 @@ from homeserver.protocol.errors import CannotOverwriteMedia, Forbidden, LimitExc
 from homeserver.protocol.identifiers import MediaID, ServerName
 from homeserver.protocol.requester import Requester
 from homeserver.services.media.arrivals import Arrivals
+from homeserver.services.media.fullness import Fullness
 from homeserver.services.media.library import Library
 from homeserver.services.media.metrics import BYTES
 from homeserver.services.media.model import MediaName
@@ -28,11 +29,12 @@ _IN_QUARANTINE = "This content is in quarantine"
 
 @dataclass(frozen=True, slots=True)
 class UploadRules:
-    """Whose server it is, and how much a user may bring."""
+    """Whose server it is, and how much a user and all of them may bring."""
 
     server_name: ServerName
     max_bytes: int
     max_user_bytes: int | None
+    max_server_bytes: int | None
     max_pending: int
     pending_lifetime_ms: int
 
@@ -72,6 +74,7 @@ class Uploads:
         self._arrivals = arrivals
         self._clock = clock
         self._random = random
+        self._fullness = Fullness(database, clock)
 
     async def upload(self, who: Requester, brought: Brought) -> MediaName:
         """Take content and give it an address. Raises TooLarge, Forbidden, UserSuspended."""
@@ -145,6 +148,9 @@ class Uploads:
 
     async def _check_quota(self, who: Requester) -> None:
         """Refuse before anything is read what cannot be kept."""
+        most = self._rules.max_server_bytes
+        if most is not None and await self._fullness.bytes() >= most:
+            raise Forbidden("This server has no room for more files")
         quota = self._rules.max_user_bytes
         if quota is not None:
             if await self._database.read(lambda tx: MediaRows(tx).bytes_of_user(who.user_id)) >= quota:
@@ -179,6 +185,7 @@ class Uploads:
         except BaseException:
             await incoming.discard()
             raise
+        self._fullness.add(incoming.size)
         BYTES.labels("uploaded").inc(incoming.size)
 
     def _new_name(self) -> MediaName:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from config.bus import BusConfig
 from config.calls import DelayedEventsConfig, MatrixRtcConfig
 from config.federation import FederationConfig
 from config.fields import setting
@@ -234,6 +235,7 @@ class Config:
     )
     data_dir: Path = setting("Keys, media and the embedded PostgreSQL.", default=Path("data"))
     database: DatabaseConfig = setting("")
+    bus: BusConfig = setting("")
     listeners: tuple[Listener, ...] = setting(
         "Where the server listens: TCP or unix sockets, each with what it serves. `/health` is everywhere.",
         default=(Listener(),),
@@ -287,6 +289,10 @@ class Config:
     log: LogConfig = setting("")
 
     def __post_init__(self) -> None:
+        if self.bus.redis and self.database.dsn is None:
+            raise ValueError(
+                "bus: several nodes need a PostgreSQL that all of them reach, named by `database`"
+            )
         if not self.listeners:
             raise ValueError("listeners: the list is empty, so that nobody could reach the server")
         addresses = [address_of(listener) for listener in self.listeners if listener.port != 0]

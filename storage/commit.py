@@ -56,6 +56,8 @@ class GroupCommit:
         self._pool = database.pool(self._application)
         self._mark = 0
         self._sent: _Sent | None = None
+        self.least = 0
+        """So many positions at least are taken by each group."""
 
     def run(self, members: Sequence[Member]) -> int:
         """Commit the group and decide each member's outcome; gives the last committed position.
@@ -123,7 +125,9 @@ class GroupCommit:
                 raise
 
     def _in_one_string(self, cursor: Cursor, members: Sequence[Member], chain: GuardChain) -> int:
-        sql, taken = body(cursor.mogrify, [member.entries for member in members], self._name, self._mark)
+        sql, taken = body(
+            cursor.mogrify, [member.entries for member in members], self._name, self._mark, self.least
+        )
         if chain.first:
             sql = bump_rooms(cursor.mogrify, chain) + b";" + sql
         self._sent = _Sent(members, taken)
@@ -138,7 +142,9 @@ class GroupCommit:
             if tx.begun:
                 roll_back(opened)
             return 0
-        sql, taken = body(tx.mogrify, [member.entries for member in alive], self._name, self._mark)
+        sql, taken = body(
+            tx.mogrify, [member.entries for member in alive], self._name, self._mark, self.least
+        )
         changed = {room_id: version for room_id, version in versions.items() if before[room_id] != version}
         if changed:
             sql = set_versions(tx.mogrify, changed) + b";" + sql

@@ -72,9 +72,10 @@ def set_versions(mogrify: Mogrify, versions: Mapping[RoomID, int]) -> bytes:
 
 
 def body(
-    mogrify: Mogrify, writes: Sequence[Sequence[Entry]], journal: str, mark: int
+    mogrify: Mogrify, writes: Sequence[Sequence[Entry]], journal: str, mark: int, least: int = 0
 ) -> tuple[bytes, list[int]]:
-    """Everything but the guards; the last statement answers the group's last position.
+    """Everything but the guards; the last statement answers the group's last position. The group takes ``least``
+    positions at least.
 
     Also gives, for each write, how many positions it takes.
     """
@@ -95,7 +96,7 @@ def body(
                 rows[statement] = [placed]
         taken.append(total - base)
     parts = _rendered(mogrify, early)
-    parts.append((_TAKE.format(n=total) if total else _NO_POSITION).encode())
+    parts.append((_TAKE.format(n=max(total, least)) if total or least else _NO_POSITION).encode())
     parts.extend(_rendered(mogrify, late))
     parts.append(mogrify(_MARK, (journal, mark)))
     return b";".join(parts), taken

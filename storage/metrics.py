@@ -39,6 +39,11 @@ GROUP_FAILURES = Counter(
 LOST_RACES = Counter(
     "meridian_journal_lost_races_total", "Writes built on a room that changed meanwhile.", registry=REGISTRY
 )
+MISSED = Counter(
+    "meridian_journal_missed_total",
+    "Times that commits of other nodes were not heard of, so that memory was forgotten.",
+    registry=REGISTRY,
+)
 POSITION = Gauge("meridian_journal_position", "Last committed stream position known here.", registry=REGISTRY)
 
 CACHE_BYTES = Gauge("meridian_cache_bytes", "Bytes held.", ["cache"], registry=REGISTRY)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from homeserver.protocol.identifiers import RoomID, UserID
 from storage.bulk import Entry
@@ -78,6 +78,26 @@ class Landed(NamedTuple):
 Listener = Callable[[int, int, Sequence[Landed]], None]
 """Called after a commit, in position order, with the first and last position and the group's writes.
 
-A group that took no position gives a first one greater than the last. A first position that does not follow the last
-one heard means that others wrote in between: another node, or a group whose outcome stayed unknown until now.
+A group that took no position gives a first one greater than the last. The writes of other nodes come in their place in
+the order; what of them is not known here is told as missed.
 """
+
+Missed = Callable[[int], None]
+"""Called when something was committed that is not told: by another node, or in a group whose outcome stayed unknown.
+What is in memory may be wrong by now, and what is read from now on has all up to the position.
+"""
+
+
+class Peers(Protocol):
+    """The other nodes that write to the same database."""
+
+    def committed(self, first: int, last: int, landed: Sequence[Landed]) -> None:
+        """This node has committed a group: tell them."""
+
+    def gap(self, upto: int) -> None:
+        """What they wrote up to a position is missing, and what came after it waits: have it heard or given up, soon
+        but not at once.
+        """
+
+    async def heard(self, pos: int) -> None:
+        """Return when what they wrote up to a position is heard, or has not been for a while."""

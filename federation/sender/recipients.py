@@ -30,6 +30,14 @@ class Recipients:
                     self._servers.pop(commit.head.room_id)
                     return
 
+    def changed_elsewhere(self, room_id: RoomID) -> None:
+        """Another node wrote to a room: servers may have come or gone."""
+        self._servers.pop(room_id)
+
+    def forget(self) -> None:
+        """Others wrote, it is not known where."""
+        self._servers.clear()
+
     async def of(
         self, commit: RoomCommit, events: Sequence[StoredEvent]
     ) -> list[tuple[StoredEvent, set[ServerName]]]:

@@ -7,9 +7,9 @@ restart, or for a server that was away, one query finds them.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import structlog
 from twisted.internet.defer import Deferred
@@ -17,23 +17,22 @@ from twisted.internet.defer import Deferred
 from federation.client.destinations import DestinationHealth
 from federation.client.federation_client import FederationClient
 from federation.sender.mailbox import EduLane, Mailbox, Owed, encode_edu, encode_envelope
+from federation.sender.progress import Progress
 from federation.sender.recipients import Recipients
 from federation.wire.transactions import SEND
 from homeserver.clock import Clock, Randomness, Timer
 from homeserver.protocol.identifiers import RoomID, ServerName
 from homeserver.services.rooms.persist import RoomCommit
+from homeserver.services.rooms.room_elsewhere import RoomElsewhere
 from storage.database import Database
 from storage.journal import Journal, Landed
-from storage.tables.outbox import LAGGING, Outbox
+from storage.leases import Lease
+from storage.tables.outbox import Outbox
 from storage.tables.sticky_events import StickyEvents
 from storage.transaction import Transaction
 
 log = structlog.get_logger(__name__)
 
-NOTE_EVERY_S: Final = 1.0
-"""How often progress is put on record. What was delivered since is delivered again after a crash, which harms
-nobody.
-"""
 RECOVERED_AT_ONCE: Final = 1000
 
 
@@ -65,30 +64,29 @@ class FederationSender:
         self._recipients = recipients
         self._clock = clock
         self._mailboxes: dict[ServerName, Mailbox] = {}
-        self._recorded: dict[ServerName, int] = {}
-        self._recorded_progress = 0
-        self._commits: deque[tuple[int, RoomCommit, float]] = deque()
+        self._progress = Progress(database, clock, self._standing, self._noted)
+        self._commits: deque[_Committed] = deque()
         self._listeners: list[Callable[[float], object]] = []
         self._distributing = False
         self._distributed = 0
         self._recovered_upto = 0
+        self._seen = 0
+        self._following = False
         self._started = False
         self._stopped = False
         self._prefix = f"{clock.now_ms()}{random.letters(6)}"
         self._count = 0
-        self._note_timer: Timer | None = None
-        self._noting: Deferred[None] | None = None
-        journal.listen(self._landed)
+        journal.listen(self._landed, self._missed)
         outside.health.listen(self.retry)
 
-    async def start(self) -> None:
-        """Find what is owed from before."""
-        self._distributed = self._recorded_progress = await self._database.read(
-            lambda tx: Outbox(tx).progress()
-        )
-        lagging = await self._database.read(lambda tx: Outbox(tx).lagging())
-        for destination, pos in lagging:
-            self._recorded[destination] = pos
+    async def start(self, lease: Lease | None = None) -> None:
+        """Begin to send, with what is owed from before. Where there are several nodes, ``lease`` says that this is the
+        one that sends.
+        """
+        self._stopped = False
+        self._following, self._seen = True, self._journal.position
+        self._distributed, lagging = await self._progress.load(lease)
+        for destination, pos in lagging.items():
             self._mailboxes[destination] = Mailbox(self, destination, pos, lagging=True)
         await self._recover()
         self._started = True
@@ -97,16 +95,14 @@ class FederationSender:
             mailbox.wake()
 
     async def stop(self) -> None:
-        """Send no more, and put on record how far everybody got."""
-        self._stopped = True
+        """Send no more, and put on record how far everybody got. It may be started again."""
+        self._stopped, self._following = True, False
         for mailbox in list(self._mailboxes.values()):
             await mailbox.stop()
-        if self._note_timer is not None and self._note_timer.active():
-            self._note_timer.cancel()
-        if self._noting is not None:
-            await self._noting
-        if self._started:
-            await self._note()
+        await self._progress.stop(write=self._started)
+        self._started = False
+        self._mailboxes.clear()
+        self._commits.clear()
 
     def send_edu(
         self,
@@ -118,6 +114,8 @@ class FederationSender:
         """Send ephemeral data to servers, in place of what waits there under the same ``key``; None: beside
         everything else.
         """
+        if not self._following:
+            return  # another node does
         edu = encode_edu(edu_type, content)
         key = object() if key is None else (edu_type, key)
         for destination in destinations:
@@ -128,17 +126,23 @@ class FederationSender:
         self, room_id: RoomID, edu_type: str, content: dict[str, Any], key: object = None
     ) -> None:
         """`send_edu` to all servers that are in a room now."""
-        self.send_edu(await self._recipients.present(room_id), edu_type, content, key)
+        if self._following:
+            self.send_edu(await self._recipients.present(room_id), edu_type, content, key)
 
     def lane_filled(self, destinations: Iterable[ServerName]) -> None:
         """A durable lane has something for these servers."""
-        for destination in destinations:
+        for destination in destinations if self._following else ():
             self._mailbox(destination).lane_filled()
 
+    @property
+    def is_sending(self) -> bool:
+        """Whether it is this node that sends."""
+        return self._following
+
     def is_away(self, destination: ServerName) -> bool:
-        """Whether a server is left alone for now, as it did not take what it was sent."""
+        """Whether a server is left alone for now, as it did not take what it was sent, or as another node sends."""
         mailbox = self._mailboxes.get(destination)
-        return self._stopped or (mailbox is not None and mailbox.is_resting)
+        return not self._following or (mailbox is not None and mailbox.is_resting)
 
     def listen(self, listener: Callable[[float], object]) -> None:
         """Have a function called with the seconds from an event's commit until a server has it, for each that went
@@ -204,17 +208,33 @@ class FederationSender:
             if owed.committed_at is not None:
                 for listener in self._listeners:
                     listener(now - owed.committed_at)
-        self._note_soon()
+        self._progress.soon()
 
     # From commits to mailboxes.
 
     def _landed(self, first: int, last: int, landed: Sequence[Landed]) -> None:
+        if not self._following:
+            return
         now = self._clock.seconds()
-        for _, payload, _ in landed:
+        for _, payload, positions in landed:
             if isinstance(payload, RoomCommit) and (payload.events or payload.whole):
-                self._commits.append((last, payload, now))
+                self._commits.append(_Committed(last, payload, now))
+            elif isinstance(payload, RoomElsewhere):
+                if payload.moves_servers:
+                    self._recipients.changed_elsewhere(payload.room_id)
+                if positions:
+                    self._commits.append(_Committed(last, _Between(positions[0] - 1, positions[-1]), now))
+        self._seen = max(self._seen, last)
         if self._started:
             self._distribute()
+
+    def _missed(self, upto: int) -> None:
+        self._recipients.forget()
+        if self._following:
+            self._commits.append(_Committed(upto, _Between(self._seen, upto), 0.0))
+            self._seen = max(self._seen, upto)
+            if self._started:
+                self._distribute()
 
     def _distribute(self) -> None:
         if self._commits and not self._distributing and not self._stopped:
@@ -224,17 +244,22 @@ class FederationSender:
     async def _distribute_all(self) -> None:
         try:
             while self._commits and not self._stopped:
-                last, commit, committed_at = self._commits[0]
+                last, what, committed_at = commit = self._commits[0]
                 try:
-                    await self._distribute_one(commit, committed_at)
+                    if isinstance(what, RoomCommit):
+                        await self._distribute_one(what, committed_at)
+                    else:
+                        await self._recover_between(max(what.after, self._recovered_upto), what.upto)
                 except Exception:
-                    log.exception("events could not be distributed", room_id=commit.head.room_id)
+                    log.exception("events could not be distributed", upto=last)
                     await self._clock.sleep(1.0)
                     continue
+                if not self._commits or self._commits[0] is not commit:
+                    continue  # it was started again
                 self._commits.popleft()
-                if not self._commits or self._commits[0][0] != last:
+                if not self._commits or self._commits[0].last != last:
                     self._distributed = max(self._distributed, last)
-            self._note_soon()
+            self._progress.soon()
         finally:
             self._distributing = False
 
@@ -260,14 +285,17 @@ class FederationSender:
     async def _recover(self) -> None:
         """Put what was committed since the progress on record into the mailboxes."""
         upto = self._journal.position
-        after = began = self._distributed
+        await self._recover_between(self._distributed, upto)
+        self._distributed = self._recovered_upto = max(upto, self._distributed)
+
+    async def _recover_between(self, began: int, upto: int) -> None:
+        after = began
         while after < upto:
             after = await self._recover_some(after, upto)
         now = self._clock.now_ms()
         rooms = await self._database.read(lambda tx: StickyEvents(tx).rooms(now)) if began < upto else []
         if rooms:
             await self._send_sticky(rooms, began, upto)
-        self._distributed = self._recovered_upto = max(upto, self._distributed)
 
     async def _recover_some(self, after: int, upto: int) -> int:
         """Take the next events; gives the position up to which they are taken."""
@@ -304,51 +332,35 @@ class FederationSender:
             )
         return mailbox
 
-    # Progress on record.
-
-    def _note_soon(self) -> None:
-        if self._note_timer is None and not self._stopped:
-            self._note_timer = self._clock.call_later(NOTE_EVERY_S, self._note_now)
-
-    def _note_now(self) -> None:
-        self._note_timer = None
-        if self._noting is not None:
-            self._note_soon()  # what changed since it began is for the next one
-            return
-        self._noting = Deferred.fromCoroutine(self._note())
-        _ = self._noting.addBoth(self._noted)  # which may be at once
-
-    def _noted(self, result: None) -> None:
-        self._noting = None
-
-    async def _note(self) -> None:
-        """Record how far everybody is. A server that is behind is on record before the common progress passes
-        what it is owed.
-        """
-        progress = self._distributed
+    def _standing(self) -> tuple[int, Mapping[ServerName, int]]:
         behind = {
             destination: mailbox.cursor
             for destination, mailbox in self._mailboxes.items()
             if mailbox.is_behind
         }
-        changed = [
-            (destination, pos)
-            for destination, pos in behind.items()
-            if self._recorded.get(destination) != pos
-        ]
-        caught_up = [destination for destination in self._recorded if destination not in behind]
-        if changed or caught_up or progress != self._recorded_progress:
-            try:
-                await self._database.transact(lambda tx: _write_progress(tx, progress, changed, caught_up))
-            except Exception:
-                log.exception("progress of deliveries could not be recorded")
-                self._note_soon()
-                return
-            self._recorded = behind
-            self._recorded_progress = progress
+        return self._distributed, behind
+
+    def _noted(self) -> None:
         for destination, mailbox in list(self._mailboxes.items()):
             if mailbox.is_idle:
                 del self._mailboxes[destination]
+
+
+class _Between(NamedTuple):
+    """What was committed between two positions, to be read from the database."""
+
+    after: int
+    upto: int
+
+
+class _Committed(NamedTuple):
+    """To be distributed. ``last`` is the position up to which everything is when this is; ``at`` when it was
+    committed.
+    """
+
+    last: int
+    what: RoomCommit | _Between
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,14 +392,3 @@ def _positions_of_joins(commit: RoomCommit, ours: ServerName, after: int) -> lis
         and change.cause.pos is not None
         and change.cause.pos > after
     ]
-
-
-def _write_progress(
-    tx: Transaction, progress: int, changed: list[tuple[ServerName, int]], caught_up: list[ServerName]
-) -> None:
-    LAGGING.execute(tx, changed)
-    outbox = Outbox(tx)
-    if caught_up:
-        outbox.caught_up(caught_up)
-    outbox.set_progress(progress)
-    outbox.drop_extra(progress)

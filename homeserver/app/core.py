@@ -1,8 +1,9 @@
 """What every part of the program is built on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from config.config import Config
+from homeserver.bus import Bus, OneNode
 from homeserver.clock import Clock, Randomness
 from homeserver.protocol.identifiers import ServerName, UserID
 from homeserver.protocol.signing_keys import SigningKey, VerifyKey
@@ -29,6 +30,7 @@ class Core:
     caches: CacheBudget
     old_keys: tuple[VerifyKey, ...] = ()
     node: str = ""
+    bus: Bus = field(default_factory=OneNode)
 
     @property
     def notices_user(self) -> UserID | None:

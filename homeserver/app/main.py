@@ -22,6 +22,7 @@ from homeserver.app.outside import real_outside
 from homeserver.app.runtime import ReactorClock, SystemRandomness, ThreadWorkers
 from homeserver.app.signing_key_file import KeyFiles
 from homeserver.app.wiring import App, Runtime, build
+from homeserver.app.wiring_bus import build_bus
 from homeserver.http.listeners import Listeners
 from homeserver.http.metrics import ReactorLag
 from homeserver.protocol.identifiers import ServerName
@@ -33,6 +34,7 @@ from storage.journal import Journal, Stream
 from storage.leases import free_leases_of
 from storage.preparation import prepare_database
 from storage.threaded import ThreadedReads
+from storage.unusable import Unusable
 from storage.workers import InlineWorkers
 
 log = structlog.get_logger(__name__)
@@ -88,6 +90,11 @@ class Server:
         sys.setswitchinterval(_SWITCH_SECONDS)
         try:
             dsn = self._embedded.start() if self._embedded else str(self._config.database.dsn)
+            if self._embedded and not self._embedded.owner:
+                raise Unusable(
+                    f"another process runs the PostgreSQL in {self._config.data_dir}: a server with one of its own has "
+                    "one node. Name a PostgreSQL and a bus to run several (docs/how-to/several-nodes.md)"
+                )
             for warning in prepare_database(dsn, datetime.fromtimestamp(self._clock.now_ms() / 1000, UTC)):
                 log.warning("database", warning=warning)
             self._reactor.callWhenRunning(self._start, dsn)
@@ -122,6 +129,7 @@ class Server:
             caches=CacheBudget(self._config.cache_size_bytes),
             old_keys=self._keys.old_keys,
             node=node,
+            bus=build_bus(self._config, self._reactor, random, node),
         )
         threads = self._threads
         runtime = Runtime(threads.hashing, threads.others.run, real_outside(self._reactor), threads.files)
@@ -152,6 +160,7 @@ class Server:
         await self._listeners.close(GRACE_SECONDS, app.closing)
         await app.stop()
         await app.core.journal.drain()
+        await app.core.bus.stop()
         if self._node_file is not None:
             self._node_file.release()
         app.core.database.close()

@@ -8,6 +8,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from config.listeners import Listener
+from homeserver import bus
 from homeserver.app.core import Core
 from homeserver.app.measurements import measure_when_asked
 from homeserver.app.outside import Outside
@@ -18,6 +19,7 @@ from homeserver.app.wiring_federation import Federation, SharedRooms, build_fede
 from homeserver.app.wiring_federation_transport import FederationTransport, build_federation_transport
 from homeserver.app.wiring_mail import mailer_of
 from homeserver.app.wiring_media import MediaArea, build_media
+from homeserver.app.wiring_nodes import NodesArea, build_nodes
 from homeserver.app.wiring_openid import openid_server_endpoints
 from homeserver.app.wiring_push import PushArea, PushParts, build_push
 from homeserver.app.wiring_room_deletion import RoomDeletionArea, build_room_deletion
@@ -74,6 +76,7 @@ class App:
     push: PushArea
     delayed_events: DelayedEventsArea
     room_deletion: RoomDeletionArea
+    nodes: NodesArea
     metrics: Metrics
     pipeline: Pipeline
     endpoints: Mapping[str, Sequence[BoundEndpoint]]
@@ -82,12 +85,16 @@ class App:
     async def start(self) -> None:
         """Begin what works in the background; the database is there."""
         await self.rooms_core.partial.load()
+        self.nodes.start()
         self._background.append(await self.transport.start())
         for follower in self.rooms.followers:
             await follower.start()
         if self.core.config.federation.enabled:
+            if not self.core.bus.is_shared:
+                await self.federation.sender.start()
             await self.federation.start()
         await self.encryption.start()
+        self.nodes.send()
         await self.sync.presence_record.start()
         self.accounts.upkeep.start()
         self.sliding_sync.upkeep.start()
@@ -103,6 +110,7 @@ class App:
 
     async def stop(self) -> None:
         """End what works in the background."""
+        await self.nodes.stop()
         for follower in self.rooms.followers:
             follower.stop()
         await self.sync.presence_record.stop()
@@ -139,8 +147,7 @@ def _trap_cancellation(failure: Failure) -> Failure | None:
 
 def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
     """Construct everything; nothing is started. `checks` are what `/health` asks."""
-    config = core.config
-    metrics = _metrics()
+    config, metrics = core.config, _metrics()
     limits = RateLimits(config.rate_limits.by_name, core.clock, enabled=config.rate_limits.enabled)
     accounts = build_accounts(core, runtime.hash_workers, limits, mailer_of(core, runtime.outside))
     rooms_core = build_rooms_core(core)
@@ -157,8 +164,8 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
     media = build_media(core, runtime.file_workers, transport)
     delayed_events = build_delayed_events(core, accounts, rooms, limits)
     room_deletion = build_room_deletion(core, rooms_core, rooms, media)
-    push_parts = PushParts(accounts, rooms_core, rooms, sync, transport.http, runtime.outside)
-    push = build_push(core, push_parts, metrics.registry)
+    parts = PushParts(accounts, rooms_core, rooms, sync, transport.http, runtime.outside)
+    push = build_push(core, parts, metrics.registry)
     measure_when_asked(metrics.registry, sync.notifier, federation.sender, searches, rooms_core)
     return App(
         core=core,
@@ -175,14 +182,14 @@ def build(core: Core, runtime: Runtime, checks: Mapping[str, Check]) -> App:
         push=push,
         delayed_events=delayed_events,
         room_deletion=room_deletion,
+        nodes=build_nodes(core, accounts, rooms, federation, encryption, sync),
         metrics=metrics,
         pipeline=_pipeline(core, runtime, limits, metrics, _authenticators(accounts, transport)),
         endpoints={
             **_for_operators(checks, metrics),
             "client": [
-                *collect(LandingApi(core.server_name, config.public_baseurl, config.registration.mode)),
-                *_endpoints_of(accounts, rooms, more_rooms, sync, encryption, sliding_sync, searches),
-                *_endpoints_of(delayed_events, push, media, room_deletion),
+                *_for_clients(core, accounts, rooms, more_rooms, sync, encryption, sliding_sync),
+                *_endpoints_of(searches, delayed_events, push, media, room_deletion),
             ],
             "federation": _for_servers(core, transport, federation, more_rooms, encryption, media),
         },
@@ -193,6 +200,7 @@ def _metrics() -> Metrics:
     metrics = Metrics()
     metrics.registry.register(storage_metrics.REGISTRY)
     metrics.registry.register(media_metrics.REGISTRY)
+    metrics.registry.register(bus.REGISTRY)
     return metrics
 
 
@@ -213,6 +221,13 @@ class _Area(Protocol):
 def _endpoints_of(*areas: _Area) -> Iterator[BoundEndpoint]:
     for area in areas:
         yield from area.endpoints
+
+
+def _for_clients(core: Core, *areas: _Area) -> Iterator[BoundEndpoint]:
+    yield from collect(
+        LandingApi(core.server_name, core.config.public_baseurl, core.config.registration.mode)
+    )
+    yield from _endpoints_of(*areas)
 
 
 def _for_operators(checks: Mapping[str, Check], metrics: Metrics) -> dict[str, list[BoundEndpoint]]:

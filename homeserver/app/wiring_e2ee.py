@@ -33,6 +33,7 @@ from homeserver.services.key_backup import KeyBackup
 from homeserver.services.key_exchange import Elsewhere, KeyExchange
 from homeserver.services.one_time_keys import OneTimeKeys
 from homeserver.services.remote_device_lists import RemoteDeviceLists
+from homeserver.services.rooms.detached import detach
 from homeserver.services.to_device import ToDevice
 from storage.journal import Landed
 from storage.leases import Leases
@@ -63,16 +64,27 @@ class Encryption:
         """Go on in the background."""
         self._background.append(Deferred.fromCoroutine(self._expire()))
         if self.core.config.federation.enabled:
-            await self.exchange.start()
-            self.federation.sender.lane_filled(await self.lane.destinations())
+            self.remote.start()
+            if not self.core.bus.is_shared:
+                await self.begin_sending()
         if self.upkeep is not None:
             self.upkeep.start()
+
+    async def begin_sending(self) -> None:
+        """Tell other servers what they are owed, from now on: one node does."""
+        await self.exchange.start()
+        await self.look_into_lanes()
+
+    async def look_into_lanes(self) -> None:
+        """Have everything sent that waits for other servers."""
+        self.federation.sender.lane_filled(await self.lane.destinations())
 
     async def stop(self) -> None:
         """End what works in the background."""
         if self.upkeep is not None:
             await self.upkeep.stop()
         await self.exchange.stop()
+        await self.remote.stop()
         for task in self._background:
             _ = task.addErrback(_trap_cancellation)
             task.cancel()
@@ -111,7 +123,7 @@ def build_e2ee(
     accounts.devices.when_changed(lists.changed)
     accounts.login.when_started(lists.changed)
     accounts.accounts.when_closed(EncryptionRemoval(database, journal, lists).remove)
-    _connect(core, federation, [lane, DeviceListLane(exchange)], to_device, remote)
+    _connect(core, federation, lane, DeviceListLane(exchange), to_device, remote)
     return Encryption(
         core=core,
         lists=lists,
@@ -147,12 +159,13 @@ def _upkeep(core: Core, accounts: AccountsArea) -> DeviceUpkeep | None:
 def _connect(
     core: Core,
     federation: Federation,
-    lanes: list[EduLane],
+    lane: ToDeviceLane,
+    lists: EduLane,
     to_device: ToDevice,
     remote: RemoteDeviceLists,
 ) -> None:
     """Let other servers be told, and what they tell be taken."""
-    federation.sender.lanes += lanes
+    federation.sender.lanes += [lane, lists]
     federation.edus.connect("m.direct_to_device", to_device.receive)
     federation.edus.connect("m.device_list_update", remote.update_received)
     federation.edus.connect("m.signing_key_update", remote.signing_keys_received)
@@ -163,8 +176,14 @@ def _connect(
             if isinstance(each.payload, DeviceWrite) and each.payload.destinations:
                 federation.sender.lane_filled(each.payload.destinations)
 
+    def missed(upto: int) -> None:
+        detach("look for what waits for other servers", look())
+
+    async def look() -> None:
+        federation.sender.lane_filled(await lane.destinations())
+
     if core.config.federation.enabled:
-        core.journal.listen(landed)
+        core.journal.listen(landed, missed)
 
 
 def _trap_cancellation(failure: Failure) -> Failure | None:

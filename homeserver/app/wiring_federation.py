@@ -105,8 +105,7 @@ class Federation:
     _background: list[Deferred[None]]
 
     async def start(self) -> None:
-        """Send what is owed, and go on in the background."""
-        await self.sender.start()
+        """Go on in the background. What is owed is sent by one node: see `FederationSender.start`."""
         shared = self.shared
         await shared.second_looks.start()
         works = (shared.leaving.keep_trying(), shared.joins.keep_trying(), self.early_events.keep_trying())

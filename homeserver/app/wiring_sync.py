@@ -17,6 +17,7 @@ from homeserver.notifier import Notifier
 from homeserver.services.ephemeral_stream import EphemeralStream
 from homeserver.services.notifications import Notifications
 from homeserver.services.presence import Presence
+from homeserver.services.presence_nodes import PresenceNodes
 from homeserver.services.presence_record import PresenceRecord
 from homeserver.services.push_evaluation import PushEvaluation
 from homeserver.services.read_markers import ReadMarkers
@@ -40,6 +41,7 @@ from homeserver.services.sync.timelines import Timelines
 from homeserver.services.sync.unread import UnreadCounts
 from homeserver.services.thread_subscribers import ThreadSubscribers
 from homeserver.services.typing import Typing
+from homeserver.services.typing_nodes import TypingNodes
 
 _LIVE_SHARE = 8
 """Records of live users may take an eighth of what caches may."""
@@ -60,6 +62,8 @@ class SyncArea:
     typing: Typing
     presence: Presence
     presence_record: PresenceRecord
+    typing_nodes: TypingNodes
+    presence_nodes: PresenceNodes
     evaluation: PushEvaluation
     endpoints: list[BoundEndpoint]
 
@@ -70,6 +74,8 @@ class SyncArea:
     def stop(self) -> None:
         """Let the timers go."""
         self.notifier.close()
+        self.typing_nodes.stop()
+        self.presence_nodes.stop()
         self.presence.stop()
 
 
@@ -103,6 +109,8 @@ def build_sync(core: Core, accounts: AccountsArea, rooms_core: RoomsCore, rooms:
         typing=typing,
         presence=presence,
         presence_record=PresenceRecord(database, presence, clock),
+        typing_nodes=TypingNodes(core.bus, typing, clock),
+        presence_nodes=PresenceNodes(core.bus, presence, clock),
         evaluation=evaluation,
         endpoints=collect(
             SyncApi(sync, accounts.filters),

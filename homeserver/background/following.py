@@ -39,7 +39,7 @@ class Following:
         self._clock = clock
         self._alarm = Alarm(clock)
         self._leased = LeasedWork(name, leases, self._work)
-        journal.listen(self._landed)
+        journal.listen(self._landed, self._missed)
 
     def start(self) -> None:
         """Begin."""
@@ -76,3 +76,6 @@ class Following:
     def _landed(self, first: int, last: int, landed: Sequence[Landed]) -> None:
         if first <= last:
             self._alarm.ring()
+
+    def _missed(self, upto: int) -> None:
+        self._alarm.ring()

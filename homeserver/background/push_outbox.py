@@ -55,7 +55,7 @@ class PushOutbox:
 
     def follow(self, journal: Journal) -> None:
         """Wake when something is written."""
-        journal.listen(self._landed)
+        journal.listen(self._landed, self._missed)
 
     def start(self) -> None:
         """Begin."""
@@ -105,3 +105,6 @@ class PushOutbox:
     def _landed(self, first: int, last: int, landed: Sequence[Landed]) -> None:
         if first <= last:
             self._alarm.ring()
+
+    def _missed(self, upto: int) -> None:
+        self._alarm.ring()

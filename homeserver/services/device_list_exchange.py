@@ -6,7 +6,7 @@ https://spec.matrix.org/v1.19/server-server-api/#device-management
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 import structlog
@@ -17,6 +17,7 @@ from homeserver.protocol.identifiers import DeviceID, RoomID, ServerName, UserID
 from homeserver.services.device_lists import CROSS_SIGNING, DeviceLists
 from homeserver.services.remote_device_lists import RemoteDeviceLists
 from homeserver.services.rooms.persist import RoomCommit
+from homeserver.services.rooms.room_elsewhere import RoomElsewhere
 from storage.database import Database
 from storage.journal import Journal, Landed
 from storage.tables.device_keys import CrossSigningKeys, DeviceKeysRow
@@ -33,6 +34,13 @@ Json = dict[str, Any]
 READ_AT_ONCE: Final = 1000
 NOTE_EVERY: Final = 200
 """After so many moves, progress is put on record; after a crash they are looked at again, which harms nobody."""
+
+
+class _Missed(NamedTuple):
+    """Moves between two positions are to be read from the database."""
+
+    after: int
+    upto: int
 
 
 class DeviceListExchange:
@@ -53,16 +61,23 @@ class DeviceListExchange:
         self._lists = lists
         self._remote = remote
         self._clock = clock
-        self._moves: deque[Move] = deque()
+        self._moves: deque[Move | _Missed] = deque()
+        self._seen = 0
+        self._following = False
         self._started = False
         self._running: Deferred[None] | None = None
         self._stopped = False
-        journal.listen(self._landed)
+        journal.listen(self._landed, self._missed)
 
     async def start(self) -> None:
-        """Look at what happened since the progress on record."""
+        """Look at what happened since the progress on record, and from now on; on one node at a time."""
+        self._following, self._stopped, self._seen = True, False, self._journal.position
         after = await self._database.read(lambda tx: StoredLists(tx).progress()) or 0
-        upto = self._journal.position
+        self._moves.extendleft(reversed(await self._all_moves(after, self._journal.position)))
+        self._started = True
+        self._work()
+
+    async def _all_moves(self, after: int, upto: int) -> list[Move]:
         missed: list[Move] = []
         while True:
             moves = await self._moves_after(after, upto)
@@ -71,22 +86,19 @@ class DeviceListExchange:
                 break
             after = moves[-1].pos - 1 if moves[0].pos < moves[-1].pos else moves[-1].pos
             missed = [move for move in missed if move.pos <= after]
-        self._moves.extendleft(reversed(missed))
-        self._started = True
-        self._remote.start()
-        self._work()
+        return missed
 
     async def _moves_after(self, after: int, upto: int) -> list[Move]:
         return await self._database.read(lambda tx: StoredLists(tx).moves(after, upto, READ_AT_ONCE))
 
     async def stop(self) -> None:
-        """Look no more."""
-        self._stopped = True
-        await self._remote.stop()
+        """Look no more, until the next start."""
+        self._stopped, self._following, self._started = True, False, False
         running = self._running  # ending, it forgets itself
         if running is not None:
             running.cancel()
             await running
+        self._moves.clear()
 
     async def devices(self, user_id: UserID) -> tuple[int, list[DeviceKeysRow], dict[str, Json]]:
         """All devices of a local user with their stream ID, and the cross-signing keys."""
@@ -113,16 +125,31 @@ class DeviceListExchange:
     # Who shares rooms with whom.
 
     def _landed(self, first: int, last: int, landed: Sequence[Landed]) -> None:
+        if not self._following:
+            return
         for _, payload, _ in landed:
             if isinstance(payload, RoomCommit) and payload.changes:
                 for change in payload.changes:
-                    if change.key[0] == "m.room.member" and is_user_id(change.key[1]):
-                        was, now = change.memberships
-                        if (was == "join") != (now == "join"):
-                            move = Move(last, payload.head.room_id, change.key[1], now == "join")
-                            self._moves.append(move)
+                    if change.key[0] == "m.room.member":
+                        self._note_move(last, payload.head.room_id, change.key[1], change.memberships)
+            elif isinstance(payload, RoomElsewhere):
+                for user_id, was, now in payload.moves:
+                    self._note_move(last, payload.room_id, user_id, (was, now))
+        self._seen = max(self._seen, last)
         if self._moves and self._started:
             self._work()
+
+    def _missed(self, upto: int) -> None:
+        if self._following:
+            self._moves.append(_Missed(self._seen, upto))
+            self._seen = max(self._seen, upto)
+            if self._started:
+                self._work()
+
+    def _note_move(self, pos: int, room_id: RoomID, user_id: str, memberships: tuple[str, str]) -> None:
+        was, now = memberships
+        if (was == "join") != (now == "join") and is_user_id(user_id):
+            self._moves.append(Move(pos, room_id, user_id, now == "join"))
 
     def _work(self) -> None:
         if self._moves and self._running is None and not self._stopped:
@@ -135,13 +162,19 @@ class DeviceListExchange:
         done = noted = 0
         try:
             while self._moves and not self._stopped:
-                group = self._next_group()
+                first = self._moves[0]
                 try:
+                    if isinstance(first, _Missed):
+                        moves = await self._all_moves(first.after, first.upto)
+                        self._moves.popleft()
+                        self._moves.extendleft(reversed(moves))
+                        continue
+                    group = self._next_group(first)
                     await self._look(group)
                 except CancelledError:
                     raise
                 except Exception:
-                    log.exception("comings and goings could not be looked at", room_id=group[0].room_id)
+                    log.exception("comings and goings could not be looked at", first=first)
                     await self._clock.sleep(1.0)
                     continue
                 for _ in group:
@@ -160,12 +193,11 @@ class DeviceListExchange:
     async def _note(self, pos: int) -> None:
         await self._database.transact(lambda tx: StoredLists(tx).set_progress(pos))
 
-    def _next_group(self) -> list[Move]:
+    def _next_group(self, first: Move) -> list[Move]:
         """Moves of one position: mostly one, or all of a room that this server has joined."""
-        first = self._moves[0]
         group = []
         for move in self._moves:
-            if (move.pos, move.room_id) != (first.pos, first.room_id):
+            if isinstance(move, _Missed) or (move.pos, move.room_id) != (first.pos, first.room_id):
                 break
             group.append(move)
         return group

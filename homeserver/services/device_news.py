@@ -20,6 +20,7 @@ from homeserver.services.device_writes import Device, DeviceWrite, ListChange
 from homeserver.services.lost_pasts import LostPasts
 from homeserver.services.one_time_keys import ALWAYS_COUNTED, counts
 from homeserver.services.rooms.persist import RoomCommit
+from homeserver.services.rooms.room_elsewhere import RoomElsewhere
 from homeserver.services.sync.live import Live, LiveUser
 from homeserver.services.sync.model import Asking
 from homeserver.services.sync.rendering import Answer
@@ -68,22 +69,20 @@ class DeviceNews:
         self._counts = caches.cache("one_time_key_counts", len)
         self._inboxes = caches.cache("to_device_inboxes", lambda bounds: 120)
         self._recent: deque[tuple[int, ListChange | Move]] = deque()
-        self._floor = journal.position
-        self._position = journal.position
-        journal.listen(self._landed)
+        self._heard_since: int | None = None
+        journal.listen(self._landed, self._forget)
 
     # What syncs ask.
 
     def has_news(self, who: Requester, user: LiveUser, pos: int, messages_since: int) -> bool:
         """Whether there may be something to tell after a position."""
-        self._keep_up()
         if who.device_id is not None:
             bounds = self._inboxes.get((who.user_id, who.device_id))
             if bounds is None:
-                return self._position > messages_since
+                return self._journal.position > messages_since
             if bounds[1] > messages_since or 0 < bounds[0] <= messages_since:
                 return True
-        if pos < self._floor:
+        if pos < self._floor():
             return True
         for at, change in reversed(self._recent):
             if at <= pos:
@@ -94,7 +93,6 @@ class DeviceNews:
 
     async def add(self, who: Requester, asking: Asking, answer: Answer) -> None:
         """Tell what is new."""
-        self._keep_up()
         if who.device_id is not None:
             await self._add_messages((who.user_id, who.device_id), asking, answer)
         if asking.since:
@@ -107,7 +105,6 @@ class DeviceNews:
         """What every answer tells: how many one-time keys are left, and which fallback keys are unused, as
         members of a JSON object.
         """
-        self._keep_up()
         if who.device_id is None:
             return _rendered(_NO_KEYS, [])
         device = (who.user_id, who.device_id)
@@ -129,8 +126,7 @@ class DeviceNews:
 
     async def changes(self, user: LiveUser, since: int) -> Changes:
         """What changed after a position, up to now."""
-        self._keep_up()
-        if since < self._floor:
+        if since < self._floor():
             return await self._stored_changes(user.user_id, since)
         changed: set[UserID] = set()
         went: set[UserID] = set()
@@ -152,41 +148,48 @@ class DeviceNews:
         left = went - shared
         return Changes(changed - left, left)
 
+    def _floor(self) -> int:
+        """The position after which memory has everything."""
+        if self._heard_since is None:
+            self._heard_since = self._journal.position
+        return self._heard_since
+
     # What the journal tells.
 
     def _landed(self, first: int, last: int, landed: Sequence[Landed]) -> None:
-        if first <= last:
-            if first != self._position + 1:
-                self._forget(first - 1)
-            self._position = last
+        if self._heard_since is None:
+            self._heard_since = first - 1
         for _, payload, _ in landed:
             if isinstance(payload, DeviceWrite):
-                for device in payload.counts:
-                    self._counts.pop(device)
-                for device in payload.messages:
-                    self._inboxes.pop(device)
-                for change in payload.lists:
-                    self._recent.append((last, change))
+                self._note_write(payload, last)
             elif isinstance(payload, RoomCommit) and payload.changes:
                 self._note_moves(payload, last)
+            elif isinstance(payload, RoomElsewhere):
+                for user_id, was, now in payload.moves:
+                    self._note_move(payload.room_id, user_id, (was, now), last)
         while len(self._recent) > MAX_MOVES:
-            self._floor = self._recent.popleft()[0]
+            self._heard_since = self._recent.popleft()[0]
+
+    def _note_write(self, write: DeviceWrite, last: int) -> None:
+        for device in write.counts:
+            self._counts.pop(device)
+        for device in write.messages:
+            self._inboxes.pop(device)
+        self._recent.extend((last, change) for change in write.lists)
 
     def _note_moves(self, commit: RoomCommit, last: int) -> None:
         for change in commit.changes:
             if change.key[0] == "m.room.member" and is_user_id(change.key[1]):
-                was, now = change.memberships
-                if was != now and (was in _IN or now in _IN):
-                    move = Move(UserID(change.key[1]), commit.head.room_id, now in _IN)
-                    self._recent.append((last, move))
+                self._note_move(commit.head.room_id, UserID(change.key[1]), change.memberships, last)
 
-    def _keep_up(self) -> None:
-        """Others may have written what this memory was not told of."""
-        if self._journal.position > self._position:
-            self._forget(self._journal.position)
+    def _note_move(self, room_id: RoomID, user_id: UserID, memberships: tuple[str, str], last: int) -> None:
+        was, now = memberships
+        if was != now and (was in _IN or now in _IN):
+            self._recent.append((last, Move(user_id, room_id, now in _IN)))
 
     def _forget(self, pos: int) -> None:
-        self._position = self._floor = pos
+        """Others may have written what this memory was not told of."""
+        self._heard_since = pos
         self._recent.clear()
         self._counts.clear()
         self._inboxes.clear()

@@ -1,8 +1,9 @@
 """What a write did to devices: the journal's payload for those who follow them in memory."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import TypeVar
+
+from msgspec import Struct, field
 
 from homeserver.protocol.identifiers import DeviceID, RoomID, ServerName, UserID
 from storage.journal import Journal, RunResult, Write
@@ -13,8 +14,7 @@ T = TypeVar("T")
 Device = tuple[UserID, DeviceID]
 
 
-@dataclass(frozen=True, slots=True)
-class ListChange:
+class ListChange(Struct, frozen=True):
     """The devices or the cross-signing keys of a user changed: whoever is in one of the rooms has to look. With
     ``only_for`` it is a matter between the two.
     """
@@ -24,8 +24,7 @@ class ListChange:
     only_for: UserID | None = None
 
 
-@dataclass(slots=True)
-class DeviceWrite:
+class DeviceWrite(Struct, tag="devices"):
     """Filled by the transaction. ``counts``: devices that have more or fewer keys to give away; ``messages``:
     those with new messages; ``destinations``: servers that are owed something now.
     """

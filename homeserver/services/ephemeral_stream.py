@@ -39,10 +39,14 @@ class EphemeralStream:
         """
         return SyncToken(pos, self._node, self._start, ephemeral, typing)
 
+    def gave(self, token: SyncToken) -> bool:
+        """Whether a token is of this run of this node."""
+        return token.node == self._node and token.start == self._start
+
     def known_to(self, token: SyncToken | None) -> int:
         """Up to which of our positions a client with this token was told; `NOTHING`, `ASTRAY`."""
         if token is None:
             return NOTHING
-        if token.node == self._node and token.start == self._start and token.ephemeral >= self._floor:
+        if self.gave(token) and token.ephemeral >= self._floor:
             return token.ephemeral
         return ASTRAY if token.typing else NOTHING

@@ -4,7 +4,7 @@ Who has such a token knows of things that did not happen here, and begins anew.
 """
 
 from storage.database import Database
-from storage.journal import Journal, Stream
+from storage.journal import Journal
 from storage.tables.restorations import LostPast, Restorations
 
 
@@ -19,7 +19,7 @@ class LostPasts:
     async def hold(self, pos: int) -> bool:
         """Whether a position that a client has is one of them."""
         if pos > self._journal.position:  # another node gave it, or it was lost
-            self._journal.observe(await self._database.read(lambda tx: Stream(tx).position()))
+            await self._journal.reach(pos)
             if pos > self._journal.position:
                 return True
         if self._lost is None:

@@ -10,9 +10,8 @@ https://spec.matrix.org/v1.19/client-server-api/#presence
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from math import ceil
-from typing import Any, Final, Protocol
+from typing import Any
 
 import orjson
 
@@ -22,74 +21,27 @@ from homeserver.protocol.identifiers import ServerName, UserID, server_of
 from homeserver.protocol.presence import BUSY, OFFLINE, ONLINE, UNAVAILABLE, merged, parse_presence
 from homeserver.protocol.requester import Requester
 from homeserver.services.ephemeral_stream import EphemeralStream
-
-SYNC_GRACE_S: Final = 30.0
-"""So long after its last sync ended, a device is gone."""
-IDLE_S: Final = 300.0
-"""So long after their last activity, a user who is online is unavailable."""
-ACTIVE_S: Final = 60.0
-"""So long after an activity, a user is said to be active at the moment."""
-REMOTE_S: Final = 1800.0
-"""So long after their server last told of them, a user of another server is taken to be offline."""
-REPEAT_S: Final = 1500.0
-"""So long after other servers were told of a user who is here, they are told again."""
-TICK_S: Final = 5.0
-LOOK_S: Final = 20.0
-"""How often, at least, the devices of a local user are looked at."""
-BATCH_S: Final = 0.01
-"""Changes within so many seconds are told together."""
-COST_OF_WAKING: Final = 0.004
-COST_OF_TELLING: Final = 0.00002
-"""Seconds until the next batch for each poll that a batch wakes, and for each status that is told to one of them: some
-times what that takes.
-"""
-MAX_STATUS: Final = 2048
-MAX_USERS: Final = 100_000
-
-LocalListener = Callable[[Sequence["Status"]], None]
-
-
-class Audience(Protocol):
-    """Those who are told."""
-
-    def is_stranger(self, user_id: UserID) -> bool:
-        """Whether nothing is known in memory of who shares rooms with a user."""
-
-    def wake(self, user_ids: Sequence[UserID]) -> tuple[int, int]:
-        """Wake the polls of those who share rooms with some users; gives how many, and how many statuses they are told
-        at most, together.
-        """
-
-
-@dataclass(slots=True)
-class Status:
-    """The presence of a user. Times are of `Clock.seconds`; ``heard_at``: when other servers were told last, or
-    told us; ``notable``: the position of the last change that is news to the user as well, because no sync of
-    theirs and nothing else that they did made it.
-    """
-
-    user_id: UserID
-    presence: str = OFFLINE
-    status_msg: str | None = None
-    active_at: float | None = None
-    position: int = 0
-    notable: int = 0
-    heard_at: float = 0.0
-    told_active: bool = False
-    watched: bool = False
-    shown: tuple[int, bytes] | None = None
-    """The event as it was made last, and in which second."""
-
-
-class _Device:
-    """``syncs`` counts the polls that wait."""
-
-    __slots__ = ("chosen", "seen_at", "syncs")
-
-    def __init__(self, now: float) -> None:
-        self.chosen = ONLINE
-        self.seen_at = now
-        self.syncs = 0
+from homeserver.services.presence_model import (
+    BATCH_S,
+    COST_OF_TELLING,
+    COST_OF_WAKING,
+    ELSEWHERE,
+    IDLE_S,
+    LOOK_S,
+    MAX_STATUS,
+    MAX_USERS,
+    REMOTE_S,
+    REPEAT_S,
+    SYNC_GRACE_S,
+    TICK_S,
+    Audience,
+    Device,
+    LocalListener,
+    Share,
+    Status,
+    content_of,
+    is_active,
+)
 
 
 class Presence:
@@ -106,7 +58,7 @@ class Presence:
         self._clock = clock
         self._users: OrderedDict[UserID, Status] = OrderedDict()
         self._strangers: OrderedDict[UserID, Status] = OrderedDict()
-        self._devices: dict[UserID, dict[str, _Device]] = {}
+        self._devices: dict[UserID, dict[str, Device]] = {}
         self._dirty: dict[UserID, Status] = {}
         self._notable: set[UserID] = set()
         self._wheel: dict[int, list[Status]] = {}
@@ -115,6 +67,7 @@ class Presence:
         self._next_flush = 0.0
         self._audience: Audience | None = None
         self._local_changed: list[LocalListener] = []
+        self._judged: list[Callable[[Status], None]] = []
         self.position = 0
         """The ephemeral position of the last change."""
 
@@ -132,6 +85,10 @@ class Presence:
         """
         self._local_changed.append(listener)
 
+    def when_judged(self, listener: Callable[[Status], None]) -> None:
+        """Call with each user of whom this node learns, or has looked at the devices: other nodes may not know."""
+        self._judged.append(listener)
+
     def put(self, who: Requester, user_id: UserID, presence: str, status_msg: str | None) -> None:
         """A user sets their own presence, as the device has it that they use. Raises Forbidden, InvalidParam."""
         if who.user_id != user_id:
@@ -148,6 +105,8 @@ class Presence:
         device.chosen, device.seen_at = chosen, now
         if chosen in (ONLINE, BUSY):
             status.active_at = now
+        if status_msg != status.status_msg:
+            status.said_ms = self._clock.now_ms()
         self._judge(status, now, status_msg)
 
     def of(self, user_id: UserID) -> Status:
@@ -167,6 +126,8 @@ class Presence:
             status.active_at = now - max(last_active_ago_ms, 0) / 1000
         self._change(status, state, status_msg, now)
         self._watch(status, now + REMOTE_S)
+        for listener in self._judged:
+            listener(status)
 
     def resume(self, user_id: UserID, presence: str, status_msg: str | None, active_at: float | None) -> None:
         """How a local user was before the server was started: they may come back."""
@@ -175,8 +136,8 @@ class Presence:
         now, status = self._clock.seconds(), self._status(user_id)
         status.active_at = active_at
         if presence != OFFLINE:
-            self._devices[user_id] = {"": _Device(now)}
-            self._devices[user_id][""].chosen = presence
+            self._devices[user_id] = {ELSEWHERE: Device(now)}
+            self._devices[user_id][ELSEWHERE].chosen = presence
         self._judge(status, now, status_msg)
 
     def sync_began(self, who: Requester, presence: str | None) -> None:
@@ -184,7 +145,8 @@ class Presence:
         if presence == OFFLINE or not self.enabled:
             return
         now, status = self._clock.seconds(), self._status(who.user_id)
-        known = who.device_id in self._devices.get(who.user_id, ())
+        new = who.device_id not in self._devices.get(who.user_id, ())
+        came = new and not self.is_elsewhere(who.user_id)
         device = self._device(who, now)
         before = device.chosen
         device.syncs += 1
@@ -193,9 +155,9 @@ class Presence:
             device.chosen = parse_presence(presence) or ONLINE
         elif before == OFFLINE:
             device.chosen = ONLINE
-        if not known or (device.chosen != before and device.chosen in (ONLINE, BUSY)):
+        if came or (device.chosen != before and device.chosen in (ONLINE, BUSY)):
             status.active_at = now
-        if not known or device.chosen != before:
+        if new or device.chosen != before:
             self._judge(status, now, status.status_msg, notable=False)
 
     def sync_ended(self, who: Requester, presence: str | None) -> None:
@@ -212,6 +174,58 @@ class Presence:
             status.active_at = now
             if status.presence == UNAVAILABLE or not status.told_active:
                 self._judge(status, now, status.status_msg, notable=False)
+
+    # Other nodes.
+
+    def share(self, status: Status) -> Share:
+        """What this node has to say of a user."""
+        local, user_id = self._is_local(status), status.user_id
+        presence = status.presence
+        if local:
+            devices = self._devices.get(user_id, {}).items()
+            presence = merged(each.chosen for name, each in devices if not name.startswith(ELSEWHERE))
+        return Share(user_id, presence, status.status_msg, status.said_ms, status.active_at, local)
+
+    def shares(self) -> list[Share]:
+        """All that there is to say."""
+        shares = [self.share(status) for status in self._users.values()]
+        return [each for each in shares if each.presence != OFFLINE or each.said_ms]
+
+    def is_elsewhere(self, user_id: UserID) -> bool:
+        """Whether all devices of a user talk to other nodes."""
+        names = self._devices.get(user_id, ())
+        return bool(names) and all(name.startswith(ELSEWHERE) and name != ELSEWHERE for name in names)
+
+    def hear(self, node: str, share: Share) -> None:
+        """What another node has to say of a user."""
+        state = parse_presence(share.presence)
+        if not self.enabled or state is None:
+            return
+        now, status = self._clock.seconds(), self._status(share.user_id)
+        if share.active_at is not None:
+            status.active_at = max(share.active_at, status.active_at or share.active_at)
+        if not share.local:
+            status.heard_at = now
+            self._change(status, state, share.status_msg, now)
+            self._watch(status, now + REMOTE_S)
+            return
+        status_msg, said = status.status_msg, share.said_ms > status.said_ms
+        if said:
+            status.said_ms, status_msg = share.said_ms, share.status_msg
+        devices, name = self._devices.setdefault(share.user_id, {}), ELSEWHERE + node
+        if state == OFFLINE:
+            devices.pop(name, None)
+        else:
+            device = devices.setdefault(name, Device(now))
+            device.chosen, device.syncs = state, 1  # until the node says otherwise, or is gone
+        self._judge(status, now, status_msg, notable=said)
+
+    def lose(self, node: str) -> None:
+        """Another node is gone: its users have a while to come back elsewhere."""
+        now, name = self._clock.seconds(), ELSEWHERE + node
+        for devices in self._devices.values():
+            if (device := devices.get(name)) is not None:
+                device.syncs, device.seen_at = 0, now
 
     def changed_since(self, position: int) -> Iterator[Status]:
         """Who changed after an ephemeral position, latest first; with a negative one, who is not offline."""
@@ -232,15 +246,7 @@ class Presence:
 
     def content(self, status: Status) -> dict[str, Any]:
         """The content of `m.presence`, and of the answer of `GET /presence`."""
-        content: dict[str, Any] = {"presence": status.presence}
-        now = self._clock.seconds()
-        if status.active_at is not None:
-            content["last_active_ago"] = max(int((now - status.active_at) * 1000), 0)
-        if status.presence == ONLINE:
-            content["currently_active"] = _is_active(status, now)
-        if status.status_msg is not None:
-            content["status_msg"] = status.status_msg
-        return content
+        return content_of(status, self._clock.seconds())
 
     def event(self, status: Status) -> bytes:
         """The event `m.presence` of a user: made once a second for all who see it."""
@@ -284,12 +290,12 @@ class Presence:
                 del self._users[user_id]
                 return
 
-    def _device(self, who: Requester, now: float) -> _Device:
+    def _device(self, who: Requester, now: float) -> Device:
         devices = self._devices.setdefault(who.user_id, {})
         name = who.device_id or ""
         device = devices.get(name)
         if device is None:
-            device = devices[name] = _Device(now)
+            device = devices[name] = Device(now)
         return device
 
     def _judge(self, status: Status, now: float, status_msg: str | None, *, notable: bool = True) -> float:
@@ -304,9 +310,11 @@ class Presence:
             else:
                 due = min(due, device.seen_at + SYNC_GRACE_S)
         presence = merged(device.chosen for device in devices.values())
-        if presence == ONLINE and not _is_active(status, now, IDLE_S):
+        if presence == ONLINE and not is_active(status, now, IDLE_S):
             presence = UNAVAILABLE
         self._change(status, presence, status_msg, now, notable=notable)
+        for listener in self._judged:
+            listener(status)
         if devices:
             self._watch(status, due)
         else:
@@ -317,7 +325,7 @@ class Presence:
         self, status: Status, presence: str, status_msg: str | None, now: float, *, notable: bool = True
     ) -> None:
         if (presence, status_msg) == (status.presence, status.status_msg):
-            if presence != ONLINE or status.told_active == _is_active(status, now):
+            if presence != ONLINE or status.told_active == is_active(status, now):
                 return
         status.presence, status.status_msg = presence, status_msg
         self._dirty[status.user_id] = status
@@ -336,7 +344,7 @@ class Presence:
             status.position = self.position = self._stream.advance()
             if user_id in notable:
                 status.notable = status.position
-            status.told_active = _is_active(status, now)
+            status.told_active = is_active(status, now)
             status.shown = None
             self._users.move_to_end(user_id)
             self._strangers.pop(user_id, None)
@@ -390,7 +398,3 @@ class Presence:
             self._change(status, OFFLINE, status.status_msg, now)
         elif status.presence != OFFLINE:
             self._watch(status, status.heard_at + REMOTE_S)
-
-
-def _is_active(status: Status, now: float, within: float = ACTIVE_S) -> bool:
-    return status.active_at is not None and now - status.active_at <= within

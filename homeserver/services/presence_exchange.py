@@ -12,9 +12,11 @@ from typing import Any, Final, Protocol
 from homeserver.clock import Clock, Timer
 from homeserver.protocol.identifiers import RoomID, ServerName, UserID, is_user_id, server_of
 from homeserver.protocol.presence import OFFLINE
-from homeserver.services.presence import IDLE_S, Presence, Status
+from homeserver.services.presence import Presence
+from homeserver.services.presence_model import IDLE_S, Status
 from homeserver.services.rooms.detached import detach
 from homeserver.services.rooms.persist import RoomCommit
+from homeserver.services.rooms.room_elsewhere import RoomElsewhere
 from storage.database import Database
 from storage.journal import Journal, Landed
 from storage.tables.memberships import Memberships
@@ -38,6 +40,10 @@ class PresencePost(Protocol):
 
     def lane_filled(self, destinations: Iterable[ServerName]) -> None:
         """There is something for these."""
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether it is this node that sends."""
 
     def is_away(self, destination: ServerName) -> bool:
         """Whether a server is left alone for now."""
@@ -124,7 +130,7 @@ class PresenceExchange:
         }
 
     def _changed(self, statuses: Sequence[Status]) -> None:
-        users = [status.user_id for status in statuses]
+        users = [status.user_id for status in statuses] if self._post.is_sending else []
         for start in range(0, len(users), AT_ONCE):
             detach("presence", self._spread(users[start : start + AT_ONCE]))
 
@@ -138,22 +144,21 @@ class PresenceExchange:
         """
         for each in landed:
             if isinstance(each.payload, RoomCommit):
-                came = [
-                    UserID(change.key[1])
-                    for change in each.payload.changes
-                    if change.key[0] == "m.room.member"
-                    and change.memberships[1] == "join"
-                    and change.memberships[0] != "join"
-                ]
-                local = [user_id for user_id in came if server_of(user_id) == self._server_name]
-                servers = {server_of(user_id) for user_id in came} - {self._server_name}
-                room_id = each.payload.head.room_id
-                if local and self._early:
-                    detach("presence", self._take(list(self._early)))
-                if local:
-                    detach("presence", self._introduce(room_id, local[:AT_ONCE]), room=room_id)
-                elif 0 < len(servers) <= AT_ONCE:
-                    detach("presence", self._welcome(room_id, servers), room=room_id)
+                self._came(RoomID(each.payload.head.room_id), _newcomers(each.payload))
+            elif isinstance(each.payload, RoomElsewhere):
+                self._came(each.payload.room_id, each.payload.joined)
+
+    def _came(self, room_id: RoomID, came: Sequence[UserID]) -> None:
+        local = [user_id for user_id in came if server_of(user_id) == self._server_name]
+        if local and self._early:
+            detach("presence", self._take(list(self._early)))
+        if not self._post.is_sending:
+            return
+        servers = {server_of(user_id) for user_id in came} - {self._server_name}
+        if local:
+            detach("presence", self._introduce(room_id, local[:AT_ONCE]), room=room_id)
+        elif 0 < len(servers) <= AT_ONCE:
+            detach("presence", self._welcome(room_id, servers), room=room_id)
 
     async def _introduce(self, room_id: RoomID, users: Sequence[UserID]) -> None:
         here = [user_id for user_id in users if self._presence.of(user_id).presence != OFFLINE]
@@ -191,6 +196,16 @@ class PresenceExchange:
         if servers:
             self._timer = self._clock.call_later(TURN_S, self._turn)
             self._post.lane_filled([server for server in servers if server in self._granted])
+
+
+def _newcomers(commit: RoomCommit) -> list[UserID]:
+    return [
+        UserID(change.key[1])
+        for change in commit.changes
+        if change.key[0] == "m.room.member"
+        and change.memberships[1] == "join"
+        and change.memberships[0] != "join"
+    ]
 
 
 def _is_user_of(origin: ServerName, user_id: Any) -> bool:

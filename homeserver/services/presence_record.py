@@ -14,7 +14,8 @@ from twisted.internet.defer import Deferred
 from homeserver.clock import Clock, Timer
 from homeserver.protocol.identifiers import UserID
 from homeserver.protocol.presence import OFFLINE
-from homeserver.services.presence import Presence, Status
+from homeserver.services.presence import Presence
+from homeserver.services.presence_model import Status
 from storage.database import Database
 from storage.tables.presence import KeptPresence
 from storage.transaction import Transaction
@@ -55,7 +56,9 @@ class PresenceRecord:
         await self._write()
 
     def _note(self, statuses: Sequence[Status]) -> None:
-        self._changed.update(status.user_id for status in statuses)
+        self._changed.update(
+            status.user_id for status in statuses if not self._presence.is_elsewhere(status.user_id)
+        )
         if self._timer is None:
             self._timer = self._clock.call_later(EVERY_S, self._due)
 

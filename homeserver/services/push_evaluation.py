@@ -67,8 +67,7 @@ class PushEvaluation:
         self._states = states
         self._rules = caches.cache("push_rules", lambda rules: _PLAIN_BYTES if rules.plain else _RULES_BYTES)
         self._changes = 0
-        self._position = 0
-        journal.listen(self._landed)
+        journal.listen(self._landed, self._missed)
 
     async def rules(self, user_id: UserID) -> UserRules:
         """The rules of a user as they are now; the same object until they change."""
@@ -100,16 +99,14 @@ class PushEvaluation:
         )
 
     def _landed(self, first: int, last: int, landed: Sequence[Landed]) -> None:
-        missed = first <= last and first != self._position + 1
-        if first <= last:
-            self._position = last
-        if missed:
-            self._rules.clear()
-            self._changes += 1
         for each in landed:
             if isinstance(each.payload, RulesChanged):
                 self._rules.pop(each.payload.user_id)
                 self._changes += 1
+
+    def _missed(self, upto: int) -> None:
+        self._rules.clear()
+        self._changes += 1
 
 
 def at_event(

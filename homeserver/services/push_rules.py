@@ -4,7 +4,8 @@ https://spec.matrix.org/v1.19/client-server-api/#push-rules
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import UserID
 from homeserver.protocol.push_rules.ruleset import Changes as RuleChanges
@@ -17,8 +18,7 @@ from storage.tables.users import Users
 from storage.transaction import Transaction
 
 
-@dataclass(frozen=True, slots=True)
-class RulesChanged:
+class RulesChanged(Struct, frozen=True, tag="rules"):
     """What a committed write did: the journal's payload."""
 
     user_id: UserID

@@ -4,8 +4,8 @@ https://spec.matrix.org/v1.19/client-server-api/#receipts
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from homeserver.clock import Clock
@@ -28,8 +28,7 @@ MAIN_THREAD = "main"
 UNTHREADED = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ReceiptsCommit:
+class ReceiptsCommit(Struct, frozen=True, tag="receipts"):
     """What a committed write did: the journal's payload. ``receipts`` are of one room."""
 
     room_id: RoomID

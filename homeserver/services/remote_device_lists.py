@@ -200,6 +200,8 @@ class RemoteDeviceLists:
         return RunResult(False, [*self._lists.change(tx, write, update.user_id, ()), *entries])
 
     async def _fetch(self, user_id: UserID, timeout_s: float | None, despite_pause: bool) -> None:
+        known = await self._database.read(lambda tx: RemoteDevices(tx).lists([user_id]))
+        before_asked = known[0].stale_since if known else None
         answer = await self._client.request(
             USER_DEVICES,
             server_of(user_id),
@@ -220,7 +222,8 @@ class RemoteDeviceLists:
             before = {each.device_id: each for each in stored.devices([user_id], [""])}
             stored.clear(user_id)
             stored.put(user_id, answer.stream_id, master, self_signing)
-            if user_id in self._outdated:
+            told_meanwhile = row is not None and row.stale_since not in (None, before_asked)
+            if told_meanwhile or user_id in self._outdated:
                 stored.mark_stale(user_id, self._clock.now_ms())
             entries = [
                 REMOTE_DEVICES.row(user_id, each.device_id, each.display_name, each.json)

@@ -3,7 +3,7 @@
 https://spec.matrix.org/v1.19/client-server-api/#relationship-between-access-tokens-and-devices
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from homeserver.clock import Clock, Randomness
@@ -73,6 +73,11 @@ class Sessions:
         self._lifetimes = lifetimes
         self._clock = clock
         self._random = random
+        self._listeners: list[Callable[[list[bytes]], None]] = []
+
+    def when_forgotten(self, listener: Callable[[list[bytes]], None]) -> None:
+        """Call with the hashes of tokens whose sessions are not as they were: other nodes may have them in memory."""
+        self._listeners.append(listener)
 
     async def requester(self, token: str, *, even_locked: bool = False) -> Requester:
         """Who an access token stands for. Raises UnknownToken, and UserLocked unless `even_locked`."""
@@ -171,8 +176,20 @@ class Sessions:
 
     def forget(self, token_hashes: Iterable[bytes]) -> None:
         """Drop sessions from memory: their tokens were deleted, or their user changed."""
+        hashes = list(token_hashes)
+        self.drop(hashes)
+        if hashes:
+            for listener in self._listeners:
+                listener(hashes)
+
+    def drop(self, token_hashes: Iterable[bytes]) -> None:
+        """Drop sessions from memory, of which another node said that they are not as they were."""
         for key in token_hashes:
             self._cache.pop(key)
+
+    def drop_all(self) -> None:
+        """Drop all from memory."""
+        self._cache.clear()
 
     async def forget_user(self, user_id: UserID) -> None:
         """Read a user's sessions anew at their next request: the user was locked, suspended, made an admin."""

@@ -7,7 +7,8 @@ https://github.com/matrix-org/matrix-spec-proposals/pull/4306
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from homeserver.protocol.identifiers import EventID, RoomID, UserID
 from homeserver.services.rooms.stored_event import StoredEvent
@@ -20,8 +21,7 @@ _SET_BYTES = 300
 _USER_BYTES = 100
 
 
-@dataclass(frozen=True, slots=True)
-class SubscriptionChanged:
+class SubscriptionChanged(Struct, frozen=True, tag="subscription"):
     """What a committed write did: the journal's payload."""
 
     user_id: UserID
@@ -37,8 +37,7 @@ class ThreadSubscribers:
         self._database = database
         self._sets = caches.cache("thread_subscribers", _weight)
         self._changes = 0
-        self._position = 0
-        journal.listen(self._landed)
+        journal.listen(self._landed, self._missed)
 
     async def among(self, user_id: UserID, events: Iterable[StoredEvent]) -> frozenset[EventID] | None:
         """Those of the threads that some events are in which a user follows; None where nobody follows any."""
@@ -70,16 +69,14 @@ class ThreadSubscribers:
         return found
 
     def _landed(self, first: int, last: int, landed: Sequence[Landed]) -> None:
-        missed = first <= last and first != self._position + 1
-        if first <= last:
-            self._position = last
-        if missed:
-            self._sets.clear()
-            self._changes += 1
         for each in landed:
             if isinstance(each.payload, SubscriptionChanged):
                 self._sets.pop(each.payload.thread)
                 self._changes += 1
+
+    def _missed(self, upto: int) -> None:
+        self._sets.clear()
+        self._changes += 1
 
 
 def _weight(users: frozenset[UserID]) -> int:

@@ -21,14 +21,16 @@ MAX_ROOMS = 10_000
 
 RoomListener = Callable[[RoomID], None]
 LocalListener = Callable[[RoomID, UserID, bool], None]
+SetListener = Callable[[RoomID, UserID, int], None]
 
 
 class _Room:
-    __slots__ = ("position", "users")
+    __slots__ = ("position", "until", "users")
 
     def __init__(self) -> None:
         self.position = 0
         self.users: dict[UserID, Timer] = {}
+        self.until: dict[UserID, float] = {}
 
 
 class Typing:
@@ -45,6 +47,7 @@ class Typing:
         self._busy: set[RoomID] = set()
         self._changed: list[RoomListener] = []
         self._local_changed: list[LocalListener] = []
+        self._was_set: list[SetListener] = []
         self.position = 0
         """The ephemeral position of the last change."""
 
@@ -58,6 +61,10 @@ class Typing:
         """
         self._local_changed.append(listener)
 
+    def when_set(self, listener: SetListener) -> None:
+        """Call with room, user and milliseconds (0: they stopped) whenever this node is told: other nodes are not."""
+        self._was_set.append(listener)
+
     async def put(
         self, who: Requester, room_id: RoomID, user_id: UserID, typing: bool, timeout_ms: int | None
     ) -> None:
@@ -67,16 +74,30 @@ class Typing:
         await self._access.require_joined(room_id, user_id)
         timeout_ms = DEFAULT_TIMEOUT_MS if timeout_ms is None else timeout_ms
         typing = typing and timeout_ms > 0
-        if typing or self._is_typing(room_id, user_id):
-            self._tell_servers(room_id, user_id, typing)
-        self._set(room_id, user_id, typing, min(timeout_ms, MAX_TIMEOUT_MS))
+        self._told(room_id, user_id, min(timeout_ms, MAX_TIMEOUT_MS) if typing else 0)
 
     async def receive(self, room_id: RoomID, user_id: UserID, typing: bool) -> None:
         """A user of another server starts or stops typing: an EDU of that server. Ignored if they are not
         in the room.
         """
         if await self._access.membership(room_id, user_id) == "join":
-            self._set(room_id, user_id, typing, REMOTE_TIMEOUT_MS)
+            self._told(room_id, user_id, REMOTE_TIMEOUT_MS if typing else 0)
+
+    def hear(self, room_id: RoomID, user_id: UserID, timeout_ms: int) -> None:
+        """Another node was told."""
+        typing = timeout_ms > 0
+        if typing or self._is_typing(room_id, user_id):
+            self._tell_servers(room_id, user_id, typing)
+        self._set(room_id, user_id, typing, min(timeout_ms, MAX_TIMEOUT_MS))
+
+    def everybody(self) -> list[tuple[RoomID, UserID, int]]:
+        """Who types where, and for how many milliseconds more."""
+        now = self._clock.seconds()
+        return [
+            (room_id, user_id, max(int((until - now) * 1000), 1))
+            for room_id in self._busy
+            for user_id, until in self._rooms[room_id].until.items()
+        ]
 
     def left(self, room_id: RoomID, user_id: UserID) -> None:
         """A user is no longer in a room."""
@@ -114,6 +135,12 @@ class Typing:
         """Whether somebody is typing in one of some rooms."""
         return not self._busy.isdisjoint(rooms)
 
+    def _told(self, room_id: RoomID, user_id: UserID, timeout_ms: int) -> None:
+        if timeout_ms or self._is_typing(room_id, user_id):
+            for listener in self._was_set:
+                listener(room_id, user_id, timeout_ms)
+        self.hear(room_id, user_id, timeout_ms)
+
     def _is_typing(self, room_id: RoomID, user_id: UserID) -> bool:
         room = self._rooms.get(room_id)
         return room is not None and user_id in room.users
@@ -128,9 +155,11 @@ class Typing:
         if timer is not None and timer.active():
             timer.cancel()
         if typing:
-            room.users[user_id] = self._clock.call_later(timeout_ms / 1000, self._expired, room_id, user_id)
+            seconds = timeout_ms / 1000
+            room.users[user_id] = self._clock.call_later(seconds, self._expired, room_id, user_id)
+            room.until[user_id] = self._clock.seconds() + seconds
         elif timer is not None:
-            del room.users[user_id]
+            del room.users[user_id], room.until[user_id]
         if typing != (timer is not None):
             self._note(room_id, room)
 

@@ -76,10 +76,11 @@ class RemoteDevices(Queries):
     @query(
         """insert into remote_device_lists (user_id, stale_since) values (%(user_id)s, %(now)s)
            on conflict (user_id) do update
-           set stale_since = coalesce(remote_device_lists.stale_since, excluded.stale_since)""",
+           set stale_since = coalesce(remote_device_lists.stale_since + 1, excluded.stale_since)""",
         nothing,
     )
-    def mark_stale(self, user_id: UserID, now: int) -> None: ...
+    def mark_stale(self, user_id: UserID, now: int) -> None:
+        """`stale_since` becomes another one each time."""
 
     @query(
         """update remote_device_lists

@@ -7,6 +7,7 @@ from typing import Any
 from homeserver.app.core import Core
 from homeserver.app.outside import Outside
 from homeserver.app.wiring import Runtime, build
+from homeserver.bus import Bus, OneNode
 from homeserver.clock import Clock
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.signing_keys import SigningKey
@@ -57,10 +58,15 @@ class SyncSite:
             threaded_reads=ThreadedReads(self.database, InlineWorkers()),
             journal=self.journal,
             caches=self.caches,
+            bus=self.bus(),
         )
         self.app = build(core, Runtime(InlineWorkers(), at_once, self.outside()), {})
         result_of(_started(self.journal))
         self.http = Client(self.app.site("client"))
+
+    def bus(self) -> Bus:
+        """What connects it with other nodes: there are none."""
+        return OneNode()
 
     def process_clock(self) -> Clock:
         """The clock of the program that starts."""

@@ -19,6 +19,7 @@ from homeserver.app.core import Core
 from homeserver.app.outside import Outside
 from homeserver.app.runtime import ReactorClock
 from homeserver.app.wiring import App, Runtime, build
+from homeserver.bus import Bus, OneNode
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.signing_keys import SigningKey, VerifyKey
 from storage.caches import CacheBudget
@@ -176,6 +177,7 @@ class WholeServer:
             journal=Journal(self.storage, f"tests{self._starts}"),
             caches=CacheBudget(64_000_000),
             old_keys=tuple(self.old_keys),
+            bus=self.bus(),
         )
         outside = Outside(self.world.streets, self.world.names, self.world.services)
         self.app = build(core, Runtime(InlineWorkers(), at_once, outside), {})
@@ -191,6 +193,10 @@ class WholeServer:
         self.address = self.world.address(self.name, self.port)
         self.http = Client(self.site)
         self.running = True
+
+    def bus(self) -> Bus:
+        """What connects it with other nodes: there are none."""
+        return OneNode()
 
     def rotate_key(self) -> None:
         """Let it sign with another key from the next start on."""

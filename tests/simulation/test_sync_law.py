@@ -28,7 +28,7 @@ class World:
     """People in rooms, two of whom sync: their clients are what the law is about."""
 
     def __init__(self, database: Database, filters: tuple[int, int], state_after: bool) -> None:
-        self.site = SyncSite(database)
+        self.site = self.new_site(database)
         result_of(self.site.app.sync.presence_record.start())
         self.people = self.site.people(*NAMES)
         self.story: list[str] = []
@@ -72,6 +72,10 @@ class World:
             person.join(self.rooms[0])
         for _ in range(2):
             self.say(self.people[0], 0, 6)
+
+    def new_site(self, database: Database) -> SyncSite:
+        """The site that people talk to at first."""
+        return SyncSite(database)
 
     def step(self, step: Step) -> None:
         """Do something."""

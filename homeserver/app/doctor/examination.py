@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import structlog
 
 from config.config import Config
+from homeserver.app.doctor.bus import check_bus
 from homeserver.app.doctor.certificates import check_certificates
 from homeserver.app.doctor.database import check_database
 from homeserver.app.doctor.files import check_data_dir, check_settings, check_signing_key
@@ -28,6 +29,8 @@ def examine_here(config: Config, clock: Clock, tell: Tell) -> bool:
         for finding in check(config):
             tell(finding)
     for finding in check_database(config, now):
+        tell(finding)
+    for finding in check_bus(config):
         tell(finding)
     for finding in check_certificates(config, now):
         tell(finding)

@@ -14,6 +14,7 @@ from homeserver.services.rooms.access import Access, Reader, Seen
 from homeserver.services.rooms.event_store import EventStore
 from homeserver.services.rooms.ignored_users import ignored_by
 from homeserver.services.rooms.persist import RoomCommit
+from homeserver.services.rooms.room_elsewhere import RoomElsewhere
 from homeserver.services.rooms.stored_event import StoredEvent
 from storage.caches import CacheBudget
 from storage.database import Database
@@ -71,7 +72,7 @@ class Aggregations:
         self._access = access
         self._kinds = caches.cache("event_children", lambda kinds: 200)
         self._changes = 0
-        journal.listen(self._landed)
+        journal.listen(self._landed, self._missed)
 
     def differ_by_reader(self, events: Iterable[StoredEvent]) -> bool:
         """Whether readers who may see the same of some events may be told different things of their children, as far
@@ -136,10 +137,14 @@ class Aggregations:
 
     def _landed(self, first: int, last: int, landed: Sequence[Landed]) -> None:
         for _, payload, _ in landed:
-            if isinstance(payload, RoomCommit) and payload.parents:
+            if isinstance(payload, RoomCommit | RoomElsewhere) and payload.parents:
                 self._changes += 1
                 for event_id in payload.parents:
                     self._kinds.pop(event_id)
+
+    def _missed(self, upto: int) -> None:
+        self._changes += 1
+        self._kinds.clear()
 
 
 _NONE: frozenset[str] = frozenset()

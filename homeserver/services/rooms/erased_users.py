@@ -27,6 +27,10 @@ class ErasedUsers:
             self._read = True
         return self._users
 
+    def look_again(self) -> None:
+        """There may be more, by other nodes."""
+        self._read = False
+
     def add(self, user_id: UserID) -> None:
         """Another one."""
         self._users.add(user_id)

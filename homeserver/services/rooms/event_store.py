@@ -1,6 +1,8 @@
 """Reading events by ID or number, through a cache."""
 
+from collections import OrderedDict
 from collections.abc import Iterable
+from typing import Final
 
 from homeserver.protocol.canonical_json import decode
 from homeserver.protocol.events.event import Event
@@ -10,6 +12,8 @@ from homeserver.services.rooms.stored_event import Status, StoredEvent
 from storage.caches import CacheBudget
 from storage.database import Database
 from storage.tables.events import EventRow, Events
+
+MAX_OUTDATED: Final = 1000
 
 
 def _memory(stored: StoredEvent) -> int:
@@ -24,6 +28,8 @@ class EventStore:
         self._database = database
         self._by_nid = caches.cache("events", _memory)
         self._nids = caches.cache("event_ids", lambda nid: 180)
+        self._outdated: OrderedDict[int, None] = OrderedDict()
+        """Events that another node has changed lately: rows of them may have been read before."""
 
     async def by_nids(self, nids: Iterable[int]) -> dict[int, StoredEvent]:
         """Those that exist, by number."""
@@ -73,7 +79,8 @@ class EventStore:
                 stored.pos is None and row.pos is not None
             ):  # another node gave it its place
                 stored = _stored(row)
-                self.remember(stored)
+                if row.nid not in self._outdated:
+                    self.remember(stored)
             events.append(stored)
         return events
 
@@ -84,6 +91,13 @@ class EventStore:
     def forget(self, nid: int) -> None:
         """Drop an event from the cache: its row has changed."""
         self._by_nid.pop(nid)
+
+    def changed_elsewhere(self, nid: int) -> None:
+        """Another node has changed an event."""
+        self._by_nid.pop(nid)
+        self._outdated[nid] = None
+        if len(self._outdated) > MAX_OUTDATED:
+            self._outdated.popitem(last=False)
 
     def forget_all(self) -> None:
         """Drop all events from the cache: some are not there any more."""

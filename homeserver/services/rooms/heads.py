@@ -62,13 +62,15 @@ class RoomHeads:
         self._events = events
         self._states = states
         self._cache = caches.cache("room_heads", lambda head: 1200 + 200 * len(head.extremities))
+        self._forgotten = 0
 
     async def find(self, room_id: RoomID) -> RoomHead | None:
         """The head of a room, or None if this server has never had a part in it."""
         head = self._cache.get(room_id)
         if head is None:
+            forgotten = self._forgotten
             head = await self._load(room_id)
-            if head is not None:
+            if head is not None and forgotten == self._forgotten:
                 self._cache.put(room_id, head)
         return head
 
@@ -76,7 +78,12 @@ class RoomHeads:
         self._cache.put(head.room_id, head)
 
     def forget(self, room_id: RoomID) -> None:
+        self._forgotten += 1
         self._cache.pop(room_id)
+
+    def forget_all(self) -> None:
+        self._forgotten += 1
+        self._cache.clear()
 
     async def _load(self, room_id: RoomID) -> RoomHead | None:
         row, summary = await self._database.read(

@@ -13,7 +13,9 @@ from twisted.internet.defer import Deferred
 from homeserver.clock import Clock
 from homeserver.protocol.identifiers import RoomID, ServerName
 from homeserver.protocol.partial_state import NotYetWhole
+from homeserver.services.rooms.detached import detach
 from homeserver.services.rooms.persist import RoomCommit
+from homeserver.services.rooms.room_elsewhere import RoomElsewhere
 from storage.bulk import Entry
 from storage.database import Database
 from storage.journal import Journal, Landed
@@ -41,7 +43,7 @@ class PartialRooms:
         self._told = 0
         self._waiting: dict[RoomID, list[Deferred[None]]] = {}
         self._listeners: list[Callable[[], None]] = []
-        journal.listen(self._landed)
+        journal.listen(self._landed, self._missed)
 
     def __contains__(self, room_id: object) -> bool:
         return room_id in self._since
@@ -123,16 +125,24 @@ class PartialRooms:
 
     def _landed(self, first: int, last: int, landed: Sequence[Landed]) -> None:
         for _, payload, _ in landed:
-            if not isinstance(payload, RoomCommit) or payload.whole is None:
-                continue
-            self._told += 1
-            if payload.whole:
-                self._since.pop(payload.head.room_id, None)
-                self._let_go(payload.head.room_id)
-            else:
-                self._since[payload.head.room_id] = self._clock.now_ms()
-                for listener in self._listeners:
-                    listener()
+            if isinstance(payload, RoomCommit) and payload.whole is not None:
+                self._turned(payload.head.room_id, whole=payload.whole)
+                if not payload.whole:
+                    for listener in self._listeners:
+                        listener()
+            elif isinstance(payload, RoomElsewhere) and payload.whole is not None:
+                self._turned(payload.room_id, whole=payload.whole)
+
+    def _missed(self, upto: int) -> None:
+        detach("reading of partial rooms", self.load())
+
+    def _turned(self, room_id: RoomID, *, whole: bool) -> None:
+        self._told += 1
+        if whole:
+            self._since.pop(room_id, None)
+            self._let_go(room_id)
+        else:
+            self._since[room_id] = self._clock.now_ms()
 
     def _let_go(self, room_id: RoomID) -> None:
         for waiting in self._waiting.pop(room_id, ()):

@@ -19,6 +19,7 @@ from homeserver.services.rooms.forgetting import Forgetting
 from homeserver.services.rooms.heads import RoomHead, RoomHeads, pack_nids
 from homeserver.services.rooms.notability import Notability
 from homeserver.services.rooms.relation_rows import relation_rows
+from homeserver.services.rooms.room_elsewhere import RoomElsewhere
 from homeserver.services.rooms.state_change import StateChange
 from homeserver.services.rooms.stored_event import Status, StoredEvent
 from homeserver.services.rooms.summary import storable_text, summary_after
@@ -92,7 +93,7 @@ class Persister:
         self._notability = notability
         self._server_name = forgetting.server_name
         self._forgetting = forgetting
-        journal.listen(self._landed)
+        journal.listen(self._landed, self._missed)
 
     async def commit(self, draft: RoomDraft) -> None:
         """Write a draft, durably; sets the positions of its events and the room's head. Raises `LostRace`."""
@@ -145,6 +146,10 @@ class Persister:
 
     def _landed(self, first: int, last: int, landed: Sequence[Landed]) -> None:
         for _, payload, positions in landed:
+            if isinstance(payload, RoomElsewhere):
+                self._heads.forget(payload.room_id)
+                for nid in payload.changed:
+                    self._events.changed_elsewhere(nid)
             if not isinstance(payload, RoomCommit):
                 continue
             for stored, pos in zip(payload.events, positions, strict=False):
@@ -154,6 +159,10 @@ class Persister:
                 self._events.remember(stored)
             last_pos = payload.events[-1].pos if payload.events else None
             self._heads.put(payload.head if last_pos is None else replace(payload.head, last_pos=last_pos))
+
+    def _missed(self, upto: int) -> None:
+        self._heads.forget_all()
+        self._events.forget_all()
 
     def _concerned_users(self, changes: Sequence[StateChange]) -> frozenset[UserID]:
         return frozenset(UserID(change.key[1]) for change in changes if self._is_local_member(change.key))

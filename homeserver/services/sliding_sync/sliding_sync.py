@@ -78,6 +78,9 @@ class SlidingSync:
         messages = request.extensions.to_device
         received = pos if messages is None else messages.since
         sticky = request.extensions.sticky
+        if not ephemeral.gave(since):  # another node answered last, and knows better what the client was told
+            held.answered = None
+            self._sources.lazy_members.forget(_client(name))
         unlike = not _alike(held.answered, request) or (sticky is not None and sticky.since < pos)
         answer: Answer | None = None
         woken_at: float | None = None

@@ -12,6 +12,7 @@ from homeserver.protocol.identifiers import RoomID, UserID
 from homeserver.services.device_writes import DeviceWrite
 from homeserver.services.receipts import READ_PRIVATE, ReceiptsCommit, placed
 from homeserver.services.rooms.persist import RoomCommit
+from homeserver.services.rooms.room_elsewhere import RoomElsewhere
 from homeserver.services.sync.here import Here
 from homeserver.services.sync.model import MEMBER
 from homeserver.services.sync.recent import RecentRooms
@@ -29,15 +30,16 @@ class Following:
         self._live = here.live
         self._recent = recent
         self._notifier = notifier
-        self._position: int | None = None
-        journal.listen(self._landed)
+        self._started = False
+        journal.listen(self._landed, self._missed)
         here.typing.when_changed(self._typing)
         here.presence.tell(self)
 
     def start(self) -> None:
         """Follow from now on, if that has not begun."""
-        if self._position is None:
-            self._begin(self._journal.position)
+        if not self._started:
+            self._started = True
+            self._recent.start(self._journal.position)
 
     def is_stranger(self, user_id: UserID) -> bool:
         """Whether a user has no record: of who shares rooms with them only the database knows."""
@@ -56,17 +58,9 @@ class Following:
         told = sum(self._live.count_near(user) for each in user_ids if (user := self._live.present(each)))
         return len(sharing), min(told, len(sharing) * len(user_ids))
 
-    def _begin(self, pos: int) -> None:
-        self._position = pos
-        self._recent.start(pos)
-
     def _landed(self, first: int, last: int, landed: Sequence[Landed]) -> None:
-        if self._position is None:
+        if not self._started:
             return
-        if first <= last:
-            if first != self._position + 1:
-                self._missed(first - 1)
-            self._position = last
         woken: set[UserID] = set()
         for each in landed:
             self._take(each, last, woken)
@@ -75,15 +69,18 @@ class Following:
 
     def _missed(self, pos: int) -> None:
         """Something was committed that this memory was not told of: forget all, and let everybody ask anew."""
-        self._live.forget_all()
-        self._recent.start(pos)
-        self._notifier.wake_all()
+        if self._started:
+            self._live.forget_all()
+            self._recent.start(pos)
+            self._notifier.wake_all()
 
     def _take(self, each: Landed, last: int, woken: set[UserID]) -> None:
         changes, payload, positions = each
         members = self._live.members
         if isinstance(payload, RoomCommit):
             self._take_room(payload, changes.users, positions, last)
+        elif isinstance(payload, RoomElsewhere):
+            self._take_room_elsewhere(payload, last)
         elif isinstance(payload, ReceiptsCommit):
             rows = placed(payload, positions)
             self._recent.receipts(payload.room_id, rows, watched=payload.room_id in members)
@@ -118,6 +115,16 @@ class Following:
         for stored in commit.events:
             if stored.outbound:
                 self._here.presence.active(stored.event.sender)
+
+    def _take_room_elsewhere(self, room: RoomElsewhere, last: int) -> None:
+        for user_id, _, now in room.moves:
+            self._live.moved(user_id, room.room_id, last, joined=now == "join")
+            if now != "join":
+                self._here.typing.left(room.room_id, user_id)
+        if room.whole is not None:
+            for user_id in self._live.members.get(room.room_id, ()):
+                self._live.touched(user_id, last, membership=True)
+        self._recent.other(room.room_id, last)
 
     def _stop_typing(self, commit: RoomCommit) -> None:
         for change in commit.changes:

@@ -6,7 +6,8 @@ from typing import Final
 
 from homeserver.protocol.identifiers import RoomID, UserID
 from homeserver.services.ephemeral_stream import NOTHING, EphemeralStream
-from homeserver.services.presence import Presence, Status
+from homeserver.services.presence import Presence
+from homeserver.services.presence_model import Status
 from homeserver.services.sync.ephemera import PRESENCE, TYPING, typing_event
 from homeserver.services.sync.live import Live, LiveUser
 from homeserver.services.sync.model import Asking, RoomUpdate

@@ -51,12 +51,14 @@ class LiveUser:
 
 
 class _Loading:
-    __slots__ = ("later", "user", "waiting")
+    __slots__ = ("later", "outdated", "user", "waiting")
 
     def __init__(self, user: LiveUser) -> None:
         self.user = user
         self.later: list[tuple[RoomID, bool]] = []
         self.waiting: list[Deferred[LiveUser]] = []
+        self.outdated = False
+        """What was read may be wrong by now."""
 
 
 class Live:
@@ -96,6 +98,8 @@ class Live:
 
     def forget_all(self) -> None:
         """Drop all records: positions were missed."""
+        for loading in self._loading.values():
+            loading.outdated = True
         self._users.clear()
         self._crowds.clear()
         self.members.clear()
@@ -104,23 +108,23 @@ class Live:
     def room_committed(self, commit: RoomCommit, users: Iterable[UserID], pos: int) -> None:
         """Follow the memberships that a write of a room changed."""
         for user_id in users:
-            user, loading = self._users.get(user_id), self._loading.get(user_id)
-            if user is None and loading is None:
+            if user_id not in self._users and user_id not in self._loading:
                 continue
-            moved = False
             for change in commit.changes:
                 if change.key == ("m.room.member", user_id):
                     before, after = change.memberships
                     if before == after == "join":
                         continue  # a new name or picture
-                    moved = True
-                    joined = after == "join"
-                    if user is not None:
-                        self._set(user, commit.head.room_id, joined)
-                    if loading is not None:
-                        loading.later.append((commit.head.room_id, joined))
-            if moved:
-                self.touched(user_id, pos, membership=True)
+                    self.moved(user_id, commit.head.room_id, pos, joined=after == "join")
+
+    def moved(self, user_id: UserID, room_id: RoomID, pos: int, *, joined: bool) -> None:
+        """The membership of a user changed."""
+        user, loading = self._users.get(user_id), self._loading.get(user_id)
+        if user is not None:
+            self._set(user, room_id, joined)
+        if loading is not None:
+            loading.later.append((room_id, joined))
+        self.touched(user_id, pos, membership=True)
 
     def touched(self, user_id: UserID, pos: int, *, membership: bool) -> None:
         """Something of the user's own changed."""
@@ -198,12 +202,23 @@ class Live:
             return await done
         loading = self._loading[user_id] = _Loading(LiveUser(user_id, self._journal.position))
         loading.waiting.append(done)
+        self._begin(loading)
+        return await done
+
+    def _begin(self, loading: _Loading) -> None:
+        user_id = loading.user.user_id
         _ = self._database.read(lambda tx: _stored(tx, user_id)).addCallbacks(
             lambda found: self._loaded(loading, *found), lambda failure: self._failed(loading, failure)
         )
-        return await done
 
     def _loaded(self, loading: _Loading, rooms: Sequence[RoomID], ignored: bytes | None) -> None:
+        if loading.outdated:
+            again = self._loading[loading.user.user_id] = _Loading(
+                LiveUser(loading.user.user_id, self._journal.position)
+            )
+            again.waiting = loading.waiting
+            self._begin(again)
+            return
         user = loading.user
         del self._loading[user.user_id]
         self._users[user.user_id] = user

@@ -72,6 +72,9 @@ class Sync:
             since = request.since
             if since is not None and await self._lost_pasts.hold(since.pos):
                 since = None
+            if since is not None and not self._here.ephemeral.gave(since):
+                # Another node knows better what the client was told.
+                self._sources.lazy_members.forget((who.user_id, who.device_id or "", request.filter_text))
             if since is None or request.full_state:
                 return await self._at_once(who, request, since)
             return await self._poll(who, request, since)

@@ -29,6 +29,7 @@ from homeserver.services.rooms.notability import (
     mentioned_by,
 )
 from homeserver.services.rooms.persist import RoomCommit
+from homeserver.services.rooms.room_elsewhere import RoomElsewhere
 from homeserver.services.rooms.stored_event import StoredEvent
 from homeserver.services.sync.live import IGNORED_USERS
 from homeserver.services.sync.model import MEMBER, Asking, RoomUpdate
@@ -151,9 +152,8 @@ class UnreadCounts:
         self._recent = recent
         self._tallies = caches.cache("unread", _Tally.weight)
         self._struck: dict[RoomID, int] = {}
-        self._position = 0
         self._epoch = 0
-        journal.listen(self._landed)
+        journal.listen(self._landed, self._missed)
 
     async def of_rooms(
         self, user_id: UserID, rooms: Collection[RoomID], ignored: Collection[UserID] = ()
@@ -278,10 +278,6 @@ class UnreadCounts:
             tally.take(stored, judge(stored, subscribed), user_id)
 
     def _landed(self, first: int, last: int, landed: Sequence[Landed]) -> None:
-        if first <= last:
-            if first != self._position + 1:
-                self._tallies.clear()
-            self._position = last
         for each in landed:
             if isinstance(each.payload, ReceiptsCommit):
                 self._epoch += 1
@@ -291,6 +287,12 @@ class UnreadCounts:
                 self._tallies.pop((each.payload.user_id, each.payload.room_id))
             elif isinstance(each.payload, RoomCommit):
                 self._room(each.payload, last)
+            elif isinstance(each.payload, RoomElsewhere):
+                self._room_elsewhere(each.payload, last)
+
+    def _missed(self, upto: int) -> None:
+        self._epoch += 1
+        self._tallies.clear()
 
     def _receipts(self, commit: ReceiptsCommit) -> None:
         for row in commit.receipts:
@@ -305,15 +307,25 @@ class UnreadCounts:
     def _room(self, commit: RoomCommit, last: int) -> None:
         room_id = commit.head.room_id
         if commit.redacted:
-            if len(self._struck) >= MAX_STRUCK:
-                self._struck.clear()
-                self._tallies.clear()
-            self._struck[room_id] = last
-            self._epoch += 1
+            self._strike(room_id, last)
         for change in commit.changes:
             if change.key[0] == MEMBER and change.memberships[0] != change.memberships[1]:
                 self._tallies.pop((UserID(change.key[1]), room_id))
                 self._epoch += 1
+
+    def _room_elsewhere(self, room: RoomElsewhere, last: int) -> None:
+        if room.changed:
+            self._strike(room.room_id, last)
+        for user_id, _, _ in room.moves:
+            self._tallies.pop((user_id, room.room_id))
+            self._epoch += 1
+
+    def _strike(self, room_id: RoomID, last: int) -> None:
+        if len(self._struck) >= MAX_STRUCK:
+            self._struck.clear()
+            self._tallies.clear()
+        self._struck[room_id] = last
+        self._epoch += 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,7 +124,7 @@ def _add_check(actions: Commands) -> None:
     check.add_argument(
         "--delete-strays",
         action="store_true",
-        help="delete files that nothing on record names (not while uploading)",
+        help="delete files that nothing on record names, and uploads that a crash cut off (not while uploading)",
     )
     check.set_defaults(run=run_check)
     add_config_option(check)

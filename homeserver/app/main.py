@@ -23,7 +23,7 @@ from homeserver.app.runtime import ReactorClock, SystemRandomness, ThreadWorkers
 from homeserver.app.signing_key_file import KeyFiles
 from homeserver.app.wiring import App, Runtime, build
 from homeserver.app.wiring_bus import build_bus
-from homeserver.http.listeners import Listeners
+from homeserver.http.listeners import CannotListen, Listeners
 from homeserver.http.metrics import ReactorLag
 from homeserver.protocol.identifiers import ServerName
 from storage.caches import CacheBudget
@@ -83,10 +83,11 @@ class Server:
         self._app: App | None = None
         self._node_file: NodeFile | None = None
         self._status = 0
+        self._refused: CannotListen | None = None
         self._stopping = False
 
     def run(self) -> int:
-        """Start, serve, stop."""
+        """Start, serve, stop. Raises CannotListen, and Unusable for a database."""
         sys.setswitchinterval(_SWITCH_SECONDS)
         try:
             dsn = self._embedded.start() if self._embedded else str(self._config.database.dsn)
@@ -103,6 +104,8 @@ class Server:
             self._threads.stop()
             if self._embedded:
                 self._embedded.stop()
+        if self._refused is not None:
+            raise self._refused
         return self._status
 
     def _start(self, dsn: str) -> None:
@@ -167,7 +170,10 @@ class Server:
         app.core.threaded_reads.close()
 
     def _failed(self, failure: Failure) -> None:
-        log.error("the server failed", error=failure.getErrorMessage(), traceback=failure.getTraceback())
+        if isinstance(failure.value, CannotListen):
+            self._refused = failure.value
+        else:
+            log.error("the server failed", error=failure.getErrorMessage(), traceback=failure.getTraceback())
         self._status = 1
         if not self._stopping:
             self.stop()

@@ -28,6 +28,10 @@ _BACKLOG: Final = 1024
 _CHECK_CERTIFICATE_EVERY: Final = 10.0  # seconds
 
 
+class CannotListen(Exception):
+    """An address cannot be listened on; the text is for the operator."""
+
+
 @dataclass(frozen=True, slots=True)
 class Binding:
     """A site, and where to serve it."""
@@ -48,7 +52,7 @@ class Listeners:
         self._open: list[tuple[Binding, Any]] = []
 
     def open(self, bindings: Sequence[Binding]) -> None:
-        """Listen everywhere. Raises OSError or ValueError with the address in it, and listens nowhere then."""
+        """Listen everywhere. Raises CannotListen, and listens nowhere then."""
         try:
             for binding in bindings:
                 self._open.append((binding, self._listen(binding)))
@@ -80,8 +84,11 @@ class Listeners:
         listener, site = binding.listener, binding.site
         try:
             return self._listening(listener, site)
-        except (OSError, ValueError, CannotListenError, SSL.Error) as error:
-            raise ValueError(f"Cannot listen on {address_of(listener)}: {error}") from error
+        except CannotListenError as error:
+            reason = getattr(error.socketError, "strerror", None) or error.socketError
+            raise CannotListen(f"Cannot listen on {address_of(listener)}: {reason}") from error
+        except (OSError, ValueError, SSL.Error) as error:
+            raise CannotListen(f"Cannot listen on {address_of(listener)}: {error}") from error
 
     def _listening(self, listener: Listener, site: Site) -> Any:
         if listener.unix is not None:

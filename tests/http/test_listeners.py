@@ -22,7 +22,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from config.listeners import Listener, Tls
 from homeserver.app.runtime import ReactorClock
-from homeserver.http.listeners import Binding, Listeners, ReloadedContexts
+from homeserver.http.listeners import Binding, CannotListen, Listeners, ReloadedContexts
 from tests.harness.memory import MemoryTransport, SteppingClock
 from tests.http.sample import Sample
 
@@ -221,7 +221,7 @@ def test_a_socket_left_behind_is_replaced_and_one_in_use_is_not(tmp_path: Path) 
     reactor: Any = EPollReactor()
     binding = Binding(Listener(unix=path), Sample().site)
     left.listen()
-    with pytest.raises(ValueError, match="Cannot listen on unix:"):
+    with pytest.raises(CannotListen, match="Cannot listen on unix:"):
         Listeners(reactor, SteppingClock()).open([binding])
     left.close()
     opened = Listeners(reactor, SteppingClock())
@@ -233,7 +233,7 @@ def test_a_socket_left_behind_is_replaced_and_one_in_use_is_not(tmp_path: Path) 
 def test_a_port_in_use_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(ValueError, match=f"Cannot listen on 127.0.0.1:{port}"):
+        with pytest.raises(CannotListen, match=f"Cannot listen on 127.0.0.1:{port}"):
             Listeners(EPollReactor(), SteppingClock()).open([Binding(Listener(port=port), Sample().site)])
 
 

@@ -1,6 +1,7 @@
 """How the server starts, and how it ends when it is told to."""
 
 import signal
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.harness.live_client import LiveUser
+from tests.harness.process import HOST, ProcessFailed
 from tests.system.conftest import MakeServer
 
 POLLS = 20
@@ -64,6 +66,16 @@ def test_nothing_is_complained_of_in_a_quiet_life(make_server: MakeServer) -> No
     server.stop()
     said = server.running.said()
     assert not [line for line in said.splitlines() if '"level":"error"' in line or "Traceback" in line]
+
+
+def test_a_port_that_is_taken_is_named_in_the_last_line(make_server: MakeServer) -> None:
+    server = make_server()
+    with socket.socket() as taken:
+        taken.bind((HOST, server.port))
+        with pytest.raises(ProcessFailed, match="status 1"):
+            server.start()
+    last = server.running.said().splitlines()[-1]
+    assert last.startswith(f"homeserver: Cannot listen on {HOST}:{server.port}: Address already in use")
 
 
 def _settled(user: LiveUser) -> str:

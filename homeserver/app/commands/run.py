@@ -10,6 +10,7 @@ from homeserver.app.commands.options import Commands, add_config_option, configu
 from homeserver.app.logs import configure_logs
 from homeserver.app.main import Server
 from homeserver.app.signing_key_file import SigningKeyUnusable, read_or_make_key_files
+from homeserver.http.listeners import CannotListen
 from storage.unusable import Unusable
 
 
@@ -38,6 +39,10 @@ def run(options: argparse.Namespace) -> int:
 
     try:
         return Server(config, keys, reactor, _Banner(config).listening).run()
+    except CannotListen as error:
+        raise CommandFailed(
+            f"{error} (`homeserver doctor` says more; `listeners` in the configuration names other addresses)"
+        ) from error
     except Unusable as error:
         raise CommandFailed(str(error)) from error
 

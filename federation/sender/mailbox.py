@@ -117,6 +117,8 @@ class Mailbox:
         self._post = post
         self._lagging = lagging
         self._overflow = lagging
+        self._unkept = 0
+        """The position of the last event that memory did not take, as others have to be read first."""
         self._pending: deque[Owed] = deque()
         self._rest: deque[Owed] = deque()
         self._rest_pos = 0
@@ -153,10 +155,13 @@ class Mailbox:
         """Put events at the end; what is owed at one position comes at once, so that it is known where it ends."""
         if not self.is_behind:
             self.cursor = max(self.cursor, owed[0].pos - 1)
-        if not self._overflow:
+        if self._overflow:
+            self._unkept = owed[-1].pos
+        else:
             self._pending.extend(owed)
             if len(self._pending) > MAX_PENDING:
                 self._overflow = self._lagging = True
+                self._unkept = owed[-1].pos
                 self._pending.clear()
         self.wake()
 
@@ -248,7 +253,7 @@ class Mailbox:
         """
         self._pending.clear()
         self._overflow = False
-        upto = self._post.distributed
+        upto = max(self._post.distributed, self._unkept)
         events = await self._post.owed(self.destination, self.cursor, upto, self._batch_size + 1)
         if len(events) <= self._batch_size:
             self._lagging = self._overflow

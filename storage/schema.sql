@@ -638,7 +638,8 @@ CREATE TABLE remote_device_lists (
     retry_at bigint DEFAULT 0 NOT NULL,
     failures integer DEFAULT 0 NOT NULL,
     master_key text,
-    self_signing_key text
+    self_signing_key text,
+    announce boolean DEFAULT false NOT NULL
 );
 
 CREATE TABLE remote_devices (

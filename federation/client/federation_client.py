@@ -24,6 +24,7 @@ from homeserver.gateways.http_client import (
     NotConnected,
     OutboundError,
     Sink,
+    was_cancelled,
 )
 from homeserver.protocol.canonical_json import encode_canonical
 from homeserver.protocol.errors import InvalidParam
@@ -201,7 +202,8 @@ class FederationClient:
         except OutboundError as error:
             if isinstance(error, NotConnected):
                 self._discovery.forget(server)
-            self._failed(attempt)
+            if not was_cancelled(error):
+                self._failed(attempt)
             raise Unreachable(server, str(error), self._health.retry_at_ms(server)) from error
 
     def _refused(self, attempt: Attempt, answer: Answer) -> RemoteError:

@@ -119,6 +119,8 @@ class Federation:
         for task in self._background:
             _ = task.addErrback(_trap_cancellation)
             task.cancel()
+        await self.shared.completing.stop()
+        await self.shared.joins.stop()
         await self.sender.stop()
 
 
@@ -163,7 +165,7 @@ def build_shared_rooms(
     return SharedRooms(
         access=access,
         servers=servers,
-        exports=RoomExports(access, rooms.events, rooms.states, core.threaded_reads),
+        exports=RoomExports(access, rooms.events, rooms.states, core.threaded_reads, rooms.partial),
         join_answers=JoinAnswers(database, rooms.events, rooms.states, core.threaded_reads),
         preview=preview,
         checker=ingest.checker,
@@ -214,6 +216,7 @@ def _completing(core: Core, rooms: RoomsCore, ingest: _Ingest) -> Completing:
         Reading(core.database, rooms.events, rooms.states, ingest.placer),
         Completion(rooms.states, ingest.placer, ingest.resolver),
         LargeState(core.journal, core.server_name),
+        rooms.redactions,
         rooms.partial,
         rooms.writer,
         core.server_name,
@@ -232,7 +235,9 @@ def _remotes(
     queries: RemoteQueries,
     servers: RemoteServers,
 ) -> Remotes:
-    past = PastEvents(ingest.placer, rooms.writer, BlockSequence(core.database, "backfill_orderings"))
+    past = PastEvents(
+        ingest.placer, rooms.writer, BlockSequence(core.database, "backfill_orderings"), rooms.partial
+    )
     backfilling = Backfilling(ingest.receiver, ingest.missing, servers, past, core.clock)
     return Remotes(memberships, queries, backfilling, IdentityServers(transport.http))
 

@@ -14,6 +14,7 @@ from homeserver.services.rooms.persist import Persister
 from homeserver.services.rooms.redactions import RedactionEffects
 from homeserver.services.rooms.state_history import StateMoves
 from homeserver.services.rooms.state_store import StateStore
+from homeserver.services.rooms.told_powers import ToldPowers
 from homeserver.services.rooms.writer import RoomWriter
 
 
@@ -37,7 +38,9 @@ def build_rooms_core(core: Core) -> RoomsCore:
     events = EventStore(core.database, core.caches)
     states = StateStore(core.database, events, core.caches)
     heads = RoomHeads(core.database, events, states, core.caches)
-    redactions = RedactionEffects(core.database, events, states)
+    redactions = RedactionEffects(
+        core.database, events, states, ToldPowers(core.database, events, states, core.server_name)
+    )
     nids = BlockSequence(core.database, "event_nids")
     author = Author(core.server_name, core.signing_key, core.clock, core.random)
     forgetting = Forgetting(core.server_name, upon_leave=core.config.rooms.forget_on_leave)

@@ -300,6 +300,12 @@ def _closed_on_us(reasons: Sequence[Failure]) -> bool:
     return any(reason.check(ConnectionDone, ConnectionLost) for reason in reasons)
 
 
+def was_cancelled(error: OutboundError) -> bool:
+    """Whether a request failed because whoever made it did not want the answer any more: the other side did nothing."""
+    reasons = getattr(error.__cause__, "reasons", ())
+    return any(reason.check(CancelledError) for reason in reasons)
+
+
 def _told(error: Exception) -> OutboundError:
     """What happened, as one of our errors with one line of text."""
     if isinstance(error, AddressForbidden):

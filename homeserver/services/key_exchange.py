@@ -19,7 +19,8 @@ from homeserver.protocol.identifiers import DeviceID, ServerName, UserID, server
 from homeserver.services import one_time_keys
 from homeserver.services.device_keys import DeviceKeys, add_signatures, columns, shown
 from homeserver.services.one_time_keys import OneTimeKeys
-from homeserver.services.remote_device_lists import RemoteDeviceLists, are_keys, signing_key_of
+from homeserver.services.remote_device_lists import RemoteDeviceLists
+from homeserver.services.told_devices import are_keys, signing_key_of
 from storage.tables.remote_devices import RemoteList
 
 T = TypeVar("T")

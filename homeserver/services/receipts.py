@@ -106,7 +106,7 @@ class Receipts:
         """Receipts that another server's EDU tells of, in a room of ours; those of others than its users
         are for the caller to leave out.
         """
-        joined = [row for row in receipts if await self._access.membership(room_id, row.user_id) == "join"]
+        joined = [row for row in receipts if await self._access.may_be_joined(room_id, row.user_id)]
         await self._write(room_id, joined, None, ())
 
     async def _is_later(

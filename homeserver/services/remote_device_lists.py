@@ -1,24 +1,26 @@
 """Devices of other servers' users: asked for once, then kept in step by what their server tells, as long as a room
 is shared. A list of which something was missed is stale, and fetched anew.
 
+Clients are told once of a change: when it is known here, so that who asks then has it. Of devices without keys, which
+clients never see, they are told nothing.
+
 https://spec.matrix.org/v1.19/server-server-api/#device-management
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import structlog
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, gatherResults
 
 from federation.client.federation_client import FederationClient
-from federation.wire.devices import USER_DEVICES, UserDevices
+from federation.wire.devices import USER_DEVICES
 from homeserver.clock import Clock, Timer
-from homeserver.protocol.canonical_json import encode_canonical
-from homeserver.protocol.errors import BadGateway, BadJson, InvalidParam, MatrixError
-from homeserver.protocol.identifiers import DeviceID, ServerName, UserID, is_user_id, server_of
-from homeserver.services.cross_signing import public_key
+from homeserver.protocol.errors import MatrixError
+from homeserver.protocol.identifiers import DeviceID, ServerName, UserID, server_of
 from homeserver.services.device_lists import DeviceLists
 from homeserver.services.device_writes import DeviceWrite, written
+from homeserver.services.told_devices import DeviceUpdate, devices_of, signing_key, signing_key_of, user_of
 from storage.database import Database
 from storage.journal import Journal, RunResult
 from storage.query import Entry
@@ -33,8 +35,6 @@ AT_A_TIME: Final = 10
 FIRST_PAUSE_MS: Final = 2_000
 LONGEST_PAUSE_MS: Final = 3_600_000
 LOOK_EVERY_S: Final = 60.0
-MAX_DEVICES: Final = 1_000
-"""Devices of one user that are kept: a server with more of them is up to something."""
 
 
 class RemoteDeviceLists:
@@ -110,7 +110,7 @@ class RemoteDeviceLists:
 
     async def update_received(self, origin: ServerName, content: Json) -> None:
         """An `m.device_list_update` of another server. Raises InvalidParam, BadJson."""
-        update = _Update(origin, content)
+        update = DeviceUpdate(origin, content)
 
         def run(tx: Transaction, write: DeviceWrite) -> RunResult[bool]:
             return self._take_update(tx, write, update)
@@ -120,21 +120,20 @@ class RemoteDeviceLists:
 
     async def signing_keys_received(self, origin: ServerName, content: Json) -> None:
         """An `m.signing_key_update` of another server. Raises InvalidParam, BadJson."""
-        user_id = _user_of(origin, content.get("user_id"))
-        master = _signing_key("master", user_id, content.get("master_key"))
-        self_signing = _signing_key("self_signing", user_id, content.get("self_signing_key"))
+        user_id = user_of(origin, content.get("user_id"))
+        master = signing_key("master", user_id, content.get("master_key"))
+        self_signing = signing_key("self_signing", user_id, content.get("self_signing_key"))
 
         def run(tx: Transaction, write: DeviceWrite) -> RunResult[bool]:
             stored = RemoteDevices(tx)
             if not stored.shared([user_id]):
                 return RunResult(False)
             row = stored.lock(user_id)
-            stale = row is None or row.stale_since is not None
-            if stale:
-                stored.mark_stale(user_id, self._clock.now_ms())
-            else:
-                stored.put_cross_signing(user_id, master, self_signing)
-            return RunResult(stale, self._lists.change(tx, write, user_id, ()))
+            if row is None or row.stale_since is not None:
+                stored.mark_stale(user_id, self._clock.now_ms(), True)
+                return RunResult(True)
+            stored.put_cross_signing(user_id, master, self_signing)
+            return RunResult(False, self._lists.change(tx, write, user_id, ()))
 
         if await written(self._journal, run):
             self._stale(user_id)
@@ -156,7 +155,7 @@ class RemoteDeviceLists:
                 stored.prune(gone)
             back = shared - set(stored.shared_since(sorted(shared), pos)) if shared else set()
             for user_id in back:
-                stored.mark_stale(user_id, self._clock.now_ms())
+                stored.mark_stale(user_id, self._clock.now_ms(), False)
             return sorted(back)
 
         for user_id in await self._database.transact(run):
@@ -178,7 +177,7 @@ class RemoteDeviceLists:
             self._outdated.add(user_id)
         self.wake()
 
-    def _take_update(self, tx: Transaction, write: DeviceWrite, update: "_Update") -> RunResult[bool]:
+    def _take_update(self, tx: Transaction, write: DeviceWrite, update: DeviceUpdate) -> RunResult[bool]:
         """Whether the list is stale now."""
         stored = RemoteDevices(tx)
         if not stored.shared([update.user_id]):
@@ -187,9 +186,12 @@ class RemoteDeviceLists:
         if row is not None and row.stale_since is None and update.stream_id <= row.stream_id:
             return RunResult(False)
         if row is None or row.stale_since is not None or update.leaves_gap(row.stream_id):
-            stored.mark_stale(update.user_id, self._clock.now_ms())
-            return RunResult(True, self._lists.change(tx, write, update.user_id, ()))
+            stored.mark_stale(update.user_id, self._clock.now_ms(), update.is_seen)
+            return RunResult(True)
         entries: list[Entry] = []
+        had = stored.devices([update.user_id], [update.device_id])
+        if update.keys is not None or any(each.json is not None for each in had):
+            entries += self._lists.change(tx, write, update.user_id, ())
         if update.deleted:
             stored.remove(update.user_id, update.device_id)
         else:
@@ -197,7 +199,7 @@ class RemoteDeviceLists:
                 REMOTE_DEVICES.row(update.user_id, update.device_id, update.display_name, update.keys)
             )
         stored.advance(update.user_id, update.stream_id)
-        return RunResult(False, [*self._lists.change(tx, write, update.user_id, ()), *entries])
+        return RunResult(False, entries)
 
     async def _fetch(self, user_id: UserID, timeout_s: float | None, despite_pause: bool) -> None:
         known = await self._database.read(lambda tx: RemoteDevices(tx).lists([user_id]))
@@ -209,7 +211,7 @@ class RemoteDeviceLists:
             timeout_s=timeout_s,
             despite_pause=despite_pause,
         )
-        devices = _devices(user_id, answer)
+        devices = devices_of(user_id, answer)
         master = signing_key_of("master", user_id, answer.master_key)
         self_signing = signing_key_of("self_signing", user_id, answer.self_signing_key)
 
@@ -219,18 +221,19 @@ class RemoteDeviceLists:
             if not stored.shared([user_id]):
                 stored.prune([user_id])
                 return RunResult(None)
-            before = {each.device_id: each for each in stored.devices([user_id], [""])}
+            before = _seen(stored.devices([user_id], [""]))
             stored.clear(user_id)
             stored.put(user_id, answer.stream_id, master, self_signing)
+            announce = row is not None and row.announce
             told_meanwhile = row is not None and row.stale_since not in (None, before_asked)
             if told_meanwhile or user_id in self._outdated:
-                stored.mark_stale(user_id, self._clock.now_ms())
+                stored.mark_stale(user_id, self._clock.now_ms(), announce)
             entries = [
                 REMOTE_DEVICES.row(user_id, each.device_id, each.display_name, each.json)
                 for each in devices.values()
             ]
             same = row is not None and (row.master_key, row.self_signing_key) == (master, self_signing)
-            if not (same and before == devices):
+            if announce or not same or before != _seen(devices.values()):
                 entries = [*self._lists.change(tx, write, user_id, ()), *entries]
             return RunResult(None, entries)
 
@@ -291,103 +294,6 @@ class RemoteDeviceLists:
         await self._database.transact(lambda tx: RemoteDevices(tx).failed(user_id, retry_at))
 
 
-class _Update:
-    """The content of an `m.device_list_update`. Raises InvalidParam, BadJson for what is none."""
-
-    def __init__(self, origin: ServerName, content: Json) -> None:
-        self.user_id = _user_of(origin, content.get("user_id"))
-        self.device_id = _device_id(content.get("device_id"))
-        stream_id, prev_id = content.get("stream_id"), content.get("prev_id", [])
-        if type(stream_id) is not int or not 0 <= stream_id < 2**63 or not isinstance(prev_id, list):
-            raise BadJson("`stream_id` must be an integer and `prev_id` a list")
-        self.stream_id = stream_id
-        self._prev = [each for each in prev_id if type(each) is int]
-        self.deleted = content.get("deleted") is True
-        self.display_name = _name(content.get("device_display_name"))
-        self.keys = _keys(self.user_id, self.device_id, content.get("keys"))
-
-    def leaves_gap(self, known: int) -> bool:
-        """Whether something lies between the list as it is known and this update."""
-        return not self._prev or any(prev > known for prev in self._prev)
-
-
-def _user_of(origin: ServerName, user_id: object) -> UserID:
-    if not isinstance(user_id, str) or not is_user_id(user_id) or server_of(user_id) != origin:
-        raise InvalidParam("The user is not of your server")
-    return UserID(user_id)
-
-
-def _device_id(device_id: object) -> DeviceID:
-    if not isinstance(device_id, str) or not device_id or "\0" in device_id or len(device_id) > 512:
-        raise BadJson("`device_id` must be a text")
-    return DeviceID(device_id)
-
-
-def _name(name: object) -> str | None:
-    return name[:256] if isinstance(name, str) and "\0" not in name else None
-
-
-def are_keys(user_id: UserID, device_id: DeviceID, keys: object) -> bool:
-    """Whether something that another server told are the keys of a device: clients take such, and nothing else."""
-    return (
-        isinstance(keys, dict)
-        and (keys.get("user_id"), keys.get("device_id")) == (user_id, device_id)
-        and isinstance(keys.get("algorithms"), list)
-        and all(isinstance(each, str) for each in keys["algorithms"])
-        and _are_texts(keys.get("keys"))
-        and isinstance(keys.get("signatures"), dict)
-        and all(_are_texts(each) for each in keys["signatures"].values())
-    )
-
-
-def _are_texts(value: object) -> bool:
-    return isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
-
-
-def _keys(user_id: UserID, device_id: DeviceID, keys: object) -> str | None:
-    """Keys of a device as clients take them. Fields that are missing are filled in: nobody can encrypt for such a
-    device, but its name is shown.
-    """
-    if not isinstance(keys, dict):
-        return None
-    empty = {"user_id": user_id, "device_id": device_id, "algorithms": [], "keys": {}, "signatures": {}}
-    whole = {**empty, **keys}
-    if not are_keys(user_id, device_id, whole):
-        return None
-    text = encode_canonical(whole).decode()
-    return text if len(text) <= 65_536 else None
-
-
-def _devices(user_id: UserID, answer: UserDevices) -> dict[DeviceID, RemoteDevice]:
-    """The usable devices of an answer."""
-    found: dict[DeviceID, RemoteDevice] = {}
-    for device in answer.devices[:MAX_DEVICES]:
-        if isinstance(device, dict):
-            try:
-                device_id = _device_id(device.get("device_id"))
-                name = _name(device.get("device_display_name"))
-                found[device_id] = RemoteDevice(
-                    user_id, device_id, name, _keys(user_id, device_id, device.get("keys"))
-                )
-            except MatrixError:
-                continue
-    if answer.user_id != user_id or not 0 <= answer.stream_id < 2**63:
-        raise BadGateway("The server answered about another user, or no list of devices")
-    return found
-
-
-def _signing_key(usage: str, user_id: UserID, key: object) -> str | None:
-    if key is None:
-        return None
-    if not isinstance(key, dict) or key.get("user_id") != user_id:
-        raise BadJson(f"Not a {usage} key of the user")
-    public_key(usage, key)
-    return encode_canonical(key).decode()
-
-
-def signing_key_of(usage: str, user_id: UserID, key: Mapping[str, Any] | None) -> str | None:
-    """The JSON of a cross-signing key that another server told; None for what is none."""
-    try:
-        return _signing_key(usage, user_id, key)
-    except MatrixError:
-        return None
+def _seen(devices: Iterable[RemoteDevice]) -> dict[DeviceID, RemoteDevice]:
+    """What clients see of some devices."""
+    return {each.device_id: each for each in devices if each.json is not None}

@@ -80,7 +80,7 @@ class Typing:
         """A user of another server starts or stops typing: an EDU of that server. Ignored if they are not
         in the room.
         """
-        if await self._access.membership(room_id, user_id) == "join":
+        if await self._access.may_be_joined(room_id, user_id):
             self._told(room_id, user_id, REMOTE_TIMEOUT_MS if typing else 0)
 
     def hear(self, room_id: RoomID, user_id: UserID, timeout_ms: int) -> None:

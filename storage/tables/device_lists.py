@@ -207,9 +207,9 @@ class DeviceLists(Queries):
     def owners(self, after: UserID, limit: int) -> list[UserID]:
         """Local users who have devices with keys, by ID."""
 
-    @query("select device_id from device_keys where user_id = %(user_id)s", many(DeviceID))
+    @query("select device_id from devices where user_id = %(user_id)s", many(DeviceID))
     def devices(self, user_id: UserID) -> list[DeviceID]:
-        """The devices that have keys."""
+        """The devices of a local user, those without keys too."""
 
     @query(
         """select user_id from memberships where room_id = %(room_id)s and membership = 'join' and local""",

@@ -2,8 +2,8 @@
 
 from msgspec import Struct
 
-from homeserver.protocol.identifiers import EventID, RoomID, ServerName
-from storage.query import Queries, bulk, bulk_delete, many, maybe, nothing, one, query
+from homeserver.protocol.identifiers import RoomID, ServerName
+from storage.query import Queries, bulk, bulk_delete, many, maybe, nothing, query
 from storage.tables.events import EVENT_COLUMNS, EventRow
 
 _COLUMNS = "room_id, join_nid, server, servers, since_ts, attempts"
@@ -32,14 +32,6 @@ class PartialRooms(Queries):
     def find(self, room_id: RoomID) -> PartialRoom | None: ...
 
     @query(
-        """select event_id from events join partial_rooms on nid = join_nid
-           where partial_rooms.room_id = %(room_id)s""",
-        one(EventID),
-    )
-    def join_of(self, room_id: RoomID) -> EventID:
-        """The event by which a room was entered."""
-
-    @query(
         f"""update partial_rooms set alive_until = %(alive_until)s, attempts = attempts + 1
             where alive_until < %(now)s returning {_COLUMNS}""",
         many(PartialRoom),
@@ -51,12 +43,22 @@ class PartialRooms(Queries):
     def is_alive(self, room_id: RoomID, alive_until: int) -> None: ...
 
     @query(
+        """update partial_rooms set alive_until = 0, attempts = greatest(attempts - 1, 0)
+           where room_id = any(%(rooms)s)""",
+        nothing,
+    )
+    def let_go(self, rooms: list[RoomID]) -> None:
+        """Leave some to others, as if nobody had begun."""
+
+    @query(
         f"""select {EVENT_COLUMNS} from events
-            where room_id = %(room_id)s and pos >= %(since)s and status = 0 order by pos""",
+            where room_id = %(room_id)s and (pos >= %(since)s
+              or pos is null and ordering is null and state_before is not null)
+            order by nid <> %(join_nid)s, received_ts, pos, nid""",
         many(EventRow),
     )
-    def events_since(self, room_id: RoomID, since: int) -> list[EventRow]:
-        """What was accepted in a room from a position on."""
+    def events_since(self, room_id: RoomID, join_nid: int, since: int) -> list[EventRow]:
+        """What got a place in a room from a join and its position on, also what was not accepted: about as it came."""
 
 
 NEW_PARTIAL_ROOMS = bulk("partial_rooms", ("room_id", "join_nid", "server", "servers", "since_ts"))

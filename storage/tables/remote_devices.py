@@ -7,7 +7,9 @@ from storage.query import Queries, affected, bulk, many, maybe, nothing, query
 
 
 class RemoteList(Struct, frozen=True):
-    """A list; the keys are JSON. `stale_since` is None while the list is good."""
+    """A list; the keys are JSON. `stale_since` is None while the list is good. `announce`: clients are to be
+    told when it is fetched, though it may be what it was here: they may have been told otherwise by its server.
+    """
 
     user_id: UserID
     stream_id: int
@@ -15,6 +17,7 @@ class RemoteList(Struct, frozen=True):
     failures: int
     master_key: str | None
     self_signing_key: str | None
+    announce: bool
 
 
 class RemoteDevice(Struct, frozen=True):
@@ -26,7 +29,7 @@ class RemoteDevice(Struct, frozen=True):
     json: str | None
 
 
-_LIST = "user_id, stream_id, stale_since, failures, master_key, self_signing_key"
+_LIST = "user_id, stream_id, stale_since, failures, master_key, self_signing_key, announce"
 
 REMOTE_DEVICES = bulk(
     "remote_devices",
@@ -59,8 +62,9 @@ class RemoteDevices(Queries):
     @query(
         """insert into remote_device_lists (user_id, stream_id, master_key, self_signing_key)
            values (%(user_id)s, %(stream_id)s, %(master_key)s, %(self_signing_key)s)
-           on conflict (user_id) do update set stream_id = excluded.stream_id, stale_since = null, retry_at = 0,
-             failures = 0, master_key = excluded.master_key, self_signing_key = excluded.self_signing_key""",
+           on conflict (user_id) do update set stream_id = excluded.stream_id, stale_since = null, announce = false,
+             retry_at = 0, failures = 0, master_key = excluded.master_key,
+             self_signing_key = excluded.self_signing_key""",
         nothing,
     )
     def put(
@@ -74,12 +78,14 @@ class RemoteDevices(Queries):
     def advance(self, user_id: UserID, stream_id: int) -> None: ...
 
     @query(
-        """insert into remote_device_lists (user_id, stale_since) values (%(user_id)s, %(now)s)
+        """insert into remote_device_lists (user_id, stale_since, announce)
+           values (%(user_id)s, %(now)s, %(announce)s)
            on conflict (user_id) do update
-           set stale_since = coalesce(remote_device_lists.stale_since + 1, excluded.stale_since)""",
+           set stale_since = coalesce(remote_device_lists.stale_since + 1, excluded.stale_since),
+             announce = remote_device_lists.announce or excluded.announce""",
         nothing,
     )
-    def mark_stale(self, user_id: UserID, now: int) -> None:
+    def mark_stale(self, user_id: UserID, now: int, announce: bool) -> None:
         """`stale_since` becomes another one each time."""
 
     @query(

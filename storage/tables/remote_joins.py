@@ -45,5 +45,14 @@ class RemoteJoins(Queries):
     def take_over(self, now: int, alive_until: int) -> list[RemoteJoin]:
         """Those of who died, which are the caller's from now on."""
 
+    @query(
+        """update remote_joins set alive_until = 0, attempts = greatest(attempts - 1, 0)
+           from unnest(%(rooms)s::text[], %(users)s::text[]) as mine (room_id, user_id)
+           where remote_joins.room_id = mine.room_id and remote_joins.user_id = mine.user_id""",
+        nothing,
+    )
+    def let_go(self, rooms: list[RoomID], users: list[UserID]) -> None:
+        """Leave some to others, as if nobody had begun."""
+
     @query("delete from remote_joins where room_id = %(room_id)s and user_id = %(user_id)s", nothing)
     def remove(self, room_id: RoomID, user_id: UserID) -> None: ...

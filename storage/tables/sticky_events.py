@@ -18,7 +18,9 @@ STICKY_EVENTS = bulk(
 DOUBTFUL_EVENTS = bulk(
     "doubtful_sticky_events", ("nid", "room_id", "expires_ts"), "on conflict (nid) do nothing"
 )
-"""Soft-failed events that are sticky."""
+"""Soft-failed events that are sticky, and such as are to be judged once more."""
+ONCE = 2**62
+"""When those expire that are judged once more and then no more."""
 SETTLED_EVENTS = bulk_delete("doubtful_sticky_events", ("nid",))
 """Those that are accepted by now."""
 
@@ -112,10 +114,11 @@ class StickyEvents(Queries):
 
 
 class DoubtfulEvent(Struct, frozen=True):
-    """A sticky event that is not accepted."""
+    """An event that is not accepted."""
 
     nid: int
     room_id: RoomID
+    expires_ts: int
 
 
 class DoubtfulEvents(Queries):
@@ -126,7 +129,7 @@ class DoubtfulEvents(Queries):
         """Where there are any."""
 
     @query(
-        """select nid, room_id from doubtful_sticky_events
+        """select nid, room_id, expires_ts from doubtful_sticky_events
            where room_id = any(%(rooms)s) and expires_ts > %(now)s order by nid""",
         many(DoubtfulEvent),
     )

@@ -118,6 +118,12 @@ class DevicesTest(World):
         alice, bob = await encrypting(alpha, "alice"), await encrypting(beta, "bob")
         room = await alice.person.public_room()
         await bob.person.join(room, alpha)
+
+        async def are_known() -> bool:
+            lists = "select stale_since from remote_device_lists where user_id = %s"
+            return alpha.database.rows(lists, bob.user_id) == [(None,)]
+
+        await eventually(are_known)
         await alice.sync()
         await bob.sync()
         return alice, bob, room
@@ -193,6 +199,23 @@ class DevicesTest(World):
         answer = await alice.query(bob)
         assert answer["failures"] == {}
         assert bob.device_id in answer["device_keys"][bob.user_id]
+
+    @in_world
+    async def test_a_change_is_told_once_and_of_devices_without_keys_nothing(self) -> None:
+        alice, bob, _ = await self.two()
+
+        alice.changed.clear()
+        await alice.sync()
+        assert alice.changed == set()
+        await bob.upload_keys()
+        await alice.notices(bob)
+        assert await alice.curve_of(bob) == "curve"
+        await alice.sync()
+        assert alice.changed == set()
+        await bob.person.do("PUT", f"/devices/{bob.device_id}", {"display_name": "phone"})
+        await alice.notices(bob)
+        keys = (await alice.query(bob))["device_keys"][bob.user_id][bob.device_id]
+        assert keys["unsigned"]["device_display_name"] == "phone"
 
     @in_world
     async def test_a_device_that_logs_out_is_gone_elsewhere(self) -> None:

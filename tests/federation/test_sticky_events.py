@@ -24,7 +24,7 @@ async def stick(person: Person, room: str, text: str, duration: int = 600_000) -
 async def sticky(person: Person, room: str) -> list[str]:
     """What a first sync tells of as sticky, in the timeline or beside it."""
     told: Any = (await person.rooms("join")).get(room, {})
-    events = told["timeline"]["events"] + told.get("msc4354_sticky", {}).get("events", [])
+    events = told.get("timeline", {}).get("events", []) + told.get("msc4354_sticky", {}).get("events", [])
     return sorted(each["content"]["body"] for each in events if "msc4354_sticky" in each)
 
 

@@ -218,6 +218,9 @@ class WholeServer:
     async def die(self) -> None:
         """Stop it as if it was killed: what it would put on record at its end is not."""
         self.app.federation.sender._started = False
+        self.app.federation.shared.joins._under_way.clear()
+        for working in list(self.app.federation.shared.completing._working.values()):
+            working.cancel()
         await self.stop()
 
     async def discard(self) -> None:

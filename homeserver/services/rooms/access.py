@@ -79,6 +79,17 @@ class Access:
         head = await self._heads.find(room_id)
         return "leave" if head is None else await self._membership(head, user_id)
 
+    async def may_be_joined(self, room_id: RoomID, user_id: UserID) -> bool:
+        """Whether a user of another server is in a room as far as this server knows: of a room whose members it does
+        not know yet, anybody may be of whom it knows nothing.
+        """
+        head = await self._heads.find(room_id)
+        if head is None:
+            return False
+        if head.partial and await self._states.find(head.state, "m.room.member", user_id) is None:
+            return True
+        return await self._membership(head, user_id) == "join"
+
     async def require_joined(self, room_id: RoomID, user_id: UserID) -> RoomHead:
         """The head of a room that the user is in. Raises Forbidden."""
         head = await self._heads.find(room_id)

@@ -5,14 +5,17 @@ in the room. Whoever works at a room says so again and again; one at which nobod
 """
 
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
 from typing import Final
 
 import structlog
 from twisted.internet.defer import CancelledError, Deferred
 
+from federation.client.errors import RemoteError
 from federation.wire.state import RoomStateIDs
 from homeserver.clock import Clock, Randomness
 from homeserver.protocol.errors import MatrixError
+from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import EventID, RoomID, ServerName
 from homeserver.services.rooms.asking_around import AskingAround
 from homeserver.services.rooms.heads import RoomHead, RoomHeads
@@ -65,19 +68,23 @@ class Completing:
 
     async def keep_going(self) -> None:
         """Take up what nobody works at, until cancelled."""
-        try:
-            while True:
-                try:
-                    await self._partial.load()
-                    await self._take_over()
-                except CancelledError:
-                    raise
-                except Exception:
-                    log.exception("partial rooms could not be taken up")
-                await self._rest()
-        finally:
-            for working in list(self._working.values()):
-                working.cancel()
+        while True:
+            try:
+                await self._partial.load()
+                await self._take_over()
+            except CancelledError:
+                raise
+            except Exception:
+                log.exception("partial rooms could not be taken up")
+            await self._rest()
+
+    async def stop(self) -> None:
+        """Work no more, so that another node, or this one when it is started again, goes on at once."""
+        rooms = list(self._working)
+        for working in list(self._working.values()):
+            working.cancel()
+        if rooms:
+            await self._database.transact(lambda tx: Stored(tx).let_go(rooms))
 
     def _wake(self) -> None:
         if self._nap is not None and not self._nap.called:
@@ -135,28 +142,43 @@ class Completing:
 
     async def _told(self, record: PartialRoom, head: RoomHead) -> Sequence[StoredEvent]:
         """The state before the join, as one of the servers in the room tells it. Raises NotTold."""
-        join_id = await self._join_of(record)
+        join = (await self._finishing.join(record)).event
 
-        async def ask(server: ServerName) -> RoomStateIDs:
-            return await self._missing.state_ids(server, record.room_id, join_id)
+        async def ask(server: ServerName) -> tuple[EventID, RoomStateIDs]:
+            return await self._state_ids(server, join)
 
         answers = AskingAround(self._clock, self._servers(record), ask)
         try:
             while (answered := await answers.next()) is not None:
-                server, ids = answered
-                if isinstance(ids, MatrixError):
-                    log.info("members not told", room_id=record.room_id, server=server, error=ids.message)
+                server, told = answered
+                if isinstance(told, MatrixError):
+                    log.info("members not told", room_id=record.room_id, server=server, error=told.message)
                     continue
-                state = await self._missing.fetch_state(server, head, join_id, ids)
+                at, ids = told
+                state = await self._missing.fetch_state(server, head, at, ids)
                 if state and any(one.event.type == "m.room.create" for one in state):
+                    if at != join.event_id:
+                        last = await self._missing.state_event(server, head, at)
+                        state += [] if last is None else [last]
                     return state
                 log.info("members could not be had", room_id=record.room_id, server=server)
         finally:
             answers.stop()
         raise NotTold
 
-    async def _join_of(self, record: PartialRoom) -> EventID:
-        return await self._database.read(lambda tx: Stored(tx).join_of(record.room_id))
+    async def _state_ids(self, server: ServerName, join: Event) -> tuple[EventID, RoomStateIDs]:
+        """The state before the event before the join, which other servers have sooner than the join; or if there are
+        several or the server does not have it, the state before the join. Raises BadGateway.
+        """
+        room_id = join.room_id
+        try:
+            if len(join.prev_event_ids) == 1:
+                before = join.prev_event_ids[0]
+                return before, await self._missing.state_ids(server, room_id, before)
+        except RemoteError as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+        return join.event_id, await self._missing.state_ids(server, room_id, join.event_id)
 
     def _servers(self, record: PartialRoom) -> list[ServerName]:
         """Whom to ask: who let us in, and others by chance."""

@@ -12,6 +12,7 @@ from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import EventID, RoomID, ServerName
 from homeserver.services.rooms.event_store import EventStore
 from homeserver.services.rooms.heads import RoomHead, unpack_nids
+from homeserver.services.rooms.partial_rooms import PartialRooms
 from homeserver.services.rooms.server_access import ServerAccess
 from homeserver.services.rooms.state_store import StateStore
 from homeserver.services.rooms.stored_event import Status, StoredEvent
@@ -45,8 +46,14 @@ class RoomExports:
     """Reads rooms for other servers."""
 
     def __init__(
-        self, access: ServerAccess, events: EventStore, states: StateStore, reads: ThreadedReads
+        self,
+        access: ServerAccess,
+        events: EventStore,
+        states: StateStore,
+        reads: ThreadedReads,
+        partial: PartialRooms,
     ) -> None:
+        self._partial = partial
         self._access = access
         self._events = events
         self._states = states
@@ -62,7 +69,7 @@ class RoomExports:
 
     async def state_at(self, server: ServerName, room_id: RoomID, event_id: EventID) -> StateJson:
         """The state before an event. Its events are not looked into, so a large one costs little. Raises NotFound,
-        Forbidden.
+        Forbidden, UnableDueToPartialState.
         """
         snapshot = await self._states.snapshot(await self._snapshot_before(server, room_id, event_id))
         nids = list(snapshot.entries().values())
@@ -84,7 +91,9 @@ class RoomExports:
         return await self._reads.read(read)
 
     async def _snapshot_before(self, server: ServerName, room_id: RoomID, event_id: EventID) -> int:
-        await self._access.shared_whole(room_id, server)
+        if (await self._access.shared(room_id, server)).partial:
+            await self._partial.whole_for_servers(room_id)
+            await self._access.shared(room_id, server)
         stored = await self._find(room_id, event_id)
         if stored.state_before is None:
             raise NotFound("The state before this event is not known here")

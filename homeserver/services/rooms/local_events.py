@@ -23,6 +23,7 @@ from homeserver.services.rooms.state_store import StateStore
 from homeserver.services.rooms.stored_event import StoredEvent
 
 MEMBER = "m.room.member"
+REDACTION = "m.room.redaction"
 _CREATE = ("m.room.create", "")
 
 
@@ -84,7 +85,8 @@ class LocalEvents:
         """Build an event on the draft's state and add it.
 
         Raises `NotAuthorised` where the rules forbid it, `EventTooLarge`, `BadJson`, and what the approver does; and
-        UnableDueToPartialState where it is not known yet what the one is in the room whom it is about.
+        UnableDueToPartialState where it is not known yet what the one is in the room whom it is about, or whether
+        what it redacts stays so.
 
         ``transaction`` is "device_id txn_id" of the client."""
         version = draft.head.room_version
@@ -92,6 +94,12 @@ class LocalEvents:
         own_key = [] if intent.state_key is None else [(intent.type, intent.state_key)]
         state = await self._states.lookup(draft.state, {*keys, _CREATE, *own_key}, draft.unsaved)
         if draft.partial and _needs_member(intent) and (MEMBER, intent.state_key) not in state:
+            raise UnableDueToPartialState
+        if (
+            draft.partial
+            and intent.type == REDACTION
+            and not await self._redactions.is_final(draft, intent.sender)
+        ):
             raise UnableDueToPartialState
         event = await self._build(draft, intent, [state[key].event for key in keys if key in state])
         check_auth(event, lambda event_type, state_key: _event(state.get((event_type, state_key))))
@@ -122,7 +130,7 @@ class LocalEvents:
         )
         draft.add(stored, before, after)
         changes = [] if event.key is None else [StateChange(event.key, replaced, stored, stored)]
-        if event.type == "m.room.redaction":
+        if event.type == REDACTION:
             changes += await self._redactions.redaction_arrived(draft, stored)
         elif event.type == MEMBER:
             changes += await self._redactions.member_ousted(draft, stored, changes)

@@ -42,7 +42,8 @@ class OwedRedactionsWork(AfterCommits[int]):
         return [owed.cause for owed in await self._database.read(lambda tx: OwedRedactions(tx).all())]
 
     def _asked(self, commit: RoomCommit) -> Iterable[int]:
-        return [stored.nid for stored in commit.events if takes_words_along(stored.event)]
+        events = (*commit.events, *commit.redacted) if commit.whole else commit.events
+        return [stored.nid for stored in events if takes_words_along(stored.event)]
 
     async def _do(self, wanted: list[int]) -> None:
         for cause in wanted:

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 
 from homeserver.clock import Clock
 from homeserver.protocol.identifiers import RoomID, ServerName
-from homeserver.protocol.partial_state import NotYetWhole
+from homeserver.protocol.partial_state import NotYetWhole, UnableDueToPartialState
 from homeserver.services.rooms.detached import detach
 from homeserver.services.rooms.persist import RoomCommit
 from homeserver.services.rooms.room_elsewhere import RoomElsewhere
@@ -25,6 +25,12 @@ from storage.tables.rooms import EARLIER_ROOM_SERVERS
 
 SOON_S: Final = 0.25
 """So long who joins a room waits for its members."""
+HISTORY_S: Final = 3.0
+"""So long who reads up to the join waits for them, as what was before it cannot be fetched without them."""
+SERVERS_S: Final = 10.0
+"""So long another server waits that asks for the state at an event."""
+YOUNG_MS: Final = 60_000
+"""A room that has been partial for longer is not expected to become whole while somebody reads it."""
 
 _NONE: frozenset[RoomID] = frozenset()
 _NOBODY: Mapping[ServerName, int] = MappingProxyType({})
@@ -102,6 +108,23 @@ class PartialRooms:
                 timer.cancel()
             if waiting in everybody:
                 everybody.remove(waiting)
+
+    async def whole_for_history(self, room_id: RoomID) -> None:
+        """Wait a while for a room to become whole, if that may be expected."""
+        since = self._since.get(room_id)
+        if since is None or self._clock.now_ms() - since > YOUNG_MS:
+            return
+        try:
+            await self.whole(room_id, HISTORY_S)
+        except NotYetWhole:
+            return
+
+    async def whole_for_servers(self, room_id: RoomID) -> None:
+        """Let another server wait for a room to become whole. Raises UnableDueToPartialState."""
+        try:
+            await self.whole(room_id, SERVERS_S)
+        except NotYetWhole:
+            raise UnableDueToPartialState from None
 
     def closing(self, record: PartialRoom, learned: Mapping[ServerName, int] = _NOBODY) -> list[Entry]:
         """The rows by which a room ceases to be partial: the servers that were said to be in it are so no more for that

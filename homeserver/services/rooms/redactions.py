@@ -14,6 +14,7 @@ from homeserver.services.rooms.powers import POWER_KEYS, power_levels_in
 from homeserver.services.rooms.state_change import StateChange
 from homeserver.services.rooms.state_store import StateStore
 from homeserver.services.rooms.stored_event import Status, StoredEvent
+from homeserver.services.rooms.told_powers import ToldPowers
 from storage.database import Database
 from storage.snapshots import Snapshot
 from storage.tables.events import REDACTIONS, Events
@@ -36,15 +37,20 @@ class RedactionEffects:
     https://spec.matrix.org/v1.19/rooms/v11/#handling-redactions
     """
 
-    def __init__(self, database: Database, events: EventStore, states: StateStore) -> None:
+    def __init__(
+        self, database: Database, events: EventStore, states: StateStore, told_powers: ToldPowers
+    ) -> None:
         self._database = database
         self._events = events
         self._states = states
+        self._told_powers = told_powers
 
     async def forbids(self, draft: RoomDraft, redaction: Event) -> str | None:
-        """Why a redaction may not take effect, which clients must not see then; None also if its target is
+        """Why a redaction may not take effect, or not yet, which clients must not see then; None also if its target is
         not here yet.
         """
+        if not await self.is_final(draft, redaction.sender):
+            return "it is not known yet what the sender may do"
         target_id = _target_id(redaction)
         if redaction.version.redactions_authorised_by_level or target_id is None:
             return None
@@ -52,6 +58,10 @@ class RedactionEffects:
         if target is None or await self._may_strike(draft, redaction, target):
             return None
         return "the sender may not redact that event"
+
+    async def is_final(self, draft: RoomDraft, sender: UserID) -> bool:
+        """Whether what somebody redacts now stays redacted, in a room whose members may not be known yet."""
+        return await self._told_powers.hold(draft, sender)
 
     async def redaction_arrived(self, draft: RoomDraft, redaction: StoredEvent) -> list[StateChange]:
         """Note an accepted redaction of the draft and strike its target, if it is known.
@@ -69,7 +79,8 @@ class RedactionEffects:
     async def member_ousted(
         self, draft: RoomDraft, cause: StoredEvent, changes: Sequence[StateChange]
     ) -> list[StateChange]:
-        """Strike what a user said since they came, if the event that makes them go says so and its sender may.
+        """Strike what a user said since they came, if the event that makes them go says so and its sender may. Where
+        that is not known yet, it is put off until it is (`owe`).
 
         Returns as `redaction_arrived`. https://github.com/matrix-org/matrix-spec-proposals/pull/4293
         """
@@ -78,6 +89,8 @@ class RedactionEffects:
             return []
         ousted = [change for change in changes if change.key == event.key and change.current is cause]
         if not ousted or not await self._may_strike_all(draft, event):
+            return []
+        if not await self.is_final(draft, event.sender):
             return []
         user_id, since, room_id = UserID(event.state_key or ""), ousted[0].previous, draft.head.room_id
         after = 0 if since is None or since.pos is None else since.pos
@@ -99,6 +112,17 @@ class RedactionEffects:
             if target.event.type != _CREATE:
                 struck += await self._strike(draft, cause, target)
         return struck
+
+    async def owe(self, draft: RoomDraft, cause: StoredEvent) -> None:
+        """Have what somebody said struck later: they were made to go with it while a room's members were not known."""
+        event = cause.event
+        if not takes_words_along(event) or cause.pos is None or not await self._may_strike_all(draft, event):
+            return
+        user_id = UserID(event.state_key or "")
+        before = await self._states.snapshot(cause.state_before or 0)
+        came = await self._present(draft, before, (_MEMBER, user_id))
+        after = 0 if came is None or came.pos is None else came.pos
+        draft.entries.append(OWED_REDACTIONS.row(cause.nid, draft.head.room_id, user_id, after, cause.pos))
 
     async def strike_some(self, draft: RoomDraft, owed: OwedRedaction) -> None:
         """Strike some more of what somebody said who was removed with it. Of that nothing is present state: such went

@@ -147,6 +147,8 @@ class RemoteJoining:
         event = await self._authorised(server, event, answer)
         head = await self._doors.receiver.present(wish.room_id)
         if head is None:
+            if answer.members_omitted and omitted is None:
+                raise BadGateway("All our users left the room while another came in")
             entrance = await self._entrance(event, intake, omitted)
             await self._doors.room_import.bring_in(entrance)
             return
@@ -157,10 +159,12 @@ class RemoteJoining:
 
     async def _answered(self, server: ServerName, event: Event) -> tuple[PduIntake, Joined, Omitted | None]:
         """The answer to the join. A server that leaves members out and says so wrongly is asked for all of them."""
-        if self._without_members and not await self._doors.receiver.is_known(event.room_id):
+        receiver = self._doors.receiver
+        here = await receiver.present(event.room_id) is not None
+        if self._without_members and (here or not await receiver.is_known(event.room_id)):
             intake = self._checker.intake(event.room_id, event.version)
             answer = await self._send(server, event, intake, omit_members=True)
-            if not answer.members_omitted:
+            if here or not answer.members_omitted:
                 return intake, answer, None
             servers = _servers_in_room(answer)
             if servers is not None:

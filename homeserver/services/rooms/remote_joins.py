@@ -14,7 +14,7 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList
 
 from homeserver.clock import Clock
 from homeserver.protocol.errors import MatrixError
-from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.identifiers import RoomID, ServerName, UserID
 from homeserver.services.rooms.membership_requests import MembershipWish
 from homeserver.services.rooms.partial_rooms import PartialRooms
 from homeserver.services.rooms.remote_joining import RemoteJoining
@@ -40,6 +40,8 @@ class RemoteJoins:
         self._database = database
         self._joining = joining
         self._clock = clock
+        self._under_way: dict[tuple[RoomID, UserID], Deferred[None]] = {}
+        self._stopped = False
 
     async def join(self, wish: MembershipWish, servers: Sequence[ServerName]) -> None:
         """Join through one of the servers. Raises what `RemoteJoining.join` does."""
@@ -47,7 +49,7 @@ class RemoteJoins:
         await self._database.transact(
             lambda tx: Stored(tx).put(wish.room_id, wish.user_id, content, list(servers), alive)
         )
-        await self._work(wish, servers)
+        await self._joined(wish, servers)
         await self._partial.whole_soon(wish.room_id)
 
     async def keep_trying(self) -> None:
@@ -60,6 +62,16 @@ class RemoteJoins:
             except Exception:
                 log.exception("joins that were interrupted could not be gone on with")
             await self._clock.sleep(ALIVE_MS / 2000)
+
+    async def stop(self) -> None:
+        """Leave what is under way to another node, or to this one when it is started again, at once."""
+        self._stopped = True
+        for work in list(self._under_way.values()):
+            work.cancel()
+        rooms = [room_id for room_id, _ in self._under_way]
+        users = [user_id for _, user_id in self._under_way]
+        if rooms:
+            await self._database.transact(lambda tx: Stored(tx).let_go(rooms, users))
 
     async def _take_over(self) -> None:
         now = self._clock.now_ms()
@@ -74,9 +86,24 @@ class RemoteJoins:
             return
         log.info("join gone on with", room_id=join.room_id, user=join.user_id, attempt=join.attempts)
         try:
-            await self._work(wish, join.servers)
+            await self._joined(wish, join.servers)
         except MatrixError as error:
             log.info("join not possible", room_id=join.room_id, user=join.user_id, error=error.message)
+
+    async def _joined(self, wish: MembershipWish, servers: Sequence[ServerName]) -> None:
+        """Join, also if whoever waits for it gives up. Raises what `RemoteJoining.join` does."""
+        waiting: Deferred[None] = Deferred()
+        key = wish.room_id, wish.user_id
+        self._under_way[key] = work = Deferred.fromCoroutine(self._work(wish, servers))
+
+        def ended(result: object) -> None:
+            if not self._stopped and self._under_way.get(key) is work:
+                del self._under_way[key]
+            if not waiting.called:
+                waiting.callback(result)  # type: ignore[arg-type]  # a failure makes it fail
+
+        _ = work.addBoth(ended)
+        await waiting
 
     async def _work(self, wish: MembershipWish, servers: Sequence[ServerName]) -> None:
         """Join, and strike the record at the end, whatever that is. It stays if this node is told to stop."""
@@ -86,7 +113,8 @@ class RemoteJoins:
         except CancelledError:
             raise
         except Exception:
-            await self._ended(wish)
+            if not self._stopped:  # else that is what failed
+                await self._ended(wish)
             raise
         else:
             await self._ended(wish)

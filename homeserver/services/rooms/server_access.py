@@ -63,10 +63,6 @@ class ServerAccess:
             raise Forbidden("Your server is not in the room")
         return head
 
-    async def shared_whole(self, room_id: RoomID, server: ServerName) -> RoomHead:
-        """`shared`, for what needs all members. Raises UnableDueToPartialState besides."""
-        return _whole(await self.shared(room_id, server))
-
     async def participating_whole(self, room_id: RoomID, server: ServerName) -> RoomHead:
         """`participating`, for what needs all members. Raises UnableDueToPartialState besides."""
         return _whole(await self.participating(room_id, server))

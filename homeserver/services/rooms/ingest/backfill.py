@@ -21,6 +21,7 @@ from homeserver.services.rooms.ingest.order import oldest_first
 from homeserver.services.rooms.ingest.placing import Arrival, EventPlacer, Placed
 from homeserver.services.rooms.ingest.receiving import EventReceiver
 from homeserver.services.rooms.numbers import BlockSequence
+from homeserver.services.rooms.partial_rooms import PartialRooms
 from homeserver.services.rooms.remote_servers import RemoteServers
 from homeserver.services.rooms.writer import RoomWriter
 from storage.snapshots import Snapshot
@@ -47,6 +48,7 @@ class PastEvents:
     placer: EventPlacer
     writer: RoomWriter
     orderings: BlockSequence
+    partial: PartialRooms
 
 
 class Backfilling:
@@ -70,10 +72,11 @@ class Backfilling:
 
     async def fill(self, room_id: RoomID, depth: int, limit: int) -> bool:
         """Fetch events before the gaps at or below ``depth``, about ``limit``; whether any were added."""
+        await self._past.partial.whole_for_history(room_id)
         async with self._locks.holding(room_id):
             head = await self._receiver.present(room_id)
             if head is None or head.partial:
-                return False  # of a partial room, nobody can tell what its past allowed
+                return False  # its past would be judged by states that lack members, and by others than it has now
             every = await self._missing.gaps(room_id)
             gaps = frozenset([event_id for event_id, at in every if at <= depth][:MAX_GAPS])
             if not gaps or self._hopeless.get(gaps, 0) > self._clock.now_ms():

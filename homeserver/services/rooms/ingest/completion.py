@@ -1,8 +1,10 @@
 """Making a partial room whole, once another server has told the state before our join.
 
-What was told by the join stays as it is, and all other members are added to it. Each event that was accepted meanwhile
-is looked at again, in order: on the state that is known now it may not be allowed. Then it is rejected, and what it did
-to the room is undone. https://spec.matrix.org/v1.19/server-server-api/#checks-performed-on-receipt-of-a-pdu
+What was told by the join stays as it is, and all other members are added to it. Each event that came meanwhile is
+looked at again, in order: on the state that is known now one that was accepted may not be allowed. Then it is rejected,
+and what it did to the room is undone. One that was rejected may be allowed: then it does to the room what it should
+have done. Clients do not see it before it has been judged by the current state as well (`SecondLooks`), like those that
+failed that check so far. https://spec.matrix.org/v1.19/server-server-api/#checks-performed-on-receipt-of-a-pdu
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +13,7 @@ from dataclasses import dataclass, field
 from homeserver.protocol.identifiers import EventID, StateKey
 from homeserver.services.rooms.draft import RoomDraft
 from homeserver.services.rooms.heads import Extremity, extremity_of
-from homeserver.services.rooms.ingest.placing import EventPlacer
+from homeserver.services.rooms.ingest.placing import EventPlacer, MissingEvents
 from homeserver.services.rooms.resolver import StateResolver
 from homeserver.services.rooms.state_store import StateStore
 from homeserver.services.rooms.stored_event import Status, StoredEvent
@@ -49,7 +51,7 @@ class Completion:
             await self._again(draft, replay, stored)
         completed = replay.completed
         completed.extremities = replay.extremities(draft.extremities)
-        if replay.rejected:
+        if replay.changed:
             after = [replay.after[one.event_id] for one in completed.extremities]
             version = draft.head.room_version
             completed.state = await self._resolver.resolve(version, after, draft.unsaved)
@@ -67,16 +69,33 @@ class Completion:
         if not plain:
             known = [replay.after[one] for one in event.prev_event_ids if one in replay.after]
             before = await self._resolver.resolve(event.version, known or [before], draft.unsaved)
-        allowed = not replay.after or await self._placer.is_allowed(draft, event, before)
-        if not allowed:
+        status = await self._judged(draft, replay, stored, before)
+        rejected = status is Status.REJECTED, stored.status is Status.REJECTED
+        if rejected[0]:
             after = before
-        elif plain:
+        elif plain and not rejected[1]:
             after = await replay.whole(was[1])
         elif event.key is not None:
             after = await states.derive(before, {event.key: stored.nid})
         else:
             after = before
-        replay.note(stored, before, after, allowed=allowed, plain=plain)
+        replay.note(stored, before, after, status)
+        if not plain or rejected[0] != rejected[1]:
+            replay.changed.add(event.event_id)
+
+    async def _judged(
+        self, draft: RoomDraft, replay: "_Replay", stored: StoredEvent, before: Snapshot
+    ) -> Status:
+        """What an event is now. The first is the join, which was accepted by a server that knows all."""
+        if not replay.after:
+            return Status.ACCEPTED
+        try:
+            reason = await self._placer.rejection(draft, stored.event, before, replay.statuses)
+        except MissingEvents:
+            return stored.status
+        if reason is not None:
+            return Status.REJECTED
+        return Status.ACCEPTED if stored.status is Status.ACCEPTED else Status.SOFT_FAILED
 
 
 class _Replay:
@@ -91,7 +110,7 @@ class _Replay:
         self.completed = Completed()
         self.after: dict[EventID, Snapshot] = {}
         self.changed: set[EventID] = set()
-        self.rejected: set[EventID] = set()
+        self.statuses: dict[EventID, Status] = {}
 
     async def whole(self, state: Snapshot) -> Snapshot:
         """A state of the partial room with the members that it lacks."""
@@ -102,29 +121,25 @@ class _Replay:
             self._known[state.id] = found
         return found
 
-    def note(
-        self, stored: StoredEvent, before: Snapshot, after: Snapshot, *, allowed: bool, plain: bool
-    ) -> None:
+    def note(self, stored: StoredEvent, before: Snapshot, after: Snapshot, status: Status) -> None:
         """Take in what an event came to."""
         event_id = stored.event.event_id
         self._events.append(stored)
         self.after[event_id] = after
-        if not allowed:
-            self.rejected.add(event_id)
-        if not (allowed and plain):
-            self.changed.add(event_id)
-        self.completed.events.append(_restated(stored, before, after, allowed=allowed))
+        self.statuses[event_id] = status
+        self.completed.events.append(_restated(stored, before, after, status))
         self.completed.snapshots += [before, after]
 
     def extremities(self, extremities: Sequence[Extremity]) -> tuple[Extremity, ...]:
-        """Those of the room, where rejected ones give way to what came before them."""
-        if not self.rejected:
+        """Those of the room, where such as are not accepted any more give way to what came before them."""
+        refused = {event_id for event_id, status in self.statuses.items() if status is not Status.ACCEPTED}
+        if not any(one.event_id in refused for one in extremities):
             return tuple(extremities)
         by_id = {stored.event.event_id: stored for stored in self._events}
         followed = {
             prev_id
             for event_id, stored in by_id.items()
-            if event_id not in self.rejected
+            if event_id not in refused
             for prev_id in stored.event.prev_event_ids
         }
         found: dict[EventID, Extremity] = {}
@@ -136,14 +151,14 @@ class _Replay:
             if event_id in seen or stored is None:
                 continue
             seen.add(event_id)
-            if event_id in self.rejected:
+            if event_id in refused:
                 edge.extend(stored.event.prev_event_ids)
             elif event_id not in followed:
                 found[event_id] = extremity_of(stored)
         return tuple(found.values())
 
 
-def _restated(stored: StoredEvent, before: Snapshot, after: Snapshot, *, allowed: bool) -> StoredEvent:
+def _restated(stored: StoredEvent, before: Snapshot, after: Snapshot, status: Status) -> StoredEvent:
     return StoredEvent(
         stored.event,
         stored.nid,
@@ -151,11 +166,11 @@ def _restated(stored: StoredEvent, before: Snapshot, after: Snapshot, *, allowed
         pos=stored.pos,
         ordering=stored.ordering,
         outbound=stored.outbound,
-        status=Status.ACCEPTED if allowed else Status.REJECTED,
+        status=status,
         state_before=before.id,
         state_after=after.id,
         transaction=stored.transaction,
         redacted_by=stored.redacted_by,
         thread=stored.thread,
-        notable=stored.notable if allowed else 0,
+        notable=stored.notable if status is Status.ACCEPTED else 0,
     )

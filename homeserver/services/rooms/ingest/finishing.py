@@ -4,7 +4,7 @@ The members' rows are written before, in pieces; so the write itself is short. N
 that came: to clients the room is one that its users have just come into.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from homeserver.protocol.identifiers import ServerName, StateKey, UserID, is_user_id, server_of
@@ -12,12 +12,14 @@ from homeserver.services.rooms.draft import RoomDraft
 from homeserver.services.rooms.event_store import EventStore
 from homeserver.services.rooms.ingest.completion import Completion
 from homeserver.services.rooms.ingest.importing import AT_ONCE, MEMBER, LargeState
+from homeserver.services.rooms.ingest.order import oldest_first
 from homeserver.services.rooms.ingest.placing import EventPlacer
 from homeserver.services.rooms.partial_rooms import PartialRooms
 from homeserver.services.rooms.persist import membership_row
+from homeserver.services.rooms.redactions import RedactionEffects
 from homeserver.services.rooms.state_change import StateChange
 from homeserver.services.rooms.state_store import StateStore
-from homeserver.services.rooms.stored_event import StoredEvent
+from homeserver.services.rooms.stored_event import Status, StoredEvent
 from homeserver.services.rooms.writer import RoomWriter
 from storage.bulk import Entry
 from storage.database import Database
@@ -33,6 +35,7 @@ from storage.tables.memberships import (
 from storage.tables.partial_rooms import PartialRoom
 from storage.tables.partial_rooms import PartialRooms as Stored
 from storage.tables.state import CURRENT_STATE, GONE_STATE, CurrentState
+from storage.tables.sticky_events import DOUBTFUL_EVENTS, ONCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +56,22 @@ class Finishing:
         reading: Reading,
         completion: Completion,
         large_state: LargeState,
+        redactions: RedactionEffects,
         partial: PartialRooms,
         writer: RoomWriter,
         server_name: ServerName,
     ) -> None:
+        self._redactions = redactions
         self._reading = reading
         self._completion = completion
         self._large_state = large_state
         self._partial = partial
         self._writer = writer
         self._server_name = server_name
+
+    async def join(self, record: PartialRoom) -> StoredEvent:
+        """The event by which a room was entered."""
+        return (await self._reading.events.by_nids((record.join_nid,)))[record.join_nid]
 
     async def finish(self, record: PartialRoom, state: Iterable[StoredEvent]) -> None:
         """Add the members of the state before the join, as another server told it."""
@@ -90,31 +99,41 @@ class Finishing:
         reading = self._reading
         if not draft.partial:
             return
-        join = (await reading.events.by_nids((record.join_nid,)))[record.join_nid]
+        draft.partial = False
+        join = await self.join(record)
         since = join.pos or 0
         rows, current, local = await reading.database.read(
             lambda tx: (
-                Stored(tx).events_since(record.room_id, since),
+                Stored(tx).events_since(record.room_id, record.join_nid, since),
                 CurrentState(tx).of_types(record.room_id, [MEMBER]),
                 Memberships(tx).local_joined(record.room_id),
             )
         )
         known = await reading.states.whole(await reading.states.snapshot(join.state_before or 0))
         added = {key: nid for key, nid in told.items() if key not in known}
-        completed = await self._completion.of(draft, reading.events.load(rows), added)
+        completed = await self._completion.of(draft, _in_order(reading.events.load(rows)), added)
         changes = await reading.placer.changes_between(draft, draft.state, completed.state, join)
         entries = await self._state_rows(
             record, completed.state, changes, {(kind, key): nid for kind, key, nid in current}
         )
         moved = {change.key for change in changes}
         entries += await self._shown_anew(record, completed.state, set(local), moved)
-        draft.state, draft.extremities, draft.partial = completed.state, completed.extremities, False
+        draft.state, draft.extremities = completed.state, completed.extremities
         for snapshot in completed.snapshots:
             draft.keep_snapshot(snapshot)
         draft.learned.extend(changes)
         draft.restated.extend(completed.events)
         draft.entries += self._partial.closing(record, _joined(changes))
         draft.entries += entries
+        await self._put_off(draft, completed.events)
+
+    async def _put_off(self, draft: RoomDraft, events: Iterable[StoredEvent]) -> None:
+        """What is done when the room is whole: to judge anew what was not accepted, to redact what could not be."""
+        for stored in events:
+            if stored.status is Status.SOFT_FAILED:
+                draft.entries.append(DOUBTFUL_EVENTS.row(stored.nid, draft.head.room_id, ONCE))
+            elif stored.status is Status.ACCEPTED:
+                await self._redactions.owe(draft, stored)
 
     async def _state_rows(
         self,
@@ -166,6 +185,12 @@ class Finishing:
 
     def _is_ours(self, user_id: str) -> bool:
         return is_user_id(user_id) and server_of(user_id) == self._server_name
+
+
+def _in_order(events: Sequence[StoredEvent]) -> list[StoredEvent]:
+    """Events in the order in which they build on each other."""
+    by_id = {stored.event.event_id: stored for stored in events}
+    return [by_id[event.event_id] for event in oldest_first([stored.event for stored in events])]
 
 
 def _joined(changes: Iterable[StateChange]) -> dict[ServerName, int]:

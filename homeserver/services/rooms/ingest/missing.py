@@ -137,6 +137,15 @@ class MissingHistory:
             and stored.event.room_id == head.room_id
         ]
 
+    async def state_event(self, origin: ServerName, head: RoomHead, event_id: EventID) -> StoredEvent | None:
+        """An event that ``origin`` is asked for, if it is of the state and its auth events allow it."""
+        event = await self._single(origin, head, event_id)
+        if event is None or event.key is None:
+            return None
+        await self.fetch_auth_events(origin, head, [event])
+        stored = (await self._outliers.save([event])).get(event_id)
+        return None if stored is None or stored.status is Status.REJECTED else stored
+
     async def _state_of(self, head: RoomHead, state: Sequence[StoredEvent]) -> Snapshot:
         """The snapshot of a state that another server told."""
         updates = {stored.event.key: stored.nid for stored in state if stored.event.key is not None}
@@ -261,14 +270,10 @@ class MissingHistory:
         state = await self.state_before(origin, head, event_id)
         if state is None:
             return None
-        event = await self._single(origin, head, event_id)
-        if event is None or event.key is None:
+        stored = await self.state_event(origin, head, event_id)
+        if stored is None or stored.event.key is None:
             return state
-        await self.fetch_auth_events(origin, head, [event])
-        stored = (await self._outliers.save([event])).get(event_id)
-        if stored is None or stored.status is Status.REJECTED:
-            return state
-        return await self._states.derive(state, {event.key: stored.nid})
+        return await self._states.derive(state, {stored.event.key: stored.nid})
 
     async def _single(self, origin: ServerName, head: RoomHead, event_id: EventID) -> Event | None:
         pdus = await self._ask(origin, EVENT, "pdus", {"event_id": event_id})

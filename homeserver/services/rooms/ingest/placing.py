@@ -31,6 +31,7 @@ from storage.tables.sticky_events import DOUBTFUL_EVENTS, SETTLED_EVENTS
 
 REDACTION: Final = "m.room.redaction"
 _CREATE = ("m.room.create", "")
+_NOT_RESTATED: Mapping[EventID, Status] = {}
 _NO_STATES: Mapping[EventID, Snapshot] = {}
 
 
@@ -154,7 +155,7 @@ class EventPlacer:
         event = arrival.event
         if known is not None and known.status is Status.REJECTED:
             return Status.REJECTED, "it was rejected before"
-        reason = await self._rejection(draft, event, before)
+        reason = await self.rejection(draft, event, before)
         if reason is not None:
             return Status.REJECTED, reason
         if arrival.past is None and before.set_hash != draft.state.set_hash:
@@ -228,14 +229,26 @@ class EventPlacer:
         version = arrival.event.version
         return await self._resolver.resolve(version, states or [Snapshot()], draft.unsaved), gaps
 
-    async def _rejection(self, draft: RoomDraft, event: Event, before: Snapshot) -> str | None:
-        """Why the event must be rejected: by its own auth events, or by the state before it."""
+    async def rejection(
+        self,
+        draft: RoomDraft,
+        event: Event,
+        before: Snapshot,
+        restated: Mapping[EventID, Status] = _NOT_RESTATED,
+    ) -> str | None:
+        """Why the event must be rejected: by its own auth events, or by the state before it. ``restated``: what the
+        checks of others have come to since.
+        """
         auth_ids = event.auth_event_ids
         found = await self._by_ids(draft, auth_ids)
         missing = {auth_id for auth_id in auth_ids if auth_id not in found}
         if missing:
             raise MissingEvents(missing)
-        rejected = {auth_id for auth_id, stored in found.items() if stored.status is Status.REJECTED}
+        rejected = {
+            auth_id
+            for auth_id, stored in found.items()
+            if restated.get(auth_id, stored.status) is Status.REJECTED
+        }
         try:
             check_auth_events_shape(event, [stored.event for stored in found.values()], rejected)
         except NotAuthorised as error:
@@ -282,11 +295,6 @@ class EventPlacer:
         except NotAuthorised as error:
             return error.message
         return None
-
-    async def is_allowed(self, draft: RoomDraft, event: Event, state: Snapshot) -> bool:
-        """Whether a state of which all is known allows an event."""
-        found = await self._states.lookup(state, {*auth_types_of(event), _CREATE}, draft.unsaved)
-        return self._forbidden_by(event, {key: stored.event for key, stored in found.items()}) is None
 
     def known(self, event_id: EventID) -> StoredEvent | None:
         """An event that this node has in memory."""

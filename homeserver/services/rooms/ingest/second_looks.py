@@ -3,6 +3,8 @@
 "Soft-failure checks MUST be re-evaluated when the membership state changes for a user with unexpired sticky events."
 Servers learn of changes in different orders; so all come to show the same. Powers and join rules count as well.
 
+Likewise, once, what came into a room before its members were known (`completion`).
+
 Events that a policy server refused are not judged again: it "prevents the stickiness of the event".
 
 https://github.com/matrix-org/matrix-spec-proposals/pull/4354
@@ -22,7 +24,7 @@ from homeserver.services.rooms.persist import RoomCommit
 from homeserver.services.rooms.writer import RoomWriter
 from storage.database import Database
 from storage.journal import Journal
-from storage.tables.sticky_events import DoubtfulEvent, DoubtfulEvents
+from storage.tables.sticky_events import ONCE, SETTLED_EVENTS, DoubtfulEvent, DoubtfulEvents
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +48,7 @@ class SecondLooks(AfterCommits[RoomID]):
         return await self._database.read(lambda tx: DoubtfulEvents(tx).rooms(now))
 
     def _asked(self, commit: RoomCommit) -> Iterable[RoomID]:
-        if any(change.key[0] in _DECIDING for change in commit.changes):
+        if commit.whole or any(change.key[0] in _DECIDING for change in commit.changes):
             return (RoomID(commit.head.room_id),)
         return ()
 
@@ -59,8 +61,16 @@ class SecondLooks(AfterCommits[RoomID]):
                 log.info("a doubtful event is of a room that is gone", room_id=doubtful.room_id)
 
     async def _judge(self, doubtful: DoubtfulEvent) -> None:
+        once = doubtful.expires_ts == ONCE
+
         async def job(draft: RoomDraft) -> bool:
-            return await self._placer.reconsider(draft, doubtful.nid)
+            if once and draft.head.summary.local_members == 0:
+                accepted = False
+            else:
+                accepted = await self._placer.reconsider(draft, doubtful.nid)
+            if once and not accepted and not draft.partial:
+                draft.entries.append(SETTLED_EVENTS.row(doubtful.nid))
+            return accepted
 
         if await self._writer.write(doubtful.room_id, job):
-            log.info("sticky event accepted after all", room_id=doubtful.room_id, nid=doubtful.nid)
+            log.info("event accepted after all", room_id=doubtful.room_id, nid=doubtful.nid)

@@ -218,9 +218,11 @@ class WholeServer:
     async def die(self) -> None:
         """Stop it as if it was killed: what it would put on record at its end is not."""
         self.app.federation.sender._started = False
-        self.app.federation.shared.joins._under_way.clear()
-        for working in list(self.app.federation.shared.completing._working.values()):
+        joins, completing = self.app.federation.shared.joins, self.app.federation.shared.completing
+        joins._stopped = True
+        for working in [*joins._under_way.values(), *completing._working.values()]:
             working.cancel()
+        joins._under_way.clear()
         await self.stop()
 
     async def discard(self) -> None:

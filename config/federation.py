@@ -108,7 +108,7 @@ class FederationConfig:
     partial_state_joins: bool = setting(
         "Let users talk in a room of other servers as soon as its settings are here, while its members arrive in the "
         "background. Off: a join takes until all of them are here.",
-        default=False,
+        default=True,
     )
     partial_state_wait_ms: Milliseconds = setting(
         "How long a request that needs all members of a room waits for them to arrive, before it fails.",

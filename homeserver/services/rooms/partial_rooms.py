@@ -23,7 +23,7 @@ from storage.tables.partial_rooms import WHOLE_ROOMS, PartialRoom
 from storage.tables.partial_rooms import PartialRooms as Stored
 from storage.tables.rooms import EARLIER_ROOM_SERVERS
 
-SOON_S: Final = 0.25
+SOON_S: Final = 1.0
 """So long who joins a room waits for its members."""
 HISTORY_S: Final = 3.0
 """So long who reads up to the join waits for them, as what was before it cannot be fetched without them."""

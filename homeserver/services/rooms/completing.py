@@ -64,6 +64,7 @@ class Completing:
         self._random = random
         self._working: dict[RoomID, Deferred[None]] = {}
         self._nap: Deferred[None] | None = None
+        self._stopped = False
         partial.when_new(self._wake)
 
     async def keep_going(self) -> None:
@@ -80,6 +81,7 @@ class Completing:
 
     async def stop(self) -> None:
         """Work no more, so that another node, or this one when it is started again, goes on at once."""
+        self._stopped = True
         rooms = list(self._working)
         for working in list(self._working.values()):
             working.cancel()
@@ -101,7 +103,7 @@ class Completing:
                 timer.cancel()
 
     async def _take_over(self) -> None:
-        if not len(self._partial):
+        if self._stopped or not len(self._partial):
             return
         now = self._clock.now_ms()
         for record in await self._database.transact(lambda tx: Stored(tx).take_over(now, now + ALIVE_MS)):
@@ -119,6 +121,8 @@ class Completing:
         except CancelledError:
             return
         except Exception as error:
+            if self._stopped:
+                return  # whoever goes on with it finds it let go
             pause = min(PAUSE_MS * 2 ** min(record.attempts - 1, 20), MAX_PAUSE_MS)
             if isinstance(error, MatrixError):
                 log.info("room not whole yet", room_id=room_id, error=error.message, again_in_ms=pause)

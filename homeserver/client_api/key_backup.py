@@ -26,7 +26,7 @@ class NewBackup(msgspec.Struct, frozen=True):
     """A version of a backup; `version` is only looked at where one is updated."""
 
     algorithm: str
-    auth_data: dict[str, Any]
+    auth_data: Any
     version: str | None = None
 
 

@@ -150,6 +150,11 @@ def test_a_backup_of_no_algorithm_is_refused(alice: Device, algorithm: str) -> N
     assert (reply.status, reply.errcode) == (400, "M_INVALID_PARAM")
 
 
+def test_what_its_clients_keep_with_it_may_be_anything(alice: Device) -> None:
+    body = {"algorithm": "m.megolm_backup.v1", "auth_data": "an opaque string"}
+    assert alice.here.post(VERSION, body).status == 200
+
+
 def test_nobody_else_sees_it(site: SyncSite, alice: Device) -> None:
     version = create(alice)
     put(alice, version, session(), ROOM, "one")

@@ -214,6 +214,7 @@ class WholeServer:
             await self.site.close(0.0)
             await self.app.stop()
             self.storage.close()
+            await sleep(0)  # news of its sockets must not reach those that get their numbers next
 
     async def die(self) -> None:
         """Stop it as if it was killed: what it would put on record at its end is not."""

@@ -31,6 +31,7 @@ _EXAMPLES: Final[Mapping[str, Any]] = {
 _DEEPEST: Final = 4
 
 _BY_SERVICES: Final = "what has it looks itself, and its tests have it refused"
+_OPAQUE: Final = "only the clients of its algorithm know what it has to be"
 _LENIENT: Final = "what other servers send is read leniently"
 # What need not be as the specification says, or is looked at elsewhere: beginnings of paths, by the reason.
 ELSEWHERE: Final[Mapping[str, str]] = {
@@ -41,6 +42,8 @@ ELSEWHERE: Final[Mapping[str, str]] = {
     "PUT /_matrix/client/v3/pushrules/global/{kind}/{ruleId}/actions .actions": _BY_SERVICES,
     "PUT /_matrix/client/v3/pushrules/global/{kind}/{ruleId}/enabled .enabled": _BY_SERVICES,
     "POST /_matrix/client/v3/rooms/{roomId}/invite .user_id": "addresses are invited at the same path",
+    "POST /_matrix/client/v3/room_keys/version .auth_data": _OPAQUE,
+    "PUT /_matrix/client/v3/room_keys/version/{version} .auth_data": _OPAQUE,
     "POST /_matrix/federation/v1/get_missing_events/{roomId} .": _LENIENT,
     "POST /_matrix/federation/v1/publicRooms .filter": _LENIENT,
     "PUT /_matrix/federation/v1/3pid/onbind .invites": _LENIENT,

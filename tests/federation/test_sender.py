@@ -137,9 +137,10 @@ class TestDelivery(Shared):
             return 200, {"pdus": {}}
 
         evil.answers["send"] = picky
-        alpha.app.federation.sender.call_later = (  # type: ignore[method-assign]  # its pauses, shortened
-            lambda seconds, function: self.clock.call_later(0.01, function)
-        )
+        sender: Any = alpha.app.federation.sender
+        sender.call_later = lambda seconds, function: self.clock.call_later(
+            0.01, function
+        )  # its pauses, shortened
         for text in ("one", refused, "two", "three"):
             await alice.say(room, text)
 

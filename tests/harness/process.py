@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from ctypes import CDLL
@@ -121,7 +122,7 @@ class Child:
         return time.monotonic() - begun
 
 
-class ServerProcess:
+class ServerProcess(ABC):
     """A homeserver as a process, whoever made it."""
 
     port: int
@@ -138,9 +139,9 @@ class ServerProcess:
         assert self.child is not None, "not started yet"
         return self.child
 
+    @abstractmethod
     def launch(self) -> None:
         """Start it without waiting."""
-        raise NotImplementedError
 
     def start(self) -> float:
         """Start it and wait until it answers; gives the seconds that took."""

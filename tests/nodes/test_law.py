@@ -2,14 +2,11 @@
 loses some of what it is given, or is cut.
 """
 
-from hypothesis import HealthCheck, given, note, settings
-from hypothesis import strategies as st
-
 from storage.database import Database
 from tests.client_api.sync_site import Syncer
 from tests.harness.postgres import TestDatabase
 from tests.nodes.nodes_site import Node, Nodes
-from tests.simulation.test_sync_law import Step, World
+from tests.simulation.test_sync_law import Step, World, live_through, lives
 
 
 class NodesWorld(World):
@@ -63,20 +60,7 @@ class NodesWorld(World):
         super().check()
 
 
-_small = st.integers(0, 20)
-_action = st.integers(0, 60)
-
-
-@settings(
-    max_examples=6,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-@given(
-    steps=st.lists(st.tuples(_action, st.integers(0, 2), _small, _small), min_size=20, max_size=60),
-    filters=st.tuples(st.integers(0, 3), st.integers(0, 3)),
-    state_after=st.booleans(),
-)
+@lives(actions=61, examples=6)
 def test_increments_on_any_node_lead_to_what_a_later_first_sync_tells(
     test_database: TestDatabase,
     database: Database,
@@ -85,8 +69,4 @@ def test_increments_on_any_node_lead_to_what_a_later_first_sync_tells(
     state_after: bool,
 ) -> None:
     test_database.empty()
-    world = NodesWorld(database, filters, state_after)
-    for step in steps:
-        world.step(step)
-    note("\n".join(world.story))
-    world.check()
+    live_through(NodesWorld(database, filters, state_after), steps)

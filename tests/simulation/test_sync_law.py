@@ -295,19 +295,33 @@ def _second_device(person: Syncer) -> Syncer:
 
 
 _small = st.integers(0, 20)
-_action = st.integers(0, 48)
 
 
-@settings(
-    max_examples=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-@given(
-    steps=st.lists(st.tuples(_action, st.integers(0, 2), _small, _small), min_size=20, max_size=60),
-    filters=st.tuples(st.integers(0, 3), st.integers(0, 3)),
-    state_after=st.booleans(),
-)
+def lives(actions: int, examples: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a law worlds with steps of so many actions to live through."""
+    action = st.integers(0, actions - 1)
+    given_steps = given(
+        steps=st.lists(st.tuples(action, st.integers(0, 2), _small, _small), min_size=20, max_size=60),
+        filters=st.tuples(st.integers(0, 3), st.integers(0, 3)),
+        state_after=st.booleans(),
+    )
+    bounded = settings(
+        max_examples=examples,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    )
+    return lambda law: bounded(given_steps(law))
+
+
+def live_through(world: World, steps: list[Step]) -> None:
+    """Take the steps, and see whether the law held."""
+    for step in steps:
+        world.step(step)
+    note("\n".join(world.story))
+    world.check()
+
+
+@lives(actions=49, examples=40)
 def test_increments_lead_to_what_a_later_first_sync_tells(
     test_database: TestDatabase,
     database: Database,
@@ -316,11 +330,7 @@ def test_increments_lead_to_what_a_later_first_sync_tells(
     state_after: bool,
 ) -> None:
     test_database.empty()
-    world = World(database, filters, state_after)
-    for step in steps:
-        world.step(step)
-    note("\n".join(world.story))
-    world.check()
+    live_through(World(database, filters, state_after), steps)
 
 
 @pytest.mark.parametrize("seed", range(4))

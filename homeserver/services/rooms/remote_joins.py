@@ -11,6 +11,7 @@ from typing import Final
 import orjson
 import structlog
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.python.failure import Failure
 
 from homeserver.clock import Clock
 from homeserver.protocol.errors import MatrixError
@@ -99,8 +100,12 @@ class RemoteJoins:
         def ended(result: object) -> None:
             if not self._stopped and self._under_way.get(key) is work:
                 del self._under_way[key]
-            if not waiting.called:
-                waiting.callback(result)  # type: ignore[arg-type]  # a failure makes it fail
+            if waiting.called:
+                return
+            if isinstance(result, Failure):
+                waiting.errback(result)
+            else:
+                waiting.callback(None)
 
         _ = work.addBoth(ended)
         await waiting
